@@ -1,0 +1,75 @@
+# The short way through Finicky: `make help` lists the targets.
+
+PRESET ?= default
+CORES ?= all
+UV ?= uv
+
+# The first Python that is recent enough and can build environments, or nothing.
+usable := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c '$(usable)' 2>/dev/null && echo $$p && break; done)
+
+python := .venv/bin/python
+presets := $(strip default $(filter-out config claims,$(basename $(notdir $(wildcard config/*.yaml)))))
+configfile := $(if $(filter-out default,$(PRESET)),--configfile config/$(PRESET).yaml)
+
+.PHONY: help report test lint format env lock clean distclean check-preset
+.NOTPARALLEL:
+
+help:  ## list the targets
+	@echo "make report [PRESET=default] [CORES=all]   presets: $(presets)"
+	@awk -F ':|## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$NF }' Makefile
+
+report: check-preset env  ## measure, judge and build the page (resumes what was interrupted)
+	@$(python) workflow/scripts/unlock_if_dead.py $(configfile)
+	@$(python) -m snakemake --cores $(CORES) $(configfile)
+	@echo "The page: results/$(PRESET)/report/index.html"
+
+test: env  ## run all tests
+	@$(python) -m pytest
+
+lint: env  ## check style and the workflow, change nothing
+	@$(python) -m ruff check .
+	@$(python) -m ruff format --check .
+	@$(python) -m snakefmt --check Snakefile workflow
+	@$(python) -m snakemake --lint
+
+format: env  ## mend style where that can be done by machine
+	@$(python) -m ruff check --fix .
+	@$(python) -m ruff format .
+	@$(python) -m snakefmt Snakefile workflow
+
+# .venv holds a copy of the lock that it was built from. The copy is written last, so that a build
+# that was interrupted goes on, and content decides, not the time of the last checkout.
+env:  ## build .venv from requirements.lock, if that changed
+	@test -x $(python) && cmp -s requirements.lock .venv/requirements.lock \
+		|| $(MAKE) --no-print-directory .venv
+
+.PHONY: .venv
+.venv:
+	$(if $(PYTHON),,$(error Finicky needs Python 3.11 or later with its venv module \
+	(Debian, Ubuntu: apt-get install python3-venv); or name one: make PYTHON=/path/to/python3))
+	@echo "Building the environment in .venv (about 6 GB, a few minutes)"
+	@test -x $(python) || rm -rf .venv
+	@$(PYTHON) -m venv .venv
+	@$(python) -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements.lock
+	@$(python) -m pip check
+	@cp requirements.lock .venv/requirements.lock
+
+lock:  ## write requirements.lock anew from requirements.in (needs uv)
+	$(if $(shell command -v $(UV)),,$(error make lock needs uv (pip install uv), or UV=/path/to/uv))
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command "make lock" --output-file requirements.lock requirements.in
+
+clean:  ## remove the presets' results; stored runs, data and .venv stay
+	rm -rf $(addprefix results/,$(presets))
+
+distclean:  ## remove all that was made or downloaded, .venv too; results/reference stays
+	test ! -d results || find results -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +
+	rm -rf .venv .snakemake .pytest_cache .ruff_cache
+
+check-preset:
+	$(if $(filter 1,$(words $(PRESET))),,$(error PRESET must be one of: $(presets)))
+	$(if $(filter $(presets),$(PRESET)),,$(error PRESET=$(PRESET): there is no config/$(PRESET).yaml; \
+	presets are: $(presets)))

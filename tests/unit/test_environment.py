@@ -1,0 +1,133 @@
+"""One set of versions: requirements.in, the lock, the conda files and what is installed agree."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+LOCK = (ROOT / "requirements.lock").read_text()
+
+
+def pins(lines):
+    """{package: version} of lines like `name==1.2  # remark`."""
+    requirements = (line.partition("#")[0].strip() for line in lines)
+    pairs = (line.split("==") for line in requirements if line)
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+def direct_pins():
+    return pins((ROOT / "requirements.in").read_text().splitlines())
+
+
+def locked():
+    """[(requirement with its marker, its hashes)] of the lock."""
+    entries = re.findall(r"^(\S+==[^\\\n]*?) \\\n((?:    --hash=\S+(?: \\)?\n)+)", LOCK, re.M)
+    return [
+        (Requirement(line), re.findall(r"sha256:[0-9a-f]{64}", hashes)) for line, hashes in entries
+    ]
+
+
+def locked_here():
+    """{package: version} of the lock's entries that apply to this Python and system."""
+    here = [r for r, _ in locked() if r.marker is None or r.marker.evaluate()]
+    return {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r in here}
+
+
+def conda_file(path):
+    """(conda packages, pip lines) of a conda environment file."""
+    dependencies = yaml.safe_load((ROOT / path).read_text())["dependencies"]
+    return [d for d in dependencies if isinstance(d, str)], dependencies[-1]["pip"]
+
+
+def test_every_line_of_the_lock_is_an_exact_version_with_hashes():
+    entries = locked()
+    assert len(entries) == len(re.findall(r"^[^\s#]", LOCK, re.M))
+    assert all(hashes for _, hashes in entries)
+
+
+def test_the_lock_names_no_server():
+    assert "://" not in LOCK
+    assert re.findall(r"^-", LOCK, re.M) == []
+
+
+def test_the_lock_has_what_requirements_in_asks_for():
+    assert direct_pins().items() <= locked_here().items()
+
+
+def test_the_lock_is_what_is_installed():
+    assert {name: metadata.version(name) for name in locked_here()} == locked_here()
+
+
+def test_conda_installs_the_lock():
+    packages, pip_lines = conda_file("environment.yml")
+    assert packages == ["python=3.11", "pip"]
+    assert pip_lines == ["-r requirements.lock"]
+
+
+def test_python_is_the_same_in_all_files():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["requires-python"] == ">=3.11"
+    assert project["tool"]["ruff"]["target-version"] == "py311"
+    for path in "environment.yml", "workflow/envs/finicky.yaml":
+        assert "python=3.11" in conda_file(path)[0]
+    assert "--python-version 3.11" in (ROOT / "Makefile").read_text()
+
+
+def test_the_rules_environment_has_the_locked_versions():
+    rules = pins(conda_file("workflow/envs/finicky.yaml")[1])
+    assert rules.items() <= direct_pins().items()
+
+
+def test_the_rules_environment_has_all_that_is_imported():
+    distributions = metadata.packages_distributions()
+    imported = set()
+    workflow = ROOT / "workflow"
+    for path in [*workflow.glob("finicky/**/*.py"), *workflow.glob("scripts/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                imported.add(node.module.split(".")[0])
+    foreign = {
+        canonicalize_name(distributions[name][0])
+        for name in imported - sys.stdlib_module_names
+        if name in distributions
+    }
+    assert "torch" in foreign
+    assert foreign <= set(pins(conda_file("workflow/envs/finicky.yaml")[1]))
+
+
+def make(*arguments, folder=ROOT):
+    """Run make as from a shell, also where these tests were started by `make test`."""
+    env = {
+        key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))
+    }
+    return subprocess.run(["make", *arguments], cwd=folder, env=env, capture_output=True, text=True)
+
+
+def test_an_unknown_preset_gets_one_line():
+    done = make("report", "PRESET=nonesuch")
+    assert done.returncode != 0
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert "PRESET=nonesuch" in line and "config/nonesuch.yaml" in line and "smoke" in line
+
+
+def test_a_missing_python_gets_one_line(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copy(ROOT / "requirements.lock", tmp_path)
+    done = make(".venv", "PYTHON=", folder=tmp_path)
+    assert done.returncode != 0
+    [line] = done.stderr.splitlines()
+    assert "Python 3.11" in line and "venv" in line
+    assert not (tmp_path / ".venv").exists()
