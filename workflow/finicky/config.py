@@ -1,0 +1,120 @@
+"""The config of a preset: every check that can be made before anything runs.
+
+Named after the file it reads, config/<preset>.yaml, merged by the workflow onto config.yaml.
+"""
+
+import os
+
+from finicky import data, documents, runs, sources
+from finicky.errors import InputError
+
+NUMBERED = ("normal_std", "normal_var")  # initialisers whose level carries a number
+
+
+def check(config, files, experiments):
+    """Check a merged config; `files` are the config files that made it, the strongest last.
+
+    experiments: the names of those that exist. Raises InputError naming the strongest file that
+    holds the offending key.
+    """
+    documents_by_file = {file: documents.read(file, "a config file") or {} for file in files}
+
+    def where(key):
+        holders = [file for file, document in documents_by_file.items() if key in document]
+        return holders[-1] if holders else files[-1]
+
+    try:
+        documents.check(config, "config.schema.yaml", None)
+    except InputError as error:
+        top = str(error.key or "").partition(".")[0].partition("[")[0]
+        unknown = error.found.removeprefix("unknown key ").strip("'")
+        file = where(top or unknown)
+        raise InputError(file, error.key, error.found, error.allowed) from None
+
+    for name in config["experiments"]:
+        if name not in experiments:
+            found = f"no experiment {name!r}"
+            raise InputError(where("experiments"), "experiments", found, ", ".join(experiments))
+    check_levels(config, where)
+    check_batches(config, where("grid"))
+
+
+def allowed_levels(config):
+    """axis: the levels that a sub-grid may name (numbered initialisers aside)."""
+    inits = [name for name in sources.levels("init") if name not in NUMBERED]
+    return {
+        "dataset": list(data.DATASETS),
+        "block": list(runs.BLOCKS),
+        "activation": sources.levels("activation"),
+        "optimizer": list(config["optimizers"]),
+        "init": [*inits, *(f"{name}_<number>" for name in NUMBERED), "matched"],
+    }
+
+
+def check_levels(config, where):
+    """Every level is registered, and every optimizer and matched initialiser is explained."""
+    for name in config["optimizers"]:
+        if name not in sources.levels("optimizer"):
+            allowed = ", ".join(sources.levels("optimizer"))
+            raise InputError(where("optimizers"), f"optimizers.{name}", repr(name), allowed)
+    allowed = allowed_levels(config)
+    for name, init in config["matched_init"].items():
+        check_level(name, "activation", allowed, where("matched_init"), "matched_init")
+        check_level(init, "init", allowed, where("matched_init"), f"matched_init.{name}")
+    for grid in config["grid"]:
+        key = f"grid[{grid['name']}]"
+        for axis in allowed:
+            for level in grid[axis]:
+                check_level(level, axis, allowed, where("grid"), f"{key}.{axis}")
+        rates = grid.get("learning_rate")
+        if isinstance(rates, dict):
+            for optimizer in grid["optimizer"]:
+                if optimizer not in rates:
+                    raise InputError(
+                        where("grid"), f"{key}.learning_rate", f"no rates for {optimizer!r}",
+                        "rates for each of " + ", ".join(grid["optimizer"]),
+                    )  # fmt: skip
+        if "matched" in grid["init"]:
+            for activation in grid["activation"]:
+                if activation not in config["matched_init"]:
+                    raise InputError(
+                        where("matched_init"), "matched_init", f"no initialiser for {activation!r}",
+                        "one for each activation of a sub-grid with the level 'matched'",
+                    )  # fmt: skip
+
+
+def check_level(level, axis, allowed, file, key):
+    """Raise InputError unless `level` is one of the axis."""
+    if level in allowed[axis]:
+        return
+    family, _, number = level.rpartition("_")
+    if axis == "init" and family in NUMBERED and is_positive(number):
+        return
+    raise InputError(file, key, repr(level), ", ".join(allowed[axis]))
+
+
+def is_positive(text):
+    """Whether a text is a number above 0."""
+    try:
+        return float(text) > 0
+    except ValueError:
+        return False
+
+
+def check_batches(config, file):
+    """Batch norm needs two images in every batch, the last one too."""
+    for grid in config["grid"]:
+        normalised = any("batch_norm" in block for block in grid["block"])
+        if normalised and grid["images"] % config["batch_size"] == 1:
+            raise InputError(
+                file, f"grid[{grid['name']}].images",
+                f"{grid['images']}, which leaves a last batch of 1 image at batch_size "
+                f"{config['batch_size']}", "another number: batch norm needs 2 images in a batch",
+            )  # fmt: skip
+
+
+def check_writable(folder):
+    """Raise InputError if results cannot be written to `folder`."""
+    existing = folder if os.path.exists(folder) else "."
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(folder, None, "a folder that cannot be written", "a writable folder")

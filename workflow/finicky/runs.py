@@ -1,0 +1,213 @@
+"""Runs: from a config's sub-grids to trainings, their identities, and their packing into shards.
+
+Nothing here imports torch: the workflow plans with this module every time it starts.
+"""
+
+import hashlib
+import itertools
+import json
+import math
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.metadata import version
+
+from finicky import data, sources
+
+SCHEME = 1  # version of the identity below
+BLOCKS = ("plain", "batch_norm", "residual", "batch_norm_residual")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training from start to end: a cell of the grid with a seed."""
+
+    dataset: str
+    images: int
+    epochs: int
+    depth: int
+    block: str
+    activation: str
+    init: str
+    optimizer: str
+    learning_rate: float
+    batch_size: int
+    width: int
+    seed: int
+    device: str = "cpu"
+
+    @property
+    def id(self):
+        """SHA-256, its first 20 hex digits, of everything that the result depends on."""
+        parts = asdict(self) | environment(self.dataset, self.device)
+        parts["code"] = [
+            sources.core_code(),
+            sources.level_code("init", registered(self.init)),
+            sources.level_code("activation", self.activation),
+            sources.level_code("optimizer", self.optimizer),
+        ]
+        text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+    @property
+    def steps(self):
+        """Optimizer steps from start to end."""
+        return self.epochs * math.ceil(self.images / self.batch_size)
+
+
+@cache
+def environment(dataset, device):
+    """What a run's result depends on besides its levels and the engine's code."""
+    description = data.DATASETS[dataset]
+    return {
+        "scheme": SCHEME,
+        "data": description["files"],
+        "normalisation": [description["mean"], description["std"]],
+        "dtype": "float32",
+        "torch": version("torch").split("+")[0],
+    }
+
+
+def registered(init):
+    """The registered name of an initialiser level: `normal_std` for `normal_std_0.001`."""
+    return init if init in sources.levels("init") else init.rpartition("_")[0]
+
+
+def canonical_init(level):
+    """One name for what trains alike: `normal_var_1e-4` is `normal_std_0.01`.
+
+    Raises ValueError if the level carries no number where it must.
+    """
+    family, _, number = level.rpartition("_")
+    if family in ("normal_std", "normal_var"):
+        deviation = math.sqrt(float(number)) if family == "normal_var" else float(number)
+        return f"normal_std_{deviation:.6g}"
+    return level
+
+
+def canonical_block(depth, block):
+    """The block as it matters: a network of two layers has no place for a residual connection."""
+    if depth > 2:
+        return block
+    return {"residual": "plain", "batch_norm_residual": "batch_norm"}.get(block, block)
+
+
+@dataclass
+class Plan:
+    """All runs of a preset: run -> names of its sub-grids, and shard name -> its runs."""
+
+    subgrids: dict[Run, list[str]]
+    shards: dict[str, list[Run]] = field(default_factory=dict)
+
+
+def plan(config):
+    """Expand the sub-grids of a validated config and pack their runs into shards."""
+    subgrids = defaultdict(list)
+    for grid in config["grid"]:
+        for run in expand(grid, config):
+            if grid["name"] not in subgrids[run]:
+                subgrids[run].append(grid["name"])
+    return Plan(dict(subgrids), shards(subgrids, config["shard_seconds"]))
+
+
+def expand(grid, config):
+    """The runs of one sub-grid: the product of its levels, with its rates and seeds."""
+    axes = itertools.product(
+        grid["dataset"], grid["depth"], grid["block"], grid["activation"], grid["init"],
+        grid["optimizer"], range(grid.get("seeds", config["seeds"])),
+    )  # fmt: skip
+    for dataset, depth, block, activation, init, optimizer, seed in axes:
+        if init == "matched":
+            init = config["matched_init"][activation]
+        for rate in rates(grid, optimizer, config):
+            yield Run(
+                dataset=dataset,
+                images=grid["images"],
+                epochs=grid["epochs"],
+                depth=depth,
+                block=canonical_block(depth, block),
+                activation=activation,
+                init=canonical_init(init),
+                optimizer=optimizer,
+                learning_rate=float(rate),
+                batch_size=config["batch_size"],
+                width=config["width"],
+                seed=config["first_seed"] + seed,
+                device=config["device"],
+            )
+
+
+def rates(grid, optimizer, config):
+    """A sub-grid's learning rates for an optimizer; the config's own where it names none."""
+    named = grid.get("learning_rate", config["optimizers"])
+    return named[optimizer] if isinstance(named, dict) else named
+
+
+def architecture_key(run):
+    """What the runs of one shard share."""
+    return (run.dataset, run.depth, run.block, run.activation)
+
+
+def fusion_key(run):
+    """What the runs of one fused batch share, besides their shard's key."""
+    return (run.images, run.epochs, run.batch_size, run.width)
+
+
+def shards(runs, size):
+    """Pack runs into shards of about `size` estimated seconds each: {name: runs in training order}.
+
+    A name carries a hash of its runs' identities: a shard whose runs change is another shard.
+    """
+    groups = defaultdict(list)
+    for run in runs:
+        groups[architecture_key(run)].append(run)
+    packed = {}
+    for (dataset, depth, block, activation), members in sorted(groups.items()):
+        members.sort(key=lambda r: (fusion_key(r), r.seed, r.optimizer, r.learning_rate, r.init))
+        total = sum(seconds(run) for run in members)
+        target = total / math.ceil(total / size)
+        parts, filled = [[]], 0.0
+        for run in members:
+            if filled >= target * len(parts):
+                parts.append([])
+            parts[-1].append(run)
+            filled += seconds(run)
+        for part in parts:
+            ids = "".join(run.id for run in part)
+            name = f"{dataset}-{depth:02d}-{block}-{activation}-{sources.digest(ids)[:12]}"
+            packed[name] = part
+    return packed
+
+
+def seconds(run):
+    """Estimated time of a run on one core, from its steps and evaluations.
+
+    The constants are fitted to one AVX-512 core; only their proportions matter for packing.
+    """
+    hidden = run.depth - 1
+    normalised = 1.6 if "batch_norm" in run.block else 1.0
+    step = 0.00033 + 0.000075 * normalised * hidden
+    evaluated = run.epochs * (run.images + 10_000 + (5_000 if run.images <= 55_000 else 0))
+    return 0.05 + run.steps * step + evaluated * (1.2e-6 + 0.25e-6 * hidden)
+
+
+def fused_batches(runs, cache_bytes, size=None):
+    """Split a shard's runs into fused batches, each of runs that can train together.
+
+    Small batches are best: weights, gradients and two moments, 16 bytes a parameter, have to stay
+    near the L2 cache (`cache_bytes`), so R falls from 8 at 2 layers to 1 at 56. `size` overrides.
+    """
+    batches = []
+    for _, group in itertools.groupby(runs, key=fusion_key):
+        group = list(group)
+        r = size or max(1, round(6 * cache_bytes / (16 * parameters(group[0]))))
+        count = math.ceil(len(group) / r)
+        bounds = [round(i * len(group) / count) for i in range(count + 1)]
+        batches += [group[a:b] for a, b in itertools.pairwise(bounds)]
+    return batches
+
+
+def parameters(run):
+    """Weights of a run's network (784 inputs, 10 outputs)."""
+    hidden = run.depth - 1
+    return 784 * run.width + (hidden - 1) * run.width**2 + 10 * run.width

@@ -1,0 +1,170 @@
+"""Reading the library's own source, without importing it: levels, code hashes, dependencies.
+
+The workflow must know which levels exist and which code a result depends on before it starts, and
+without paying for an import of torch. So all this is read from the syntax trees.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+LIBRARY = Path(__file__).parent
+ENGINE = LIBRARY / "engine"
+
+# axis: the file that registers its levels, and the decorators that belong to a level
+REGISTRIES = {
+    "init": (ENGINE / "initializers.py", ("initializer",)),
+    "activation": (ENGINE / "activations.py", ("activation", "backward_of")),
+    "optimizer": (ENGINE / "optimizers.py", ("optimizer",)),
+}
+
+
+def digest(text):
+    """Short SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def without_docstrings(tree):
+    """The tree with its docstrings taken out (comments are not in it anyway)."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                node.body = node.body[1:] or [ast.Pass()]
+    return tree
+
+
+@cache
+def parsed(file):
+    """The top-level statements of a file, docstrings removed."""
+    return without_docstrings(ast.parse(file.read_text(), filename=str(file))).body
+
+
+def registered_as(node, decorators):
+    """The level that a function definition registers, or None."""
+    for decorator in getattr(node, "decorator_list", ()):
+        if (
+            isinstance(decorator, ast.Call)
+            and isinstance(decorator.func, ast.Name)
+            and decorator.func.id in decorators
+            and decorator.args
+            and isinstance(decorator.args[0], ast.Constant)
+        ):
+            return decorator.args[0].value
+    return None
+
+
+@cache
+def levels(axis):
+    """The registered levels of `init`, `activation` or `optimizer`, in the order of the file."""
+    file, decorators = REGISTRIES[axis]
+    names = (registered_as(node, decorators[:1]) for node in parsed(file))
+    return [name for name in names if name]
+
+
+def defined_names(node):
+    """The module-level names that a statement defines."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+        return {node.name}
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+    return {
+        name.id
+        for name in ast.walk(node)
+        if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
+    }
+
+
+def used_names(node):
+    """All names that a statement mentions, its decorators' own names aside."""
+    decorators = {d for d in getattr(node, "decorator_list", ())}
+    inside = (n for child in ast.iter_child_nodes(node) if child not in decorators
+              for n in ast.walk(child))  # fmt: skip
+    arguments = (n for d in decorators if isinstance(d, ast.Call)
+                 for a in [*d.args, *d.keywords] for n in ast.walk(a))  # fmt: skip
+    return {n.id for n in [*inside, *arguments] if isinstance(n, ast.Name)}
+
+
+def reached(roots, nodes):
+    """Indices of the statements that `roots` (indices) use, directly or not, roots included."""
+    found, todo = set(), set(roots)
+    while todo:
+        found |= todo
+        used = set().union(*(used_names(nodes[i]) for i in todo))
+        todo = {i for i, node in enumerate(nodes) if defined_names(node) & used} - found
+    return found
+
+
+def code(nodes, indices):
+    """Canonical text of some statements, in the file's order."""
+    return "\n".join(ast.unparse(nodes[i]) for i in sorted(indices))
+
+
+@cache
+def level_code(axis, level):
+    """Hash of the code of one level: its definitions and whatever in its file they use."""
+    file, decorators = REGISTRIES[axis]
+    nodes = parsed(file)
+    own = {i for i, node in enumerate(nodes) if registered_as(node, decorators) == level}
+    return digest(code(nodes, reached(own, nodes)))
+
+
+@cache
+def core_code():
+    """Hash of the engine's code that every run depends on: all of it but the single levels.
+
+    What only levels use (a constant, a helper) belongs to them, so a new level with its own helper
+    leaves all other runs alone.
+    """
+    texts = []
+    decorators_of = {file: decorators for file, decorators in REGISTRIES.values()}
+    for file in sorted(ENGINE.glob("*.py")):
+        nodes = parsed(file)
+        of_levels = {
+            i for i, node in enumerate(nodes) if registered_as(node, decorators_of.get(file, ()))
+        }
+        theirs = reached(of_levels, nodes)
+        own = reached(set(range(len(nodes))) - theirs, nodes) - of_levels
+        texts.append(f"# {file.name}\n{code(nodes, own)}")
+    return digest("\n".join(texts))
+
+
+def library_imports(file):
+    """The files of the library that a file imports directly."""
+    names = set()
+    for node in ast.walk(ast.parse(Path(file).read_text(), filename=str(file))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    paths = set()
+    for name in names:
+        if name.split(".")[0] == LIBRARY.name:
+            path = LIBRARY.parent.joinpath(*name.split("."))
+            paths |= {p for p in (path.with_suffix(".py"), path / "__init__.py") if p.exists()}
+    return paths
+
+
+@cache
+def dependencies(*files):
+    """All files of the library that these files import, directly or not; sorted, as strings.
+
+    Snakemake sees a rule's script but not what it imports, so rules list these as inputs.
+    """
+    found, todo = set(), set(map(Path, files))
+    while todo:
+        todo = set().union(*(library_imports(file) for file in todo)) - found
+        found |= todo
+    return sorted(map(str, found))
+
+
+def literals(file, names):
+    """Values of module-level constants of a file, read without importing it: {name: value}."""
+    values = {}
+    for node in ast.parse(Path(file).read_text(), filename=str(file)).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            if name in names:
+                values[name] = ast.literal_eval(node.value)
+    return values

@@ -1,0 +1,114 @@
+"""The tidy tables of the grid: a row a run; a run and epoch; a run, moment and layer."""
+
+import pyarrow as pa
+import pyarrow.compute
+
+# column: (type, what it is); the data dictionary is written from these.
+RUNS = {
+    "run": (pa.string(), "identity of the run: SHA-256 of all that its result depends on"),
+    "subgrids": (pa.string(), "names of the config's sub-grids that contain the run, by commas"),
+    "dataset": (pa.string(), "mnist or fashion_mnist"),
+    "images": (pa.int64(), "training images: the first of one fixed permutation"),
+    "epochs": (pa.int64(), "epochs trained"),
+    "depth": (pa.int64(), "layers with weights: 2 + 2 × blocks"),
+    "block": (pa.string(), "plain, batch_norm, residual or batch_norm_residual"),
+    "activation": (pa.string(), "activation of the hidden layers"),
+    "init": (pa.string(), "initialiser of the weights"),
+    "optimizer": (pa.string(), "update rule"),
+    "learning_rate": (pa.float64(), "its rate"),
+    "batch_size": (pa.int64(), "images a step"),
+    "width": (pa.int64(), "units of a hidden layer"),
+    "seed": (pa.int64(), "seed of weights and order"),
+    "device": (pa.string(), "cpu or cuda"),
+    "outcome": (pa.string(), "worst batch loss: finite, large (over 1000 × the first), inf or nan"),
+    "large_step": (pa.int64(), "first step with a large loss, from 1; null: never"),
+    "inf_step": (pa.int64(), "first step with an infinite loss"),
+    "nan_step": (pa.int64(), "first step whose loss is NaN; the run ends there"),
+    "start_loss": (pa.float64(), "loss of the first batch, nats"),
+    "seconds": (pa.float64(), "training time on one core, its share of the fused batch"),
+    "fused": (pa.int64(), "runs trained together"),
+    "host": (pa.string(), "machine it ran on"),
+    "cpu": (pa.string(), "processor"),
+    "instruction_set": (pa.string(), "instruction set PyTorch used"),
+    "finished": (pa.string(), "when it was finished, UTC"),
+}
+CURVES = {
+    "run": RUNS["run"],
+    "epoch": (pa.int64(), "from 1"),
+    "running_loss": (pa.float64(), "mean of the batch losses during the epoch, nats"),
+    "running_accuracy": (pa.float64(), "accuracy on the batches during the epoch, %"),
+    "train_loss": (pa.float64(), "on the training images, end of epoch, evaluation mode, nats"),
+    "train_accuracy": (pa.float64(), "likewise, %"),
+    "validation_loss": (pa.float64(), "on 5,000 held-out training images, nats; null: trained on"),
+    "validation_accuracy": (pa.float64(), "likewise, %"),
+    "test_loss": (pa.float64(), "on the 10,000 test images, nats; null: not finite"),
+    "test_accuracy": (pa.float64(), "likewise, %; null: the run had ended"),
+}
+LAYERS = {
+    "run": RUNS["run"],
+    "epoch": (pa.int64(), "end of this epoch; 0: before training"),
+    "layer": (pa.int64(), "from 1 to the depth"),
+    "activation_mean": (pa.float64(), "over units and probe images; last layer: of the logits"),
+    "activation_variance": (pa.float64(), "likewise"),
+    "gradient_norm": (pa.float64(), "Euclidean norm of the loss's gradient by the layer's weights"),
+    "dead_share": (pa.float64(), "units whose derivative is flat for every probe image"),
+    "saturated_share": (pa.float64(), "unit-image pairs whose derivative is flat"),
+}
+TABLES = {"runs": RUNS, "curves": CURVES, "layers": LAYERS}
+
+
+def schema(columns, leave_out=()):
+    """Arrow schema of a table's columns."""
+    return pa.schema([(name, kind) for name, (kind, _) in columns.items() if name not in leave_out])
+
+
+# A shard's file: a row a run, with its curves and layers nested, as the runs were stored.
+SHARD = schema(RUNS, ["subgrids"])
+for _name in ("curves", "layers"):
+    _fields = schema(TABLES[_name], ["run"])
+    SHARD = SHARD.append(pa.field(_name, pa.list_(pa.struct(list(_fields)))))
+
+
+def shard_table(records):
+    """One shard's Arrow table from {run id: stored record}."""
+    rows = [{"run": run, **record} for run, record in records.items()]
+    return pa.Table.from_pylist(rows, SHARD)
+
+
+def gather(shards, subgrids):
+    """The tidy tables of a preset: {"runs", "curves", "layers": Arrow table}.
+
+    shards: Arrow tables of shard_table; subgrids: {run id: names of its sub-grids}. Rows are sorted
+    by run, so that the tables do not depend on how the runs were sharded.
+    """
+    whole = pa.concat_tables(shards).sort_by("run")
+    names = [",".join(sorted(subgrids[run])) for run in whole["run"].to_pylist()]
+    runs = whole.drop_columns(["curves", "layers"])
+    runs = runs.add_column(1, "subgrids", pa.array(names, pa.string()))
+    return {"runs": runs} | {name: unnested(whole, name) for name in ("curves", "layers")}
+
+
+def unnested(whole, name):
+    """A nested column as a table of its own, each row with its run."""
+    column = whole[name].combine_chunks()
+    run = whole["run"].combine_chunks().take(pa.compute.list_parent_indices(column))
+    fields = column.flatten()
+    arrays = dict(zip(fields.type.names, fields.flatten(), strict=True))
+    return pa.table({"run": run, **arrays}, schema=schema(TABLES[name]))
+
+
+def dictionary():
+    """The data dictionary as Markdown."""
+    lines = ["# Tables", "", "Accuracies are in percent, losses in nats."]
+    about = {"runs": "a row a run", "curves": "a row a run and epoch",
+             "layers": "a row a run, moment and layer"}  # fmt: skip
+    for name, columns in TABLES.items():
+        lines += [
+            "",
+            f"## {name}: {about[name]}",
+            "",
+            "| column | type | meaning |",
+            "|---|---|---|",
+        ]
+        lines += [f"| {column} | {kind} | {what} |" for column, (kind, what) in columns.items()]
+    return "\n".join(lines) + "\n"
