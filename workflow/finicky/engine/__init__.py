@@ -1,0 +1,1 @@
+"""The training engine: many small networks trained together as stacked tensors."""

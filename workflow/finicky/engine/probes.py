@@ -1,0 +1,62 @@
+"""Probes: what happens inside the layers, looked at without touching the training.
+
+A probe sends one fixed batch of images through the networks in training mode and back, with its own
+buffers and without updating batch norm's running averages. It reuses the gradients' room, which the
+next training step overwrites anyway, so a probed run keeps its bits.
+"""
+
+import torch
+
+from finicky.engine.network import Buffers, cross_entropy
+
+PROBE_IMAGES = 128
+# A derivative below 1 % of the activation's steepest counts as none.
+FLAT = 0.01
+
+
+def probe(network, images, targets):
+    """Internals of R networks on images [N, inputs], targets int64 [N]: one dict a run.
+
+    Each dict has lists over the layers 1 … depth: `activation_mean` and `activation_variance` (over
+    images and units; the last layer's are the logits'), `gradient_norm` (Euclidean, of the weight
+    matrix), `dead_share` (units whose derivative is flat for every image) and `saturated_share`
+    (unit-image pairs where it is flat); the last two are None for the linear output layer.
+    """
+    architecture, runs = network.architecture, len(network.parameters.flat)
+    dtype, device = images.dtype, images.device
+    buffers = Buffers(architecture, runs, len(images), dtype, device)
+    buffers.x.copy_(images.expand_as(buffers.x))
+    network.forward(buffers, update_statistics=False)
+    losses = torch.empty(runs, dtype=dtype, device=device)
+    correct = torch.empty(runs, dtype=torch.int64, device=device)
+    cross_entropy(buffers, targets.expand(runs, -1).unsqueeze(2), losses, correct)
+
+    threshold = FLAT * network.activation.steepest()
+    means, variances, dead, saturated = [], [], [], []
+    for y, u in zip(buffers.y, buffers.u, strict=True):
+        flat = network.activation.slope(y, u).abs_() < threshold
+        means.append(y.mean((1, 2)))
+        variances.append(y.var((1, 2), correction=0))
+        dead.append(flat.all(1).to(dtype).mean(1))
+        saturated.append(flat.to(dtype).mean((1, 2)))
+    means.append(buffers.logits.mean((1, 2)))
+    variances.append(buffers.logits.var((1, 2), correction=0))
+
+    network.backward(buffers)
+    norms = [g.flatten(1).norm(dim=1) for g in network.gradients.weights]
+
+    def by_run(columns):
+        return torch.stack(columns, 1).tolist()
+
+    return [
+        {
+            "activation_mean": m,
+            "activation_variance": v,
+            "gradient_norm": g,
+            "dead_share": [*d, None],
+            "saturated_share": [*s, None],
+        }
+        for m, v, g, d, s in zip(
+            *map(by_run, (means, variances, norms, dead, saturated)), strict=True
+        )
+    ]
