@@ -1,0 +1,47 @@
+import glob
+import os
+import sys
+
+# The library lies below workflow/. Jobs find it by PYTHONPATH: every job, on a cluster too, reads
+# this file before it starts its script.
+sys.path.insert(0, os.path.abspath("workflow"))
+os.environ.update(PYTHONPATH=os.path.abspath("workflow"))
+
+from finicky import config as presets, data, progress, runs, sources, store
+from finicky.errors import InputError
+from finicky.evidence import ledger
+
+LEDGER = "config/claims.yaml"
+DATA = "results/data"  # images and finished runs are shared by all presets
+STORE = "results/store"
+ENVIRONMENT = "../envs/finicky.yaml"
+
+try:
+    DECLARED = ledger.declared()
+    files = ["config/config.yaml", *map(str, workflow.overwrite_configfiles)]
+    presets.check(config, files, experiments=DECLARED)
+    presets.check_writable("results")
+    ledger.load(LEDGER)
+    PLAN = runs.plan(config)
+except InputError as error:
+    print(error, file=sys.stderr)
+    sys.exit(1)
+
+HERE = f"results/{config['preset']}"
+EXPERIMENTS = {slug: DECLARED[slug] for slug in config["experiments"]}
+FIGURES = {figure: slug for slug, module in EXPERIMENTS.items() for figure in module["FIGURES"]}
+
+
+def library(*files):
+    """Files below workflow/ and every file of the library that they import."""
+    paths = [os.path.join("workflow", file) for file in files]
+    return [*paths, *map(os.path.relpath, sources.dependencies(*paths))]
+
+
+def experiment_file(slug):
+    return f"finicky/experiments/{slug.replace('-', '_')}.py"
+
+
+onstart:
+    for line in progress.announcement(PLAN.subgrids, store.Store(STORE)):
+        print(line, file=sys.stderr)

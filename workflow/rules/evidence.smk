@@ -1,0 +1,19 @@
+rule judge:
+    input:
+        library("scripts/judge.py"),
+        ledger=LEDGER,
+        schema="workflow/schemas/claims-output.schema.yaml",
+        experiments=expand(f"{HERE}/experiments/{{slug}}.parquet", slug=EXPERIMENTS),
+    output:
+        evidence=f"{HERE}/evidence.parquet",
+        claims=f"{HERE}/report/claims.json",
+    params:
+        slugs=list(EXPERIMENTS),
+    log:
+        f"{HERE}/logs/judge.log",
+    benchmark:
+        f"{HERE}/benchmarks/judge.tsv"
+    conda:
+        ENVIRONMENT
+    script:
+        "../scripts/judge.py"

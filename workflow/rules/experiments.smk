@@ -1,0 +1,53 @@
+# One rule for all experiments, one for all figures.
+rule experiment:
+    input:
+        lambda wildcards: library("scripts/measure.py", experiment_file(wildcards.slug)),
+        tables=lambda wildcards: expand(
+            f"{HERE}/tables/{{table}}.parquet",
+            table=EXPERIMENTS[wildcards.slug]["READS"],
+        ),
+    output:
+        f"{HERE}/experiments/{{slug}}.parquet",
+    params:
+        settings=lambda wildcards: {
+            **config["experiments"][wildcards.slug],
+            "seeds": list(range(config["first_seed"], config["first_seed"] + config["seeds"])),
+            "data": DATA,
+            "device": config["device"],
+        },
+    log:
+        f"{HERE}/logs/experiments/{{slug}}.log",
+    benchmark:
+        f"{HERE}/benchmarks/experiments/{{slug}}.tsv"
+    wildcard_constraints:
+        slug="|".join(EXPERIMENTS),
+    conda:
+        ENVIRONMENT
+    script:
+        "../scripts/measure.py"
+
+
+rule figure:
+    input:
+        lambda wildcards: library(
+            "scripts/draw.py",
+            experiment_file(FIGURES[wildcards.figure]),
+            "finicky/page/figures.py",
+        ),
+        table=lambda wildcards: f"{HERE}/experiments/{FIGURES[wildcards.figure]}.parquet",
+    output:
+        svg=f"{HERE}/figures/{{figure}}.svg",
+        png=f"{HERE}/figures/{{figure}}.png",
+        csv=f"{HERE}/figures/{{figure}}.csv",
+    params:
+        slug=lambda wildcards: FIGURES[wildcards.figure],
+    log:
+        f"{HERE}/logs/figures/{{figure}}.log",
+    benchmark:
+        f"{HERE}/benchmarks/figures/{{figure}}.tsv"
+    wildcard_constraints:
+        figure="|".join(FIGURES),
+    conda:
+        ENVIRONMENT
+    script:
+        "../scripts/draw.py"

@@ -1,0 +1,45 @@
+# Training: one job a shard. Finished runs lie in results/store/, also those of jobs that failed or
+# were interrupted; a shard's file is made from the store.
+rule train:
+    input:
+        library("scripts/train.py", "finicky/engine/train.py"),
+        images=lambda wildcards: expand(
+            f"{DATA}/{{dataset}}/{{file}}",
+            dataset=PLAN.shards[wildcards.shard][0].dataset,
+            file=data.IDX_FILES,
+        ),
+    output:
+        f"{HERE}/shards/{{shard}}.parquet",
+    params:
+        data=DATA,
+        store=STORE,
+    log:
+        f"{HERE}/logs/train/{{shard}}.log",
+    benchmark:
+        f"{HERE}/benchmarks/train/{{shard}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    conda:
+        ENVIRONMENT
+    script:
+        "../scripts/train.py"
+
+
+rule tables:
+    input:
+        library("scripts/tables.py"),
+        shards=expand(f"{HERE}/shards/{{shard}}.parquet", shard=PLAN.shards),
+    output:
+        runs=f"{HERE}/tables/runs.parquet",
+        curves=f"{HERE}/tables/curves.parquet",
+        layers=f"{HERE}/tables/layers.parquet",
+        dictionary=f"{HERE}/tables/README.md",
+    log:
+        f"{HERE}/logs/tables.log",
+    benchmark:
+        f"{HERE}/benchmarks/tables.tsv"
+    conda:
+        ENVIRONMENT
+    script:
+        "../scripts/tables.py"

@@ -1,0 +1,25 @@
+"""Judge every claim of the ledger."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+from job import job
+
+from finicky import documents
+from finicky.evidence import judge, ledger
+from finicky.store import replaced
+
+with job(snakemake):
+    tables = {
+        slug: pd.read_parquet(path)
+        for slug, path in zip(snakemake.params.slugs, snakemake.input.experiments, strict=True)
+    }
+    claims, evidence = judge.judge(ledger.load(snakemake.input.ledger), tables)
+    documents.check(claims, "claims-output.schema.yaml", snakemake.output.claims)
+    with replaced(snakemake.output.evidence) as temporary:
+        evidence.to_parquet(temporary, index=False)
+    with replaced(snakemake.output.claims) as temporary:
+        text = json.dumps(claims, indent=1, ensure_ascii=False, allow_nan=False)
+        Path(temporary).write_text(text + "\n")
+    print(evidence.groupby("verdict").size().to_string())

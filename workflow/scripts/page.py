@@ -1,0 +1,43 @@
+"""Render the report."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+from job import job
+
+from finicky.evidence import ledger
+from finicky.page import build
+from finicky.store import replaced
+
+
+def read_json(path):
+    return json.loads(Path(path).read_text())
+
+
+def read_figure(name, files, caption):
+    """One figure's SVG text, caption and CSV; None where there was nothing to draw."""
+    svg = Path(files[f"{name}.svg"]).read_text()
+    return {"svg": svg, "csv": f"../figures/{name}.csv", "caption": caption} if svg else None
+
+
+with job(snakemake):
+    tables = {
+        slug: pd.read_parquet(path)
+        for slug, path in zip(snakemake.params.slugs, snakemake.input.experiments, strict=True)
+    }
+    files = {Path(path).name: path for path in snakemake.input.figures}
+    captions = snakemake.params.captions.items()
+    figures = {name: read_figure(name, files, caption) for name, caption in captions}
+    reference = {Path(path).stem: read_json(path) for path in snakemake.input.reference}
+    page = build.render(
+        ledger.load(snakemake.input.ledger),
+        read_json(snakemake.input.claims),
+        tables,
+        {name: figure for name, figure in figures.items() if figure},
+        read_json(snakemake.input.provenance),
+        reference or None,
+        Path("report"),
+    )
+    with replaced(snakemake.output[0]) as temporary:
+        Path(temporary).write_text(page)

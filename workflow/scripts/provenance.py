@@ -1,0 +1,16 @@
+"""Record where a preset's numbers came from."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+from job import job
+
+from finicky import provenance
+from finicky.store import replaced
+
+with job(snakemake):
+    runs = pd.read_parquet(snakemake.input.runs)
+    record = provenance.record(runs, snakemake.params.config, snakemake.params.benchmarks)
+    with replaced(snakemake.output[0]) as temporary:
+        Path(temporary).write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")

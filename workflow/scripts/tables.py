@@ -1,0 +1,22 @@
+"""Gather the shards of a preset into its tidy tables, as parquet and CSV."""
+
+from pathlib import Path
+
+import pyarrow.csv
+import pyarrow.parquet as parquet
+from job import job
+
+from finicky import runs, tables
+from finicky.store import replaced
+
+with job(snakemake):
+    shards = [parquet.read_table(path) for path in snakemake.input.shards]
+    subgrids = {run.id: names for run, names in runs.plan(snakemake.config).subgrids.items()}
+    for name, table in tables.gather(shards, subgrids).items():
+        path = Path(snakemake.output[name])
+        with replaced(path) as temporary:
+            parquet.write_table(table, temporary, compression="zstd")
+        with replaced(path.with_suffix(".csv")) as temporary:
+            pyarrow.csv.write_csv(table, temporary)
+        print(f"{name}: {table.num_rows} rows")
+    Path(snakemake.output.dictionary).write_text(tables.dictionary())

@@ -1,0 +1,45 @@
+"""Train the runs of one shard that are not stored yet, then write the shard's file."""
+
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import pyarrow.parquet as parquet
+from job import job
+
+from finicky import machine, runs, tables
+from finicky.progress import Progress
+from finicky.store import Store, replaced
+
+
+def train_missing(missing, plan, store, config):
+    """Train runs in fused batches; each batch is stored as soon as it is finished."""
+    # Only here: a job whose runs are all stored ends without importing PyTorch.
+    from finicky.engine import train as engine
+
+    place = machine.description() | {"instruction_set": engine.prepare()}
+    progress = Progress(plan.subgrids, store, sys.stderr)
+    size = None if config["fuse"] == "auto" else config["fuse"]
+    dataset = None
+    for batch in runs.fused_batches(missing, machine.l2_cache_bytes(), size):
+        one = batch[0]
+        if dataset is None or len(dataset.train.labels) != one.images:
+            dataset = engine.Dataset(one.dataset, snakemake.params.data, one.images, one.device)
+        for run, record in zip(batch, engine.train(batch, dataset, one.device), strict=True):
+            finished = datetime.now(UTC).isoformat(timespec="seconds")
+            store.write(run.id, asdict(run) | record | place | {"finished": finished})
+            print(f"{run.id} {record['outcome']} {record['seconds']:.2f} s {run}")
+        progress.show()
+
+
+with job(snakemake):
+    store = Store(snakemake.params.store)
+    plan = runs.plan(snakemake.config)
+    shard = plan.shards[snakemake.wildcards.shard]
+    missing = [run for run in shard if store.read(run.id) is None]
+    print(f"{len(shard)} runs, {len(missing)} to train")
+    if missing:
+        train_missing(missing, plan, store, snakemake.config)
+    records = {run.id: store.read(run.id) for run in shard}
+    with replaced(snakemake.output[0]) as temporary:
+        parquet.write_table(tables.shard_table(records), temporary, compression="zstd")
