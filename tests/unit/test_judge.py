@@ -1,0 +1,334 @@
+from pathlib import Path
+
+import jsonschema
+import pandas as pd
+import pytest
+import yaml
+
+from finicky.errors import InputError
+from finicky.evidence.judge import NO_AXIS, judge
+
+OUTPUT = Path(__file__).parents[2] / "workflow" / "schemas" / "claims-output.schema.yaml"
+SEEDS = range(5)
+NAN, INF = float("nan"), float("inf")
+
+
+def rows(values, quantity="gain", a=None, b=None, outcomes=None, **levels):
+    """One row a seed."""
+    n = len(values)
+    frame = {
+        "quantity": quantity,
+        "seed": range(n),
+        "value": values,
+        "a": [NAN] * n if a is None else a,
+        "b": [NAN] * n if b is None else b,
+        "outcome": outcomes or ["finite"] * n,
+    }
+    return pd.DataFrame(frame | {axis: [level] * n for axis, level in levels.items()})
+
+
+def table(*frames):
+    frame = pd.concat(frames, ignore_index=True)
+    return frame.astype({"seed": "Int64", "value": "float64", "a": "float64", "b": "float64"})
+
+
+def part(name="gain", **keys):
+    spec = {"name": name, "experiment": "toy", "quantity": "gain", "margin": 0.5, "unit": "pp"}
+    return spec | keys
+
+
+def claim(*parts, rule="ordering", **keys):
+    spec = {"id": "C001", "line": 1, "section": "s", "by": ["toy"], "rule": rule, "says": "says"}
+    return spec | ({"parts": list(parts)} if parts else {}) | keys
+
+
+def judged(spec, *frames):
+    """The record of one claim, valid by the schema, and the evidence table."""
+    tables = {"toy": table(*frames)} if frames else {}
+    claims, evidence = judge({"claims": [spec]}, tables)
+    jsonschema.validate(claims, yaml.safe_load(OUTPUT.read_text(encoding="utf-8")))
+    return claims[0], evidence
+
+
+AHEAD = [1.0, 1.1, 1.2, 1.3, 1.4]
+EQUAL = [-0.1, 0.0, 0.0, 0.1, 0.2]
+BEHIND = [-3.0, -3.0, -2.0, -2.0, -1.0]
+OPEN = [0.0, 0.2, 0.6, 0.8, 1.0]
+
+
+def test_one_number():
+    record, evidence = judged(
+        claim(part(number=97.82, margin=1, unit="%"), rule="value", why="because"),
+        rows([97.5, 97.6, 97.7, 97.8, 97.9]),
+    )
+    assert record["verdict"] == "reproduced" and record["basis"] == "measured"
+    assert record["rule_words"] == "reproduced if the whole interval lies within ±1 pp of 97.82 %"
+    assert record["sentence"] == (
+        "97.7 % (97.5 to 97.9, 5 seeds) where the chapter says 97.82 %: reproduced"
+    )
+    assert record["parts"] == [
+        {
+            "name": "gain", "chapter": 97.82, "measured": 97.7, "ci_low": 97.5, "ci_high": 97.9,
+            "n": 5, "margin": 1, "unit": "%", "outcome": "finite", "verdict": "reproduced",
+            "failed_share": 0.0, "counts": record["counts"],
+        }
+    ]  # fmt: skip
+    assert record["conditions"] == [] and record["counts"]["conditions"] == 0
+    assert record["why"] == "because" and record["reason"] is None
+    assert record["evidence"] == [
+        {"experiment": "toy", "quantity": "gain", "file": "experiments/toy.parquet"}
+    ]
+    (row,) = evidence.to_dict("records")
+    assert (row["claim"], row["verdict"], row["n"]) == ("C001", "reproduced", 5)
+
+
+def test_how_often_something_happens_is_said_in_runs():
+    spec = claim(part(margin=None, unit="share of runs"), rule="existence")
+    del spec["parts"][0]["margin"]
+    record, _ = judged(spec, rows([1.0] * 5, outcomes=["nan"] * 5))
+    assert record["verdict"] == "reproduced"
+    assert record["sentence"] == "5 of 5 runs, the loss of 5 became NaN: reproduced"
+    (found,) = record["parts"]
+    assert (found["measured"], found["ci_high"], found["outcome"]) == (1.0, 1.0, "nan")
+    assert found["margin"] is None and found["failed_share"] == 1.0
+
+
+def test_conditions_are_counted_and_the_axis_named():
+    record, evidence = judged(
+        claim(part(), conditions=["optimizer", "depth"]),
+        rows(AHEAD, optimizer="sgd", depth=2),
+        rows(AHEAD, optimizer="sgd", depth=10),
+        rows(AHEAD, optimizer="sgd", depth=20),
+        rows(EQUAL, optimizer="adam", depth=2),
+        rows(EQUAL, optimizer="adam", depth=10),
+        rows(OPEN, optimizer="adam", depth=20),
+    )
+    assert record["verdict"] == "reproduced under conditions"
+    assert record["sentence"] == (
+        "holds for optimizer sgd; no difference under adam: "
+        "3 of 6 conditions ahead, 2 not, 1 undecided (need 2)"
+    )
+    assert record["holds_where"] == ["optimizer = sgd"]
+    assert record["counts"] == {
+        "conditions": 6, "hold": 3, "fail": 2, "undecided": 1, "dropped": 0, "need": 2
+    }  # fmt: skip
+    assert record["conditions"][0] == {
+        "part": "gain", "optimizer": "adam", "depth": 2, "verdict": "not reproduced", "n": 5,
+        "measured": 0.0, "ci_low": -0.1, "ci_high": 0.2, "trains": None,
+    }  # fmt: skip
+    assert len(evidence) == 6 and set(evidence["depth"]) == {2, 10, 20}
+
+
+def test_the_words_follow_the_data():
+    def sentence(adam):
+        frames = [rows(AHEAD, optimizer="sgd"), rows(adam, optimizer="adam")]
+        return judged(claim(part(), conditions=["optimizer"]), *frames)[0]["sentence"]
+
+    assert "; behind under adam:" in sentence(BEHIND)
+    assert "; no difference under adam:" in sentence(EQUAL)
+    assert "; not ahead under adam:" in sentence([-0.9, -0.2, 0.0, 0.1, 0.2])
+    assert sentence(OPEN).startswith("holds for optimizer sgd: 1 of 2 conditions ahead, 0 not")
+    assert sentence(AHEAD).startswith("2 of 2 conditions ahead, 0 not")
+
+
+def test_a_run_of_numeric_levels_becomes_an_inequality():
+    depths = {2: EQUAL, 6: EQUAL, 10: AHEAD, 20: AHEAD, 56: AHEAD}
+    record, _ = judged(
+        claim(part(), conditions=["depth"]), *(rows(x, depth=d) for d, x in depths.items())
+    )
+    assert record["holds_where"] == ["depth ≥ 10"]
+    assert record["sentence"].startswith("holds for depth ≥ 10; no difference under ≤ 6:")
+
+
+def test_scattered_conditions_have_no_single_axis():
+    record, _ = judged(
+        claim(part(), conditions=["optimizer", "depth"]),
+        rows(AHEAD, optimizer="sgd", depth=2),
+        rows(EQUAL, optimizer="sgd", depth=10),
+        rows(EQUAL, optimizer="adam", depth=2),
+        rows(AHEAD, optimizer="adam", depth=10),
+    )
+    assert record["holds_where"] == [NO_AXIS]
+    assert record["sentence"] == "2 of 4 conditions ahead, 2 not, 0 undecided (need 1)"
+
+
+def test_exceptions_from_a_decided_claim_are_no_places():
+    frames = [rows(AHEAD, depth=depth) for depth in (2, 6, 10, 20)] + [rows(EQUAL, depth=56)]
+    record, _ = judged(claim(part(), conditions=["depth"]), *frames)
+    assert record["verdict"] == "reproduced" and record["holds_where"] == []
+    assert record["sentence"] == "4 of 5 conditions ahead, 1 not, 0 undecided (need 2)"
+
+
+def test_conditions_in_which_neither_arm_trains_are_dropped():
+    frames = [
+        rows(AHEAD, a=[90.0] * 5, b=[12.0] * 5, depth=2),
+        rows([0.0] * 5, a=[10.0] * 5, b=[19.9] * 5, depth=56),
+    ]
+    kept, _ = judged(claim(part(), conditions=["depth"]), *frames)
+    assert kept["verdict"] == "reproduced under conditions"
+    assert [c["trains"] for c in kept["conditions"]] == [None, None]
+
+    record, evidence = judged(claim(part(), conditions=["depth"], drop_untrained=True), *frames)
+    assert record["verdict"] == "reproduced"
+    assert [c["trains"] for c in record["conditions"]] == [True, False]
+    assert record["conditions"][1]["verdict"] == "undecided"
+    assert record["counts"]["conditions"] == 1 and record["counts"]["dropped"] == 1
+    assert "1 more dropped because neither arm trains" in record["sentence"]
+    assert list(evidence["dropped"]) == [False, True]
+
+
+def test_nothing_left_after_dropping_is_undecided():
+    record, _ = judged(claim(part(), drop_untrained=True), rows(EQUAL, a=[10.0] * 5, b=[10.0] * 5))
+    assert record["verdict"] == "undecided"
+    assert record["reason"] == "neither arm trains in any of the 1 condition"
+
+
+@pytest.mark.parametrize("n, words", [(1, "1 seed"), (2, "2 seeds"), (4, "4 seeds")])
+def test_few_seeds_decide_nothing_and_say_so(n, words):
+    record, _ = judged(
+        claim(part(), conditions=["depth"]), rows(AHEAD[:n], depth=2), rows(AHEAD[:n], depth=10)
+    )
+    assert record["verdict"] == "undecided"
+    assert record["reason"] == f"{words} of the 5 needed"
+    assert record["parts"][0]["n"] == n and record["parts"][0]["ci_low"] is None
+
+
+def test_several_parts():
+    parts = [part(f"epoch {epoch}", where={"epoch": epoch}) for epoch in (1, 5)]
+    record, _ = judged(claim(*parts), rows(AHEAD, epoch=1), rows(EQUAL, epoch=5))
+    assert record["verdict"] == "reproduced under conditions"
+    assert [p["verdict"] for p in record["parts"]] == ["reproduced", "not reproduced"]
+    assert record["sentence"].startswith("epoch 1: 1.2 pp (1 to 1.4, 5 seeds): reproduced; epoch 5")
+
+    many = [part(f"epoch {epoch}", where={"epoch": epoch}) for epoch in (1, 2, 3, 4, 5)]
+    frames = [rows(AHEAD if epoch < 4 else EQUAL, epoch=epoch) for epoch in (1, 2, 3, 4, 5)]
+    record, _ = judged(claim(*many), *frames)
+    assert record["sentence"] == (
+        "of 5 parts 3 hold (epoch 1; epoch 2; epoch 3), 2 do not (epoch 4; epoch 5)"
+    )
+
+
+def test_rule_words_of_parts_with_different_numbers_and_units():
+    record, _ = judged(
+        claim(
+            part("loss", number=0.3, margin=0.02, unit="nats"),
+            part("accuracy", number=95, margin=1, unit="%"),
+            rule="value",
+        )
+    )
+    assert record["rule_words"] == (
+        "reproduced if the whole interval lies within ±0.02 nats of the chapter's number; "
+        "reproduced if the whole interval lies within ±1 pp of the chapter's number"
+    )
+
+
+def test_a_missing_quantity_is_a_gap_that_is_named():
+    gone = part("loss", quantity="loss", where={"epoch": 3})
+    record, _ = judged(claim(part(), gone), rows(AHEAD, epoch=1))
+    assert record["verdict"] == "reproduced under conditions"
+    assert record["reason"] == "loss: toy has no loss, epoch 3"
+    missing = record["parts"][1]
+    assert missing["verdict"] == "undecided" and missing["n"] == 0
+    assert missing["measured"] is None and missing["outcome"] is None
+
+
+def test_nothing_measured_is_not_measured():
+    record, evidence = judged(claim(part()))
+    assert record["verdict"] == "not measured"
+    assert record["reason"] == "the experiment toy has not run"
+    assert record["sentence"] == "not measured: the experiment toy has not run"
+    assert evidence.empty and "verdict" in evidence
+
+    record, _ = judged(claim(part(where={"depth": 3})), rows(AHEAD, depth=2))
+    assert record["verdict"] == "not measured" and record["reason"] == "toy has no gain, depth 3"
+    record, _ = judged(claim(part(where={"recipe": "x"})), rows(AHEAD, depth=2))
+    assert record["verdict"] == "not measured"
+
+
+def test_claims_without_parts():
+    record, _ = judged(claim(by=["a", "b"]))
+    assert (record["verdict"], record["reason"]) == ("not measured", "planned: a, b")
+    record, _ = judged(claim(rule="opinion", reason="a matter of taste"))
+    assert record["verdict"] == "opinion" and record["sentence"] == "opinion: a matter of taste"
+    record, _ = judged(claim(rule="source"))
+    assert record["basis"] == "literature"
+
+
+def test_a_failed_run_has_no_loss_that_a_number_could_match():
+    def outcome(values, outcomes):
+        spec = claim(part(number=0.3, margin=0.02, unit="nats"), rule="value")
+        return judged(spec, rows(values, outcomes=outcomes))[0]
+
+    one = outcome([0.3] * 4 + [NAN], ["finite"] * 4 + ["nan"])
+    assert one["verdict"] == "undecided"
+    assert one["parts"][0]["measured"] == 0.3 and one["parts"][0]["outcome"] == "finite"
+    assert one["parts"][0]["failed_share"] == 0.2 and one["parts"][0]["ci_high"] is None
+
+    every = outcome([NAN] * 5, ["nan"] * 3 + ["inf"] * 2)
+    assert every["verdict"] == "not reproduced"
+    assert every["parts"][0]["measured"] is None and every["parts"][0]["outcome"] == "nan"
+    assert "the loss of 2 became infinite, the loss of 3 became NaN" in every["sentence"]
+
+    unknown = outcome([NAN] * 5, ["finite"] * 5)
+    assert unknown["verdict"] == "undecided"
+
+
+def test_a_part_over_conditions_is_described_by_its_seeds_means():
+    record, _ = judged(
+        claim(part(), conditions=["depth"]),
+        rows([1.0, 2.0, 3.0, 4.0, 5.0], depth=2),
+        rows([3.0, 4.0, 5.0, 6.0, 7.0], depth=10),
+    )
+    (over_all,) = record["parts"]
+    assert (over_all["measured"], over_all["ci_low"], over_all["ci_high"]) == (4.0, 2.0, 6.0)
+    # seeds that one condition lacks are left out: 3 of 5 remain
+    record, _ = judged(
+        claim(part(), conditions=["depth"]), rows(AHEAD, depth=2), rows(AHEAD[:3], depth=10)
+    )
+    assert record["parts"][0]["n"] == 3 and record["parts"][0]["ci_low"] is None
+
+
+def test_also_is_shown_by_condition_and_never_judged():
+    second = part("as a variance", where={"init": "wide"})
+    record, _ = judged(
+        claim(part(where={"init": "narrow"}), conditions=["optimizer"], also=[second]),
+        rows(AHEAD, init="narrow", optimizer="sgd"),
+        rows(BEHIND, init="wide", optimizer="adam"),
+        rows(EQUAL, init="wide", optimizer="sgd"),
+    )
+    assert record["verdict"] == "reproduced"
+    names = [other["name"] for other in record["also"]]
+    assert names == ["as a variance, optimizer adam", "as a variance, optimizer sgd"]
+    assert [other["measured"] for other in record["also"]] == [-2.0, 0.0]
+    assert {other["verdict"] for other in record["also"]} == {None}
+
+
+def test_two_values_of_a_seed_in_one_condition_are_refused():
+    with pytest.raises(InputError, match="claim C001, part gain: conditions: found several values"):
+        judged(
+            claim(part(), conditions=["optimizer"]),
+            rows(AHEAD, optimizer="sgd", depth=2),
+            rows(AHEAD, optimizer="sgd", depth=10),
+        )
+
+
+def test_axes_that_do_not_apply_are_left_out():
+    record, _ = judged(
+        claim(part(), conditions=["optimizer", "init", "depth", "recipe"]),
+        rows(AHEAD, optimizer="sgd", init=None, depth=NAN),
+        rows(EQUAL, optimizer="adam", init=None, depth=2.0),
+    )
+    axes = [sorted(set(c) & {"optimizer", "init", "depth", "recipe"}) for c in record["conditions"]]
+    assert sorted(axes) == [["depth", "optimizer"], ["optimizer"]]
+    assert {c.get("depth") for c in record["conditions"]} == {None, 2}
+
+
+def test_evidence_survives_parquet(tmp_path):
+    _, evidence = judged(
+        claim(part(), conditions=["optimizer", "depth", "recipe"]),
+        rows(AHEAD, optimizer="sgd", depth=2),
+        rows(EQUAL, optimizer="adam", depth=10),
+    )
+    evidence.to_parquet(tmp_path / "evidence.parquet")
+    again = pd.read_parquet(tmp_path / "evidence.parquet")
+    assert list(again["optimizer"]) == ["adam", "sgd"] and list(again["depth"]) == [10, 2]

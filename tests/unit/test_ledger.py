@@ -1,0 +1,274 @@
+import copy
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from finicky import documents
+from finicky.errors import InputError
+from finicky.evidence import ledger, rules
+
+ROOT = Path(__file__).parents[2]
+REAL = ROOT / "config" / "claims.yaml"
+
+SMALL = {
+    "sections": [{"id": "start", "title": "Start"}],
+    "tables": {"T01": {"title": "A table", "line": 5, "section": "start", "refill": "numbers"}},
+    "figures": {"F01": {"title": "A figure", "line": 6, "section": "start", "by": "toy-grid"}},
+    "claims": [
+        {
+            "id": "C001",
+            "line": 7,
+            "section": "start",
+            "by": ["toy-grid"],
+            "rule": "value",
+            "says": "the gain is one",
+            "conditions": ["optimizer", "depth"],
+            "parts": [
+                {
+                    "name": "gain",
+                    "experiment": "toy-grid",
+                    "quantity": "gain",
+                    "where": {"depth": [2, 10], "optimizer": "sgd"},
+                    "number": 1,
+                    "margin": 0.1,
+                    "unit": "",
+                }
+            ],
+        },
+        {
+            "id": "C002",
+            "line": 8,
+            "section": "start",
+            "by": [],
+            "rule": "opinion",
+            "says": "it is nice",
+            "reason": "a matter of taste",
+        },
+    ],
+}
+
+
+@pytest.fixture
+def experiments(tmp_path):
+    """A folder with one experiment module, which nobody may import."""
+    folder = tmp_path / "experiments"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "toy_grid.py").write_text(
+        'TITLE = "Toy"\nQUANTITIES = {"gain": ("", "a gain")}\nraise RuntimeError("imported")\n'
+    )
+    return folder
+
+
+@pytest.fixture
+def load(tmp_path, experiments):
+    def load(document):
+        path = tmp_path / "claims.yaml"
+        text = document if isinstance(document, str) else yaml.safe_dump(document, sort_keys=False)
+        path.write_text(text, encoding="utf-8")
+        return ledger.load(path, experiments)
+
+    return load
+
+
+@pytest.fixture
+def refused(load, tmp_path):
+    """The message, without the file, of a ledger that must be refused."""
+
+    def refused(document):
+        with pytest.raises(InputError) as error:
+            load(document)
+        message = str(error.value)
+        assert "\n" not in message
+        assert message.startswith(str(tmp_path))
+        return message.split(": ", 1)[1]
+
+    return refused
+
+
+def changed(change):
+    document = copy.deepcopy(SMALL)
+    change(document)
+    return document
+
+
+def first_part(document):
+    return document["claims"][0]["parts"][0]
+
+
+def test_a_good_ledger_comes_back_as_written(load):
+    assert load(SMALL) == SMALL
+
+
+def test_declared_reads_literals_without_importing(experiments):
+    assert ledger.declared(experiments) == {
+        "toy-grid": {"TITLE": "Toy", "QUANTITIES": {"gain": ("", "a gain")}}
+    }
+
+
+def test_declared_refuses_what_is_no_literal(experiments):
+    (experiments / "sly.py").write_text("QUANTITIES = dict(a=1)\n")
+    with pytest.raises(InputError, match=r"sly\.py: QUANTITIES: found an expression"):
+        ledger.declared(experiments)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            lambda d: first_part(d).update(margn=1),
+            r"claims\[C001\]\.parts\[gain\]: found unknown key 'margn'; allowed: name, experiment",
+        ),
+        (
+            lambda d: d.update(colour="red"),
+            r"found unknown key 'colour'; allowed: sections, tables, figures, claims",
+        ),
+        (
+            lambda d: first_part(d).update(margin="one"),
+            r"claims\[C001\]\.parts\[gain\]\.margin: found 'one'; allowed: number",
+        ),
+        (
+            lambda d: first_part(d).update(margin=-1),
+            r"claims\[C001\]\.parts\[gain\]\.margin: found -1; allowed: at least 0",
+        ),
+        (
+            lambda d: d["claims"][1].update(line="seven"),
+            r"claims\[C002\]\.line: found 'seven'; allowed: integer",
+        ),
+        (
+            lambda d: d["claims"][0].update(rule="order"),
+            r"claims\[C001\]\.rule: found 'order'; allowed: ordering, equivalence",
+        ),
+        (
+            lambda d: d["claims"][0].pop("says"),
+            r"claims\[C001\]: found no key 'says'; allowed: every one of id, line",
+        ),
+        (
+            lambda d: d["claims"][0].update(conditions=["optimiser"]),
+            r"claims\[C001\]\.conditions\[0\]: found 'optimiser'; allowed: dataset, images",
+        ),
+        (
+            lambda d: first_part(d)["where"].update(rate=1),
+            r"claims\[C001\]\.parts\[gain\]\.where: found 'rate'; allowed: dataset, images",
+        ),
+        (
+            lambda d: d["claims"][1].update(id="C001"),
+            r"claims\[C001\]\.id: found C001 2 times; allowed: each id once",
+        ),
+        (
+            lambda d: d["claims"][1].update(section="end"),
+            r"claims\[C002\]\.section: found end; allowed: start",
+        ),
+        (
+            lambda d: d["tables"]["T01"].update(section="end"),
+            r"tables\.T01\.section: found end; allowed: start",
+        ),
+        (
+            lambda d: d["tables"].update(X1=d["tables"]["T01"]),
+            r"tables: found 'X1'; allowed: text of the form \^T",
+        ),
+        (
+            lambda d: first_part(d).update(quantity="loss"),
+            r"claims\[C001\]\.parts\[gain\]\.quantity: found loss; allowed: what toy-grid makes",
+        ),
+        (
+            lambda d: first_part(d).update(experiment="grid"),
+            r"claims\[C001\]\.parts\[gain\]\.experiment: found grid; allowed: toy-grid",
+        ),
+        (
+            lambda d: d["claims"][0].update(by=["other"]),
+            r"claims\[C001\]\.parts\[gain\]\.experiment: found toy-grid; allowed: an exp",
+        ),
+        (
+            lambda d: d["claims"][0].update(
+                also=[first_part(d) | {"name": "more", "quantity": "x"}]
+            ),
+            r"claims\[C001\]\.also\[more\]\.quantity: found x",
+        ),
+        (
+            lambda d: d["claims"][0].update(also=[first_part(d)]),
+            r"claims\[C001\]\.parts\[gain\]: found gain 2 times; allowed: each name once",
+        ),
+        (
+            lambda d: first_part(d).pop("margin"),
+            r"claims\[C001\]\.parts\[gain\]: found no key 'margin'; allowed: a margin, which",
+        ),
+        (
+            lambda d: first_part(d).pop("number"),
+            r"claims\[C001\]\.parts\[gain\]: found no key 'number'; allowed: a number, which",
+        ),
+        (
+            lambda d: d["claims"][1].pop("reason"),
+            r"claims\[C002\]: found no key 'reason'",
+        ),
+        (
+            lambda d: d["claims"][0].update(rule="opinion", reason="taste"),
+            r"claims\[C001\]\.parts: found parts; allowed: no parts",
+        ),
+        (
+            lambda d: d["claims"][0].pop("parts"),
+            r"claims\[C001\]\.conditions: found conditions without parts",
+        ),
+    ],
+)
+def test_bad_entries_are_named_in_one_line(refused, change, message):
+    assert re.match(message, refused(changed(change)))
+
+
+def test_a_key_given_twice_is_an_error(refused):
+    text = yaml.safe_dump(SMALL) + "claims: []\n"
+    assert re.match(r"line \d+: found key 'claims' twice in one mapping", refused(text))
+
+
+def test_broken_yaml_is_named_with_its_line(refused):
+    assert re.match(r"line \d+: found .*; allowed: valid YAML", refused("claims: [1,\n"))
+
+
+@pytest.mark.parametrize("text", ["", "- a list\n"])
+def test_a_ledger_that_is_no_mapping_is_refused(refused, text):
+    assert re.search("allowed: object", "x: " + refused(text))
+
+
+def test_a_missing_ledger_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.yaml: found no such file"):
+        ledger.load(tmp_path / "nowhere.yaml")
+
+
+# ---- The real ledger ----------------------------------------------------------------------------
+
+
+def test_the_real_ledger_loads_with_the_real_experiments():
+    assert len(ledger.load(REAL)["claims"]) == 200
+
+
+@pytest.fixture(scope="module")
+def real():
+    return yaml.safe_load(REAL.read_text(encoding="utf-8"))
+
+
+def test_the_real_ledger_is_complete(real):
+    assert sorted(claim["id"] for claim in real["claims"]) == [f"C{i:03}" for i in range(1, 201)]
+    assert list(real["tables"]) == [f"T{i:02}" for i in range(1, 14)]
+    assert list(real["figures"]) == [f"F{i:02}" for i in range(1, 38)]
+
+
+def test_every_claim_that_its_experiments_can_answer_is_judged(real):
+    made = set(ledger.declared())
+    for claim in real["claims"]:
+        if claim["rule"] != "opinion" and set(claim["by"]) <= made:
+            assert "parts" in claim, claim["id"]
+            assert "why" in claim, claim["id"]
+
+
+def test_claims_and_experiments_name_each_other(real):
+    by = {claim["id"]: claim["by"] for claim in real["claims"] if "parts" in claim}
+    for slug, literals in ledger.declared().items():
+        judged = {name for name, slugs in by.items() if slug in slugs}
+        assert judged == set(literals["ANSWERS"]), slug
+
+
+def test_the_schema_and_the_rules_know_the_same_kinds():
+    schema = documents.read(documents.SCHEMAS / "claims.schema.yaml", "a schema")
+    assert tuple(schema["$defs"]["claim"]["properties"]["rule"]["enum"]) == rules.KINDS

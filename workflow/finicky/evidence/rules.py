@@ -1,0 +1,296 @@
+"""The rules: from the numbers of one quantity to a verdict, and from many verdicts to one.
+
+Every rule was fixed before anything ran. A rule has three aspects: what it reads off the seeds
+(`measure`), how that decides (`decide`, strict inequalities), and how it is put in words
+(`in_words`). Verdicts of conditions combine by counting (`combine_conditions`), verdicts of parts
+by `combine_parts`.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+from finicky.evidence import intervals
+
+REPRODUCED = "reproduced"
+UNDER_CONDITIONS = "reproduced under conditions"
+NOT_REPRODUCED = "not reproduced"
+UNDECIDED = "undecided"
+OPINION = "opinion"
+NOT_MEASURED = "not measured"
+VERDICTS = (REPRODUCED, UNDER_CONDITIONS, NOT_REPRODUCED, UNDECIDED, OPINION, NOT_MEASURED)
+
+
+def _verdict(holds, fails):
+    return REPRODUCED if holds else NOT_REPRODUCED if fails else UNDECIDED
+
+
+# ---- What a rule reads off the seeds: (measured, low, high) -------------------------------------
+
+
+def typical_run(values):
+    """The median over seeds (NaN if any value is) with its exact sign-test interval."""
+    unknown = any(math.isnan(value) for value in values)
+    return math.nan if unknown else median(values), *intervals.median_interval(values)
+
+
+def share_of_runs(values):
+    """The share of ones among zeros and ones; a NaN (nobody knows) widens the interval."""
+    yes, unknown = sum(value == 1 for value in values), sum(map(math.isnan, values))
+    low, _ = intervals.proportion_interval(yes, len(values))
+    _, high = intervals.proportion_interval(yes + unknown, len(values))
+    return yes / len(values), low, high
+
+
+def largest(values):
+    """The largest value, as a point: an identity is as good as its worst trial."""
+    worst = math.nan if any(map(math.isnan, values)) else max(values)
+    return worst, worst, worst
+
+
+def smallest(values):
+    """The smallest value, as a point: one counterexample (0) outweighs every success (1)."""
+    worst = math.nan if any(map(math.isnan, values)) else min(values)
+    return worst, worst, worst
+
+
+# ---- How a rule decides -------------------------------------------------------------------------
+
+
+def ordering(low, high, margin, number):
+    """Ahead by more than the margin."""
+    return _verdict(low > margin, high < margin)
+
+
+def value(low, high, margin, number):
+    """Within the margin of a number; also for scaling, and by TOST for equivalence, number 0
+    (Schuirmann 1987, J. Pharmacokinetics and Biopharmaceutics 15)."""
+    low, high = low - number, high - number
+    return _verdict(-margin < low and high < margin, low > margin or high < -margin)
+
+
+def existence(low, high, margin, number):
+    """It happens in more than half of the runs."""
+    return _verdict(low > 0.5, high < 0.5)
+
+
+def noninferiority(low, high, margin, number):
+    """At least as good, up to the margin."""
+    return _verdict(low > -margin, high < -margin)
+
+
+def trend(low, high, margin, number):
+    """The fitted slope, counted in the claimed direction, is positive."""
+    return _verdict(low > 0, high < 0)
+
+
+def identity(low, high, margin, number):
+    """The largest relative error is at most the tolerance; an error that is NaN is not."""
+    return _verdict(high <= margin, not high <= margin)
+
+
+def construction(low, high, margin, number):
+    """1: every check passed; 0: a counterexample. Likewise a source that agrees or differs."""
+    return _verdict(low == 1, low == 0)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule kind.
+
+    measure: seeds' values -> (measured, low, high); decide: (low, high, margin, number) -> verdict;
+    words: the condition for "reproduced"; fewest: seeds without which it cannot decide;
+    needs: what a part in the ledger has to state; hold, fail: what a card says of a condition.
+    """
+
+    measure: Callable
+    decide: Callable
+    words: str
+    fewest: int = intervals.FEWEST
+    needs: tuple = ()
+    hold: str = "hold"
+    fail: str = "do not"
+
+
+RULES = {
+    "ordering": Rule(
+        typical_run,
+        ordering,
+        "the whole interval lies above {margin}",
+        needs=("margin",),
+        hold="ahead",
+        fail="not",
+    ),
+    "equivalence": Rule(
+        typical_run,
+        value,
+        "the whole interval lies within ±{margin} of no difference",
+        needs=("margin",),
+        hold="equal",
+        fail="not",
+    ),
+    "value": Rule(
+        typical_run,
+        value,
+        "the whole interval lies within ±{margin} of {number}",
+        needs=("margin", "number"),
+    ),
+    "scaling": Rule(
+        typical_run,
+        value,
+        "the whole interval of the fitted rate lies within ±{margin} of {number}",
+        needs=("margin", "number"),
+    ),
+    "existence": Rule(
+        share_of_runs,
+        existence,
+        "more than half of all runs do it: the whole interval of their share lies above 0.5",
+    ),
+    "noninferiority": Rule(
+        typical_run,
+        noninferiority,
+        "the whole interval lies above −{margin}",
+        needs=("margin",),
+        hold="at least as good",
+        fail="not",
+    ),
+    "trend": Rule(
+        typical_run,
+        trend,
+        "the whole interval of the fitted slope lies on the claimed side of 0",
+    ),
+    "identity": Rule(
+        largest,
+        identity,
+        "the largest relative error over random trials is at most {margin}",
+        fewest=1,
+        needs=("margin",),
+    ),
+    "construction": Rule(
+        smallest,
+        construction,
+        "what the code builds passes every check; one counterexample refutes it",
+        fewest=1,
+    ),
+    "source": Rule(smallest, construction, "the cited source agrees", fewest=1),
+}
+KINDS = (*RULES, "opinion")
+
+
+def decide(kind, values, margin=None, number=None):
+    """Apply a rule to one condition.
+
+    kind: a key of RULES; values: one number a seed, at least one; number: None is 0.
+    Returns (verdict, measured, low, high); low and high are in the unit of the values and are NaN
+    where too few seeds give no interval, which decides nothing.
+    """
+    rule = RULES[kind]
+    measured, low, high = rule.measure(values)
+    if len(values) < rule.fewest:
+        return UNDECIDED, measured, low, high
+    return rule.decide(low, high, margin, number or 0), measured, low, high
+
+
+def in_words(kind, margin=None, number=None, unit=""):
+    """The rule as a card prints it, e.g. "reproduced if the whole interval lies within ±1 pp of
+    97.82 %". A number of None is named; a margin of None is one that is still to be fixed."""
+    if kind == "opinion":
+        return "listed, not judged"
+    rule = RULES[kind]
+    apart = "pp" if unit == "%" else unit  # two percentages lie points apart
+    words = rule.words.format(
+        margin="m" if margin is None else f"{margin:.6g} {apart}".strip(),
+        number="the chapter's number" if number is None else f"{number:.6g} {unit}".strip(),
+    )
+    if margin is None and "margin" in rule.needs:
+        words += ", with a margin m fixed before it is measured"
+    return f"reproduced if {words}"
+
+
+# ---- From conditions to a verdict ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Count:
+    """How the conditions of one part fell out. need: conditions that make a side count."""
+
+    verdict: str
+    conditions: int
+    hold: int
+    fail: int
+    undecided: int
+    need: int
+
+
+def need(conditions):
+    """How many conditions a side needs so that a few stray ones cannot make it count."""
+    return 1 if conditions < 5 else max(2, math.ceil(conditions / 10))
+
+
+def combine_conditions(verdicts):
+    """Combine the verdicts of the conditions that are left after dropping; returns a Count."""
+    total = len(verdicts)
+    hold, fail = verdicts.count(REPRODUCED), verdicts.count(NOT_REPRODUCED)
+    enough = need(total)
+    if total == 0:
+        verdict = UNDECIDED
+    elif hold >= enough and fail >= enough:
+        verdict = UNDER_CONDITIONS
+    elif 3 * hold >= 2 * total:  # whole numbers: two thirds are exact
+        verdict = REPRODUCED
+    elif 3 * fail >= 2 * total:
+        verdict = NOT_REPRODUCED
+    else:
+        verdict = UNDECIDED
+    return Count(verdict, total, hold, fail, total - hold - fail, enough)
+
+
+def combine_parts(verdicts):
+    """Combine the verdicts of a claim's parts, each of which has combined its own conditions.
+
+    All parts reproduced: reproduced. Some reproduced, or any reproduced under conditions:
+    reproduced under conditions (the other parts may be refuted, undecided or missing). None of
+    these, and at least one not reproduced: not reproduced. Else undecided.
+    """
+    if verdicts and all(verdict == REPRODUCED for verdict in verdicts):
+        return REPRODUCED
+    if any(verdict in (REPRODUCED, UNDER_CONDITIONS) for verdict in verdicts):
+        return UNDER_CONDITIONS
+    return NOT_REPRODUCED if NOT_REPRODUCED in verdicts else UNDECIDED
+
+
+@dataclass(frozen=True)
+class AxisReading:
+    """Where along one axis a claim holds: the levels whose own conditions combine to
+    reproduced (holds) or to not reproduced (fails), of all its levels."""
+
+    axis: str
+    levels: tuple
+    holds: tuple
+    fails: tuple
+    explains: int  # conditions that fell out as their level did
+
+
+def by_axis(levels, verdicts):
+    """The counting rule within each level of each axis.
+
+    levels: one dict axis -> level a condition; verdicts: one a condition.
+    Returns the axes that name where the claim holds: those with a level that holds and another
+    that does not, the axis that explains most conditions first (ties in the order of the axes).
+    """
+    readings = []
+    for axis in dict.fromkeys(axis for condition in levels for axis in condition):
+        groups = {}
+        for condition, verdict in zip(levels, verdicts, strict=True):
+            if axis in condition:
+                groups.setdefault(condition[axis], []).append(verdict)
+        ordered = tuple(sorted(groups))
+        verdict_of = {level: combine_conditions(groups[level]).verdict for level in ordered}
+        holds = tuple(level for level in ordered if verdict_of[level] == REPRODUCED)
+        fails = tuple(level for level in ordered if verdict_of[level] == NOT_REPRODUCED)
+        explains = sum(groups[level].count(REPRODUCED) for level in holds)
+        explains += sum(groups[level].count(NOT_REPRODUCED) for level in fails)
+        if holds and len(holds) < len(ordered):
+            readings.append(AxisReading(axis, ordered, holds, fails, explains))
+    return sorted(readings, key=lambda reading: -reading.explains)
