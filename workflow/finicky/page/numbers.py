@@ -1,0 +1,69 @@
+"""How many digits a number deserves, and how it is written."""
+
+import math
+
+MINUS = "\N{MINUS SIGN}"
+MOST_DECIMALS = 4
+
+
+def decimals(width, fallback=2):
+    """Digits after the point that an interval of this `width` supports, from 0 to 4.
+
+    The rounding rule of the Particle Data Group (Review of Particle Physics, section 5.3): two
+    significant digits of the width if it starts below 3.55, else one. A width that is missing
+    says nothing about precision, so the `fallback` (the printed number's own digits) is used;
+    so is it for a width of zero, where every seed gave the same number.
+    """
+    if width is None or not math.isfinite(width) or width <= 0:
+        return min(max(fallback, 0), MOST_DECIMALS)
+    exponent = math.floor(math.log10(width))
+    two_digits = width / 10**exponent < 3.55
+    return min(max(two_digits - exponent, 0), MOST_DECIMALS)
+
+
+def printed_decimals(value):
+    """Digits after the point of a number as a person wrote it: 97.82 has 2, 92 has 0."""
+    if value is None or not math.isfinite(value):
+        return 0
+    text = f"{value:.10g}"
+    return 0 if "e" in text or "." not in text else len(text.split(".")[1])
+
+
+def number(value, places=2):
+    """A number as text with a real minus sign; an en dash for what is not there.
+
+    Numbers of 100,000 and more, and small ones that `places` would round to zero, are written
+    with a power of ten.
+    """
+    if value is None or not math.isfinite(value):
+        return "\N{EN DASH}"
+    if value and (abs(value) >= 1e5 or abs(value) < 0.5 * 10 ** -max(places, MOST_DECIMALS)):
+        mantissa, exponent = f"{value:.1e}".split("e")
+        text = f"{mantissa}·10{_superscript(int(exponent))}"
+    else:
+        text = f"{value:,.{places}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+        if float(f"{value:.{places}f}") == 0:
+            text = text.lstrip("-")
+    return text.replace("-", MINUS)
+
+
+def exact(value):
+    """The number in full for `<data value>`: the shortest text that reads back as the same."""
+    return "" if value is None or not math.isfinite(value) else repr(float(value))
+
+
+def duration(seconds):
+    """Seconds as a person says them: `48 s`, `3 min 20 s`, `1 h 5 min`."""
+    if seconds is None or not math.isfinite(seconds):
+        return "\N{EN DASH}"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{number(seconds, 1 if seconds < 10 else 0)} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _superscript(exponent):
+    digits = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    return str(exponent).translate(digits)

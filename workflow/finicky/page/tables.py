@@ -1,0 +1,316 @@
+"""The chapter's tables, refilled: its printed numbers beside ours.
+
+Each maker reads one experiment's tidy table (one number a seed) and the ledger, and returns a
+`Table` that the template prints; nothing here knows HTML.
+"""
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from statistics import median
+
+from finicky.evidence.intervals import median_interval
+from finicky.page.figures import look
+from finicky.page.numbers import decimals, printed_decimals
+
+OPTIMIZERS = ["sgd", "momentum", "rmsprop", "adam", "adamw"]
+BLOCKS = ["plain", "batch_norm", "residual", "batch_norm_residual"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry: the chapter's number or word, or our median with its interval over n seeds."""
+
+    value: float | None = None
+    low: float = math.nan
+    high: float = math.nan
+    n: int = 0
+    note: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of numbers; `kind` is `chapter` or `measured`, `places` its digits.
+
+    Measured columns of one `quantity` have the same number of digits.
+    """
+
+    label: str
+    kind: str
+    quantity: str = "accuracy"
+    places: int = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: its heads (as many as the table has) and its cells (one a column)."""
+
+    heads: list[str]
+    cells: list[Cell]
+
+
+@dataclass(frozen=True)
+class Body:
+    """Rows that belong together, under a label that may be empty."""
+
+    label: str
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table ready to print: heads of the label columns, column groups (label, span), bodies."""
+
+    heads: list[str]
+    groups: list[tuple[str, int]]
+    columns: list[Column]
+    bodies: list[Body]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def seeds(self):
+        """The different numbers of seeds behind the measured cells, ascending."""
+        cells = (cell for body in self.bodies for row in body.rows for cell in row.cells)
+        return sorted({cell.n for cell in cells if cell.n})
+
+
+def refill(ledger, experiments):
+    """The tables that can be refilled now: {table id: Table}.
+
+    `experiments` is {slug: DataFrame}. A table whose experiment is missing, or holds none of the
+    numbers it needs, is left out: the page shows the gap.
+    """
+    made = {}
+    for table, (slug, make) in MAKERS.items():
+        if table in ledger["tables"] and slug in experiments:
+            filled = make(ledger, experiments[slug])
+            if filled and filled.seeds:
+                made[table] = filled
+    return made
+
+
+def level_name(level):
+    """A level as people write it: a name as in the figures, a number with its thousands apart."""
+    if isinstance(level, str):
+        return look(level).label
+    if isinstance(level, bool):
+        return "yes" if level else "no"
+    return f"{level:,.10g}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def ten_layers(ledger, table):
+    """T03: test accuracy after epochs 1 and 10 by initialisation, for each optimizer."""
+    accuracy = table[table["quantity"] == "test_accuracy"]
+    printed = _printed(ledger, {"C062", "C063", "C066", "C067"}, "test_accuracy", "init", "epoch")
+    if any(claim["id"] == "C065" for claim in ledger["claims"]):
+        printed |= {("normal_std_1", epoch): Cell(text="NaN") for epoch in (1, 10)}
+    starts = ["he", "xavier", "normal_std_1", "normal_std_0.001", "zeros"]
+    arms = _arms(accuracy)
+    groups, columns = [], []
+    for epoch in (1, 10):
+        plural = "s" if epoch > 1 else ""
+        groups.append((f"Test accuracy after {epoch} epoch{plural}, %", 1 + len(arms)))
+        columns += [Column("chapter", "chapter"), *_arm_columns(arms)]
+    rows = []
+    for init in starts:
+        cells = []
+        for epoch in (1, 10):
+            cells.append(printed.get((init, epoch), Cell()))
+            cells += [
+                _measured(accuracy, init=init, epoch=epoch, optimizer=optimizer, learning_rate=rate)
+                for optimizer, rate in arms
+            ]
+        rows.append(Row([level_name(init)], cells))
+    return _table(["Initialisation"], groups, columns, [Body("", rows)])
+
+
+def degradation(ledger, table):
+    """T07: training and test error by depth and block, beside the numbers of claim C098.
+
+    Measured on fully connected networks: He, ReLU, MNIST, every training length that holds both
+    a plain network of 20 layers and one of 56.
+    """
+    start = table[
+        (table["init"] == "he") & (table["activation"] == "relu") & (table["dataset"] == "mnist")
+    ]
+    error = start[start["quantity"].isin(["train_accuracy", "test_accuracy"])].assign(
+        value=lambda frame: 100 - frame["value"]
+    )
+    lengths = [
+        length
+        for length, group in error.groupby(["images", "epochs"], sort=True)
+        if {20, 56} <= set(group.loc[group["block"] == "plain", "depth"])
+    ][::-1]
+    if not lengths:
+        return None
+    printed = _chapter_errors(ledger)
+    deep = error[error["depth"] >= 20]
+    arms = [
+        arm
+        for arm in _arms(deep)
+        if {20, 56} <= set(_where(deep, optimizer=arm[0], learning_rate=arm[1])["depth"])
+    ]
+    groups = [("Chapter, error in %", 2)] + [(f"{_arm_name(arm)}, error in %", 2) for arm in arms]
+    columns = [
+        Column(part, kind)
+        for kind in ["chapter"] + ["measured"] * len(arms)
+        for part in ("training", "test")
+    ]
+    bodies = []
+    for images, epochs in lengths:
+        trained = _where(deep, images=images, epochs=epochs)
+        rows = []
+        for block in BLOCKS:
+            for depth in sorted(set(trained.loc[trained["block"] == block, "depth"])):
+                literature = printed.get(depth) if block == "plain" and not bodies else None
+                cells = list(literature or (Cell(), Cell()))
+                for optimizer, rate in arms:
+                    cells += [
+                        _measured(
+                            trained,
+                            block=block,
+                            depth=depth,
+                            optimizer=optimizer,
+                            learning_rate=rate,
+                            quantity=quantity,
+                        )
+                        for quantity in ("train_accuracy", "test_accuracy")
+                    ]
+                rows.append(Row([level_name(block), level_name(int(depth))], cells))
+        bodies.append(Body(f"{level_name(int(images))} images, {int(epochs)} epochs", rows))
+    notes = [
+        "The chapter's numbers are literature: it ascribes them to He et al. (2015), who trained "
+        "convolutional networks. Ours are fully connected networks of width 128; convolutions "
+        "were not measured."
+    ]
+    return _table(["Block", "Depth"], groups, columns, bodies, notes)
+
+
+def mini_project(ledger, table):
+    """T13: every number that the chapter's log prints, beside ours, epoch by epoch."""
+    metrics = {
+        "running_loss": "Training loss, nats",
+        "running_accuracy": "Training accuracy, %",
+        "test_loss": "Test loss, nats",
+        "test_accuracy": "Test accuracy, %",
+    }
+    printed = {}
+    for metric in metrics:
+        numbers = _printed(ledger, {"C180", "C182", "C184"}, metric, "recipe", "epoch")
+        printed |= {(*key, metric): cell for key, cell in numbers.items()}
+    if any(claim["id"] == "C183" for claim in ledger["claims"]):
+        printed["rate_10", 1, "running_loss"] = Cell(text="NaN")
+    recipes = {
+        "correct": "He, ReLU, Adam 0.001",
+        "zeros": "Zero weights",
+        "rate_10": "SGD at rate 10",
+        "sigmoid": "Xavier, sigmoid",
+    }
+    bodies = []
+    for recipe, label in recipes.items():
+        epochs = sorted({key[1] for key in printed if key[0] == recipe})
+        rows = []
+        for epoch in epochs:
+            cells = []
+            for metric in metrics:
+                cells.append(printed.get((recipe, epoch, metric), Cell()))
+                cell = _measured(table, quantity=metric, recipe=recipe, epoch=epoch)
+                # How the run ended is said once a line, beside the loss that shows it.
+                cells.append(cell if metric == "running_loss" else replace(cell, note=""))
+            rows.append(Row([f"epoch {epoch}"], cells))
+        if rows:
+            bodies.append(Body(label, rows))
+    groups = [(label, 2) for label in metrics.values()]
+    columns = [Column(kind, kind, metric) for metric in metrics for kind in ("chapter", "measured")]
+    return _table(["Recipe"], groups, columns, bodies)
+
+
+MAKERS = {
+    "T03": ("ten-layers", ten_layers),
+    "T07": ("grid", degradation),
+    "T13": ("mini-project", mini_project),
+}
+
+
+def _printed(ledger, claims, quantity, *keys):
+    """The chapter's numbers among these claims' parts: {(level of each key): Cell}."""
+    numbers = {}
+    for claim in ledger["claims"]:
+        for part in claim.get("parts", []) if claim["id"] in claims else []:
+            where = part.get("where", {})
+            given = part["quantity"] == quantity and part.get("number") is not None
+            if given and all(key in where for key in keys):
+                numbers[tuple(where[key] for key in keys)] = Cell(value=part["number"])
+    return numbers
+
+
+def _chapter_errors(ledger):
+    """Depth to (training, test) error in %, from C098: `15, 18, 25, 28`."""
+    for claim in ledger["claims"]:
+        if claim["id"] == "C098" and claim.get("number"):
+            numbers = [Cell(value=float(text)) for text in str(claim["number"]).split(",")]
+            if len(numbers) == 4:
+                return {20: numbers[:2], 56: numbers[2:]}
+    return {}
+
+
+def _arms(table):
+    """The optimizers with their learning rates that occur, in a fixed order."""
+    pairs = set(zip(table["optimizer"], table["learning_rate"], strict=True))
+    return sorted(pairs, key=lambda pair: (OPTIMIZERS.index(pair[0]), pair[1]))
+
+
+def _arm_name(arm):
+    optimizer, rate = arm
+    return f"{level_name(optimizer)} {rate:g}"
+
+
+def _arm_columns(arms):
+    return [Column(_arm_name(arm), "measured") for arm in arms]
+
+
+def _where(table, **levels):
+    for column, level in levels.items():
+        table = table[table[column] == level]
+    return table
+
+
+def _measured(table, **levels):
+    """Median, interval and failures over the seeds of one condition; empty if there are none."""
+    rows = _where(table, **levels)
+    if rows.empty:
+        return Cell()
+    failures = Counter(rows["outcome"])
+    words = {"nan": "NaN", "inf": "infinite", "large": "large"}
+    note = ", ".join(
+        f"{word} in {failures[outcome]} of {len(rows)}"
+        for outcome, word in words.items()
+        if failures[outcome]
+    )
+    if rows["value"].isna().any():
+        return Cell(n=len(rows), note=note, text="NaN")
+    values = sorted(float(value) for value in rows["value"])
+    low, high = median_interval(values)
+    return Cell(median(values), low, high, len(values), note)
+
+
+def _table(heads, groups, columns, bodies, notes=()):
+    """Fix the digits of each column, so that its numbers align on the point."""
+    cells = {
+        index: [row.cells[index] for body in bodies for row in body.rows]
+        for index in range(len(columns))
+    }
+    widths = {}
+    for index, column in enumerate(columns):
+        spans = [cell.high - cell.low for cell in cells[index] if cell.n]
+        widths.setdefault(column.quantity, []).extend(span for span in spans if span > 0)
+    settled = []
+    for index, column in enumerate(columns):
+        if column.kind == "chapter":
+            places = max((printed_decimals(cell.value) for cell in cells[index]), default=0)
+        else:
+            known = widths[column.quantity]
+            places = max(1, decimals(median(known) if known else None))
+        settled.append(replace(column, places=places))
+    return Table(heads, groups, settled, bodies, list(notes))
