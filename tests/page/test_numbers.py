@@ -1,0 +1,55 @@
+"""How numbers are printed."""
+
+import math
+
+import pytest
+
+from finicky.page import numbers
+
+
+@pytest.mark.parametrize(
+    ("width", "places"),
+    [(12, 0), (6, 0), (3, 1), (0.94, 1), (0.3, 2), (0.04, 2), (0.02, 3), (1e-9, 4)],
+)
+def test_digits_that_an_interval_supports(width, places):
+    assert numbers.decimals(width) == places
+
+
+@pytest.mark.parametrize("width", [0, None, math.nan, math.inf])
+def test_no_interval_falls_back(width):
+    assert numbers.decimals(width, fallback=3) == 3
+
+
+@pytest.mark.parametrize(("value", "places"), [(92, 0), (97.82, 2), (2.3026, 4), (None, 0)])
+def test_printed_digits(value, places):
+    assert numbers.printed_decimals(value) == places
+
+
+@pytest.mark.parametrize(
+    ("value", "places", "text"),
+    [
+        (97.816, 2, "97.82"),
+        (-0.5, 1, "−0.5"),
+        (-0.001, 2, "0.00"),
+        (60000, 0, "60\N{NARROW NO-BREAK SPACE}000"),
+        (6.1e6, 2, "6.1·10⁶"),
+        (-3.2e-7, 4, "−3.2·10⁻⁷"),
+        (None, 2, "–"),
+        (math.nan, 2, "–"),
+    ],
+)
+def test_number(value, places, text):
+    assert numbers.number(value, places) == text
+
+
+def test_exact_reads_back():
+    assert float(numbers.exact(0.1 + 0.2)) == 0.1 + 0.2
+    assert numbers.exact(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(2.25, "2.2 s"), (48, "48 s"), (200, "3 min 20 s"), (3900, "1 h 5 min"), (None, "–")],
+)
+def test_duration(seconds, text):
+    assert numbers.duration(seconds) == text

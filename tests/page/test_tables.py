@@ -1,0 +1,71 @@
+"""The refilled tables: right numbers in the right cells, gaps where there is nothing."""
+
+from finicky.page.tables import refill
+
+
+def row(table, *heads):
+    (found,) = [
+        row for body in table.bodies for row in body.rows if row.heads == list(heads)
+    ]  # fmt: skip
+    return found.cells
+
+
+def test_ten_layers_has_the_chapters_numbers_beside_both_optimizers(ledger, tables):
+    table = refill(ledger, tables)["T03"]
+    cells = row(table, "He")
+    assert [column.label for column in table.columns] == ["chapter", "SGD 0.01", "Adam 0.001"] * 2
+    assert (cells[0].value, cells[3].value) == (92, 98)
+    assert (cells[1].value, cells[1].low, cells[1].high, cells[1].n) == (93.8, 93.5, 94.1, 5)
+
+
+def test_ten_layers_keeps_the_five_rows_of_the_chapter(ledger, tables):
+    (body,) = refill(ledger, tables)["T03"].bodies
+    assert len(body.rows) == 5
+    assert row(refill(ledger, tables)["T03"], "zeros")[1].n == 0  # not run: an empty cell
+
+
+def test_failed_runs_are_said_beside_their_chance_accuracy(ledger, tables):
+    cell = row(refill(ledger, tables)["T03"], "N, σ = 1")[1]
+    assert cell.value == 10 and cell.note == "NaN in 5 of 5"
+    assert row(refill(ledger, tables)["T03"], "N, σ = 1")[0].text == "NaN"
+
+
+def test_degradation_is_in_errors_beside_the_published_ones(ledger, tables):
+    table = refill(ledger, tables)["T07"]
+    shallow, deep = row(table, "plain", "20"), row(table, "plain", "56")
+    assert [cell.value for cell in shallow[:2]] == [15, 18]
+    assert [cell.value for cell in deep[:2]] == [25, 28]
+    assert [round(cell.value, 6) for cell in shallow[2:]] == [4.8, 5.8]
+    assert [round(cell.value, 6) for cell in deep[2:]] == [19.8, 20.8]
+    assert (round(deep[2].low, 6), round(deep[2].high, 6)) == (19.6, 20)
+    assert table.bodies[0].label.endswith("images, 2 epochs")
+    assert "literature" in table.notes[0]
+
+
+def test_mini_project_has_every_printed_number_and_the_nan(ledger, tables):
+    table = refill(ledger, tables)["T13"]
+    correct = table.bodies[0].rows[0].cells
+    assert [cell.value for cell in correct[::2]] == [0.3124, 91.23, 0.1456, None]
+    assert (correct[1].value, correct[1].low, correct[1].high) == (0.33, 0.31, 0.35)
+    diverged = table.bodies[1].rows[0].cells
+    assert (diverged[0].text, diverged[1].text) == ("NaN", "NaN")
+    assert diverged[1].note == "NaN in 5 of 5"
+
+
+def test_fewer_than_five_seeds_have_no_interval(ledger, tables):
+    tables["mini-project"] = tables["mini-project"][tables["mini-project"]["seed"] < 2]
+    cell = refill(ledger, tables)["T13"].bodies[0].rows[0].cells[1]
+    assert cell.value == 0.315 and cell.n == 2 and cell.low != cell.low
+
+
+def test_missing_or_empty_experiments_leave_their_table_out(ledger, tables):
+    assert set(refill(ledger, tables)) == {"T03", "T07", "T13"}
+    del tables["grid"]
+    tables["ten-layers"] = tables["ten-layers"].iloc[:0]
+    assert set(refill(ledger, tables)) == {"T13"}
+
+
+def test_digits_follow_the_intervals(ledger, tables):
+    table = refill(ledger, tables)["T13"]
+    # the interval of the loss is 0.04 wide, which one digit more than 0.01 would not survive
+    assert [column.places for column in table.columns[:2]] == [4, 2]
