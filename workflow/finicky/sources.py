@@ -157,14 +157,3 @@ def dependencies(*files):
         todo = set().union(*(library_imports(file) for file in todo)) - found
         found |= todo
     return sorted(map(str, found))
-
-
-def literals(file, names):
-    """Values of module-level constants of a file, read without importing it: {name: value}."""
-    values = {}
-    for node in ast.parse(Path(file).read_text(), filename=str(file)).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            name = node.targets[0].id
-            if name in names:
-                values[name] = ast.literal_eval(node.value)
-    return values
