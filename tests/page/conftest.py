@@ -169,16 +169,28 @@ def make_tables():
     for optimizer, rate in (("sgd", 0.01), ("adam", 0.001)):
         common = {"optimizer": optimizer, "learning_rate": rate}
         for epoch in (1, 10):
-            ten += tidy("test_accuracy", [93.5, 93.9, 93.8, 93.6, 94.1], init="he", epoch=epoch,
-                        **common)
-            ten += tidy("test_accuracy", [10.0] * 5, "nan", init="normal_std_1", epoch=epoch,
-                        **common)
+            ten += tidy(
+                "test_accuracy", [93.5, 93.9, 93.8, 93.6, 94.1], init="he", epoch=epoch, **common
+            )
+            ten += tidy(
+                "test_accuracy", [10.0] * 5, "nan", init="normal_std_1", epoch=epoch, **common
+            )
     grid = []
     for depth, accuracy in ((20, 95.0), (56, 80.0)):
         for quantity, less in (("train_accuracy", 0.0), ("test_accuracy", 1.0)):
-            grid += tidy(quantity, [accuracy - less + tenth / 10 for tenth in range(5)],
-                         dataset="mnist", images=60000, epochs=2, depth=depth, block="plain",
-                         activation="relu", init="he", optimizer="adam", learning_rate=0.001)
+            grid += tidy(
+                quantity,
+                [accuracy - less + tenth / 10 for tenth in range(5)],
+                dataset="mnist",
+                images=60000,
+                epochs=2,
+                depth=depth,
+                block="plain",
+                activation="relu",
+                init="he",
+                optimizer="adam",
+                learning_rate=0.001,
+            )
     log = tidy("running_loss", [0.31, 0.32, 0.33, 0.34, 0.35], recipe="correct", epoch=1)
     log += tidy("running_loss", [None] * 5, "nan", recipe="rate_10", epoch=1)
     return {
@@ -198,8 +210,11 @@ def make_figures():
         '<text style="font: 9px sans-serif">epoch &lt; 10</text></svg>'
     )
     figure = {
-        "svg": drawing, "csv": "../figures/F15.csv", "caption": f"See: {EVIL}", "alt": 'a "curve"',
-    }  # fmt: skip
+        "svg": drawing,
+        "files": {"CSV": "../figures/F15.csv"},
+        "caption": f"See: {EVIL}",
+        "alt": 'a "curve"',
+    }
     return {"F15": figure}
 
 

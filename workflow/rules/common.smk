@@ -29,7 +29,9 @@ except InputError as error:
 
 HERE = f"results/{config['preset']}"
 EXPERIMENTS = {slug: DECLARED[slug] for slug in config["experiments"]}
-FIGURES = {figure: slug for slug, module in EXPERIMENTS.items() for figure in module["FIGURES"]}
+FIGURES = {
+    figure: slug for slug, module in EXPERIMENTS.items() for figure in module["FIGURES"]
+}
 
 
 def library(*files):

@@ -7,12 +7,11 @@ rule fetch:
         library("scripts/fetch.py"),
     output:
         expand(f"{DATA}/{{{{dataset}}}}/{{file}}", file=data.IDX_FILES),
-    params:
-        data=DATA,
-        folder=config["data"]["folder"],
     log:
         "results/logs/fetch-{dataset}.log",
     conda:
         ENVIRONMENT
+    params:
+        folder=config["data"]["folder"],
     script:
         "../scripts/fetch.py"

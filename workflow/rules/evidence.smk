@@ -7,13 +7,13 @@ rule judge:
     output:
         evidence=f"{HERE}/evidence.parquet",
         claims=f"{HERE}/report/claims.json",
-    params:
-        slugs=list(EXPERIMENTS),
     log:
         f"{HERE}/logs/judge.log",
     benchmark:
         f"{HERE}/benchmarks/judge.tsv"
     conda:
         ENVIRONMENT
+    params:
+        slugs=list(EXPERIMENTS),
     script:
         "../scripts/judge.py"

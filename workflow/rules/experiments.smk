@@ -8,13 +8,6 @@ rule experiment:
         ),
     output:
         f"{HERE}/experiments/{{slug}}.parquet",
-    params:
-        settings=lambda wildcards: {
-            **config["experiments"][wildcards.slug],
-            "seeds": list(range(config["first_seed"], config["first_seed"] + config["seeds"])),
-            "data": DATA,
-            "device": config["device"],
-        },
     log:
         f"{HERE}/logs/experiments/{{slug}}.log",
     benchmark:
@@ -23,6 +16,15 @@ rule experiment:
         slug="|".join(EXPERIMENTS),
     conda:
         ENVIRONMENT
+    params:
+        settings=lambda wildcards: {
+            **config["experiments"][wildcards.slug],
+            "seeds": list(
+                range(config["first_seed"], config["first_seed"] + config["seeds"])
+            ),
+            "data": DATA,
+            "device": config["device"],
+        },
     script:
         "../scripts/measure.py"
 
@@ -39,8 +41,6 @@ rule figure:
         svg=f"{HERE}/figures/{{figure}}.svg",
         png=f"{HERE}/figures/{{figure}}.png",
         csv=f"{HERE}/figures/{{figure}}.csv",
-    params:
-        slug=lambda wildcards: FIGURES[wildcards.figure],
     log:
         f"{HERE}/logs/figures/{{figure}}.log",
     benchmark:
@@ -49,5 +49,7 @@ rule figure:
         figure="|".join(FIGURES),
     conda:
         ENVIRONMENT
+    params:
+        slug=lambda wildcards: FIGURES[wildcards.figure],
     script:
         "../scripts/draw.py"

@@ -10,18 +10,18 @@ rule train:
         ),
     output:
         f"{HERE}/shards/{{shard}}.parquet",
-    params:
-        data=DATA,
-        store=STORE,
     log:
         f"{HERE}/logs/train/{{shard}}.log",
     benchmark:
         f"{HERE}/benchmarks/train/{{shard}}.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=2000,
-    conda:
-        ENVIRONMENT
+    params:
+        data=DATA,
+        store=STORE,
     script:
         "../scripts/train.py"
 

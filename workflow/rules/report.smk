@@ -7,13 +7,13 @@ rule provenance:
         figures=expand(f"{HERE}/figures/{{figure}}.svg", figure=FIGURES),
     output:
         f"{HERE}/provenance.json",
-    params:
-        config=config,
-        benchmarks=f"{HERE}/benchmarks",
     log:
         f"{HERE}/logs/provenance.log",
     conda:
         ENVIRONMENT
+    params:
+        config=config,
+        benchmarks=f"{HERE}/benchmarks",
     script:
         "../scripts/provenance.py"
 
@@ -32,12 +32,15 @@ rule page:
         reference=sorted(glob.glob("results/reference/*.json")),
     output:
         f"{HERE}/report/index.html",
-    params:
-        captions={figure: EXPERIMENTS[slug]["FIGURES"][figure] for figure, slug in FIGURES.items()},
-        slugs=list(EXPERIMENTS),
     log:
         f"{HERE}/logs/page.log",
     conda:
         ENVIRONMENT
+    params:
+        captions={
+            figure: EXPERIMENTS[slug]["FIGURES"][figure]
+            for figure, slug in FIGURES.items()
+        },
+        slugs=list(EXPERIMENTS),
     script:
         "../scripts/page.py"

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pandas as pd
 from job import job
@@ -16,9 +17,13 @@ def read_json(path):
 
 
 def read_figure(name, files, caption):
-    """One figure's SVG text, caption and CSV; None where there was nothing to draw."""
+    """One figure as the page takes it; None where there was nothing to draw."""
     svg = Path(files[f"{name}.svg"]).read_text()
-    return {"svg": svg, "csv": f"../figures/{name}.csv", "caption": caption} if svg else None
+    links = {kind: f"../figures/{name}.{kind.lower()}" for kind in ("CSV", "SVG", "PNG")}
+    if not svg:
+        return None
+    alt = ElementTree.fromstring(svg).get("aria-label")
+    return {"svg": svg, "caption": caption, "alt": alt, "files": links}
 
 
 with job(snakemake):

@@ -55,9 +55,9 @@ def render(ledger, claims, tables, figures, provenance, reference=None, template
     """The report as one HTML page; returns its text.
 
     ledger: the loaded config/claims.yaml. claims: the list of claims.json. tables: {experiment
-    slug: DataFrame}, one number a seed. figures: {id: {"svg": text, "csv": path relative to the
-    page, "caption", "alt"}}. provenance: the loaded provenance.json. reference: {"claims",
-    "provenance"} of the reference results, or None. templates: the folder `report/`.
+    slug: DataFrame}, one number a seed. figures: {id: {"svg": text, "caption", "alt", "files":
+    {name: path relative to the page}}}. provenance: the loaded provenance.json. reference:
+    {"claims", "provenance"} of the reference results, or None. templates: the folder `report/`.
 
     What is missing (a claim's evidence, a figure, a table, an experiment) leaves a visible gap.
     """
@@ -226,13 +226,12 @@ class _Page:
             drawn = svg.adopt(figure["svg"], key, alt, self.sheet)
         except (ET.ParseError, ValueError, KeyError):
             return view | {"state": "gap"}
-        files = [("CSV", figure["csv"])] if figure.get("csv") else []
         caption = figure.get("caption") or ""
         return view | {
             "state": "shown",
             "svg": Markup(drawn),
             "caption": caption,
-            "files": files,
+            "files": list(figure.get("files", {}).items()),
         }
 
     # ---- Cards ----------------------------------------------------------------------------------
