@@ -1,0 +1,400 @@
+"""Runs: canonical levels, identity, and the packing into shards and fused batches."""
+
+import dataclasses
+import itertools
+import random
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from finicky import runs, sources
+from finicky.engine.network import Architecture
+from finicky.runs import Run, canonical_block, canonical_init, fused_batches, plan, shards
+
+WORKFLOW = Path(__file__).parents[2] / "workflow"
+RUN = Run(
+    dataset="mnist", images=10_000, epochs=3, depth=10, block="plain", activation="relu", init="he",
+    optimizer="sgd", learning_rate=0.01, batch_size=64, width=128, seed=0,
+)  # fmt: skip
+OTHER = {
+    "dataset": "fashion_mnist", "images": 60_000, "epochs": 2, "depth": 6, "block": "residual",
+    "activation": "tanh", "init": "xavier", "optimizer": "adam", "learning_rate": 0.1,
+    "batch_size": 32, "width": 64, "seed": 1, "device": "cuda",
+}  # fmt: skip
+SIZE = 60  # estimated seconds a shard
+L2_CACHE = 2 * 2**20
+
+
+def make_config(*grids, **settings):
+    """A config of sub-grids, each a product of one level an axis where it names no others."""
+    small = {
+        "name": "first", "dataset": ["mnist"], "images": 10_000, "epochs": 3, "depth": [10],
+        "block": ["plain"], "activation": ["relu"], "init": ["he"], "optimizer": ["sgd"],
+    }  # fmt: skip
+    return {
+        "seeds": 1,
+        "first_seed": 0,
+        "batch_size": 64,
+        "width": 128,
+        "device": "cpu",
+        "shard_seconds": SIZE,
+        "optimizers": {"sgd": [0.01], "momentum": [0.01, 0.1], "adam": [0.001]},
+        "matched_init": {"relu": "he", "tanh": "xavier"},
+        "grid": [small | grid for grid in grids],
+    } | settings
+
+
+def planned(*grids, **settings):
+    return plan(make_config(*grids, **settings))
+
+
+# ---------------------------------------------------------------- canonical levels
+
+
+@pytest.mark.parametrize(
+    ("level", "canonical"),
+    [
+        ("he", "he"),
+        ("zeros", "zeros"),
+        ("uniform_fan_in", "uniform_fan_in"),
+        ("normal_std_0.001", "normal_std_0.001"),
+        ("normal_std_1e-3", "normal_std_0.001"),
+        ("normal_std_1.0", "normal_std_1"),
+        ("normal_std_0.0001", "normal_std_0.0001"),
+        ("normal_std_1e-5", "normal_std_1e-05"),
+        ("normal_var_1e-4", "normal_std_0.01"),
+        ("normal_var_1e-3", "normal_std_0.0316228"),
+        ("normal_var_1", "normal_std_1"),
+    ],
+)
+def test_canonical_init(level, canonical):
+    assert canonical_init(level) == canonical
+    assert canonical_init(canonical) == canonical
+    assert runs.registered(canonical) in sources.levels("init")
+
+
+@pytest.mark.parametrize("level", ["normal_std_small", "normal_var_"])
+def test_init_without_its_number(level):
+    with pytest.raises(ValueError):
+        canonical_init(level)
+
+
+def test_canonical_block():
+    assert [canonical_block(2, block) for block in runs.BLOCKS] == [
+        "plain", "batch_norm", "plain", "batch_norm",
+    ]  # fmt: skip
+    assert [canonical_block(6, block) for block in runs.BLOCKS] == list(runs.BLOCKS)
+
+
+# ---------------------------------------------------------------- planning
+
+
+def test_product_of_levels():
+    plan = planned(
+        {"depth": [2, 6], "activation": ["relu", "tanh"], "optimizer": ["sgd", "momentum"]},
+        seeds=3,
+        first_seed=5,
+    )
+    assert len(plan.subgrids) == 2 * 2 * 3 * 3, "momentum has two rates"
+    assert {run.seed for run in plan.subgrids} == {5, 6, 7}
+    assert {(run.optimizer, run.learning_rate) for run in plan.subgrids} == {
+        ("sgd", 0.01), ("momentum", 0.01), ("momentum", 0.1),
+    }  # fmt: skip
+
+
+def test_equal_trainings_are_one_run_of_both_subgrids():
+    plan = planned(
+        {"name": "first", "depth": [2], "block": ["plain", "residual"]},
+        {"name": "second", "depth": [2, 6], "init": ["he", "normal_var_1", "normal_std_1"]},
+        {"name": "third", "depth": [2], "block": ["residual"], "init": ["matched"]},
+    )
+    by_cell = {(r.depth, r.block, r.init): names for r, names in plan.subgrids.items()}
+    assert by_cell == {
+        (2, "plain", "he"): ["first", "second", "third"],
+        (2, "plain", "normal_std_1"): ["second"],
+        (6, "plain", "he"): ["second"],
+        (6, "plain", "normal_std_1"): ["second"],
+    }
+    assert sum(map(len, plan.shards.values())) == 4
+
+
+def test_a_subgrids_own_rates_and_seeds():
+    plan = planned(
+        {
+            "name": "ladder",
+            "optimizer": ["sgd", "adam"],
+            "learning_rate": {"sgd": [1], "adam": [2]},
+        },
+        {"name": "all", "optimizer": ["sgd", "adam"], "learning_rate": [3, 4], "seeds": 2},
+        seeds=1,
+    )
+    cells = Counter((names[0], r.optimizer, r.learning_rate) for r, names in plan.subgrids.items())
+    assert cells == {
+        ("ladder", "sgd", 1.0): 1, ("ladder", "adam", 2.0): 1,
+        ("all", "sgd", 3.0): 2, ("all", "adam", 3.0): 2,
+        ("all", "sgd", 4.0): 2, ("all", "adam", 4.0): 2,
+    }  # fmt: skip
+
+
+def test_matched_initialiser():
+    plan = planned({"activation": ["relu", "tanh"], "init": ["matched"]})
+    assert {(r.activation, r.init) for r in plan.subgrids} == {("relu", "he"), ("tanh", "xavier")}
+
+
+# ---------------------------------------------------------------- identity
+
+
+def test_every_field_counts():
+    assert set(OTHER) == {field.name for field in dataclasses.fields(Run)}
+    ids = [RUN.id, *(dataclasses.replace(RUN, **{name: OTHER[name]}).id for name in OTHER)]
+    assert len(set(ids)) == len(ids)
+    assert all(len(id) == 20 and set(id) <= set("0123456789abcdef") for id in ids)
+
+
+def test_order_of_fields_does_not_count(monkeypatch):
+    expected = RUN.id
+    fields = dataclasses.asdict(RUN)
+    monkeypatch.setattr(runs, "asdict", lambda run: dict(reversed(fields.items())))
+    assert RUN.id == expected
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"learning_rate": [1e-2]}, {"learning_rate": [0.01]}),
+        ({"learning_rate": [1]}, {"learning_rate": [1.0]}),
+        ({"init": ["normal_std_1e-3"]}, {"init": ["normal_std_0.001"]}),
+        ({"init": ["normal_var_1e-4"]}, {"init": ["normal_std_0.01"]}),
+    ],
+)
+def test_spelling_of_numbers_does_not_count(one, other):
+    (a,), (b,) = planned(one).subgrids, planned(other).subgrids
+    assert a.id == b.id
+
+
+def test_same_id_in_another_process():
+    program = f"from finicky.runs import Run; print({RUN!r}.id)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={"PYTHONPATH": str(WORKFLOW), "PYTHONHASHSEED": "7"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == RUN.id
+
+
+@pytest.fixture
+def fresh_environment():
+    runs.environment.cache_clear()
+    yield runs.environment.cache_clear
+    runs.environment.cache_clear()
+
+
+@pytest.mark.parametrize("change", ["scheme", "file", "mean", "std", "torch"])
+def test_environment_counts(monkeypatch, fresh_environment, change):
+    expected = RUN.id
+    mnist = runs.data.DATASETS["mnist"]
+    if change == "scheme":
+        monkeypatch.setattr(runs, "SCHEME", runs.SCHEME + 1)
+    elif change == "torch":
+        monkeypatch.setattr(runs, "version", lambda package: "0.0.1")
+    elif change == "file":
+        name = next(iter(mnist["files"]))
+        monkeypatch.setitem(mnist, "files", mnist["files"] | {name: "0" * 64})
+    else:
+        monkeypatch.setitem(mnist, change, 0.5)
+    fresh_environment()
+    assert RUN.id != expected
+
+
+def test_build_of_torch_does_not_count(monkeypatch, fresh_environment):
+    ids = set()
+    for version in "9.1.0", "9.1.0+cpu", "9.1.0+cu130":
+        monkeypatch.setattr(runs, "version", lambda package, v=version: v)
+        fresh_environment()
+        ids.add(RUN.id)
+    assert len(ids) == 1
+
+
+@pytest.mark.parametrize(
+    ("axis", "level", "changes"),
+    [
+        ("init", "he", True),
+        ("activation", "relu", True),
+        ("optimizer", "sgd", True),
+        ("init", "xavier", False),
+        ("activation", "tanh", False),
+        ("optimizer", "adam", False),
+    ],
+)
+def test_code_of_own_levels_counts(monkeypatch, axis, level, changes):
+    expected, level_code = RUN.id, sources.level_code
+
+    def edited(of_axis, of_level):
+        return "edited" if (of_axis, of_level) == (axis, level) else level_code(of_axis, of_level)
+
+    monkeypatch.setattr(sources, "level_code", edited)
+    assert (RUN.id != expected) is changes
+
+
+def test_code_of_the_core_counts(monkeypatch):
+    expected = RUN.id
+    monkeypatch.setattr(sources, "core_code", lambda: "edited")
+    assert RUN.id != expected
+
+
+def test_number_in_a_level_leads_to_its_family(monkeypatch):
+    """`normal_std_0.5` depends on the code of `normal_std`."""
+    run = dataclasses.replace(RUN, init="normal_std_0.5")
+    expected, level_code = run.id, sources.level_code
+    monkeypatch.setattr(
+        sources, "level_code", lambda *of: "new" if of[1] == "normal_std" else level_code(*of)
+    )
+    assert run.id != expected
+
+
+# ---------------------------------------------------------------- shards
+
+WIDE = {
+    "dataset": ["mnist", "fashion_mnist"], "depth": [2, 10], "block": ["plain", "batch_norm"],
+    "activation": ["relu", "tanh"], "init": ["he", "xavier", "lecun"],
+    "optimizer": ["sgd", "momentum", "adam"], "seeds": 6,
+}  # fmt: skip
+LONG = WIDE | {"name": "long", "images": 60_000, "depth": [10], "block": ["plain"], "seeds": 2}
+
+
+def test_shards_hold_each_run_once():
+    plan = planned(WIDE, LONG)
+    packed = [run for shard in plan.shards.values() for run in shard]
+    assert len(packed) == len(plan.subgrids) and set(packed) == set(plan.subgrids)
+    assert len(plan.shards) > 2 * 2 * 3 * 2, "some architectures need several shards"
+    for shard in plan.shards.values():
+        assert shard and len({runs.architecture_key(run) for run in shard}) == 1
+
+
+def test_shards_are_about_equally_long():
+    for shard in planned(WIDE, LONG).shards.values():
+        estimates = [runs.seconds(run) for run in shard]
+        assert sum(estimates) <= SIZE + max(estimates)
+    whole = planned(LONG).shards
+    longest, shortest = (
+        f(sum(map(runs.seconds, shard)) for shard in whole.values()) for f in (max, min)
+    )
+    assert longest - shortest <= 2 * max(runs.seconds(run) for run in sum(whole.values(), []))
+
+
+def test_runs_of_one_fused_batch_lie_together():
+    """A shard with several sizes of training set does not alternate between them."""
+    for shard in planned(WIDE, LONG).shards.values():
+        keys = [key for key, _ in itertools.groupby(shard, key=runs.fusion_key)]
+        assert len(keys) == len(set(keys))
+
+
+def test_packing_does_not_depend_on_the_order_of_runs():
+    members = list(planned(WIDE, LONG).subgrids)
+    expected = shards(members, SIZE)
+    random.Random(0).shuffle(members)
+    assert shards(members, SIZE) == expected
+    assert list(shards(members, SIZE)) == list(expected)
+
+
+def names_of(plan, **levels):
+    """Names of the shards with these levels."""
+    return {
+        name for name, (first, *_) in plan.shards.items()
+        if all(getattr(first, axis) == level for axis, level in levels.items())
+    }  # fmt: skip
+
+
+def test_shard_names():
+    plan = planned(WIDE, LONG)
+    assert names_of(plan, depth=2, dataset="mnist", block="batch_norm", activation="tanh") == {
+        name for name in plan.shards if name.startswith("mnist-02-batch_norm-tanh-")
+    }
+    for name, shard in plan.shards.items():
+        assert name.rpartition("-")[2].isalnum()
+        assert name not in shards(shard[1:], SIZE), "other runs, another name"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"activation": ["relu", "tanh", "selu"]},
+        {"depth": [2, 10, 20]},
+        {"block": ["plain", "batch_norm", "residual"]},
+    ],
+)
+def test_a_level_of_the_architecture_leaves_other_shards_alone(more):
+    before, after = planned(WIDE), planned(WIDE | more)
+    assert before.shards.keys() < after.shards.keys()
+
+
+def test_a_seed_changes_the_shards_that_get_it():
+    """More seeds in the sub-grid `long` concern its architectures only; other names stay."""
+    before, after = planned(WIDE, LONG), planned(WIDE, LONG | {"seeds": 9})
+    assert names_of(before, depth=2) == names_of(after, depth=2)
+    assert names_of(before, block="batch_norm") == names_of(after, block="batch_norm")
+    assert not names_of(before, depth=10, block="plain") & names_of(after, depth=10, block="plain")
+
+
+@pytest.mark.parametrize("level", [{"init": "he"}, {"optimizer": "adam"}, {"activation": "relu"}])
+def test_edited_code_renames_the_shards_with_runs_of_it(monkeypatch, level):
+    ((axis, name),) = level.items()
+    before, level_code = planned(WIDE), sources.level_code
+    monkeypatch.setattr(
+        sources, "level_code", lambda *of: "new" if of == (axis, name) else level_code(*of)
+    )
+    after = planned(WIDE)
+    concerned = {
+        shard for shard, members in before.shards.items()
+        if any(getattr(run, axis) == name for run in members)
+    }  # fmt: skip
+    assert concerned and before.shards.keys() - after.shards.keys() == concerned
+
+
+# ---------------------------------------------------------------- fused batches
+
+
+@pytest.mark.parametrize("size", [None, 1, 3, 100])
+def test_fused_batches_cover_a_shard_in_order(size):
+    for shard in planned(WIDE, LONG).shards.values():
+        batches = fused_batches(shard, L2_CACHE, size)
+        assert [run for batch in batches for run in batch] == shard
+        for batch in batches:
+            assert batch and len({runs.fusion_key(run) for run in batch}) == 1
+            assert size is None or len(batch) <= size
+
+
+@pytest.mark.parametrize("count", range(1, 30))
+def test_fused_batches_are_of_about_one_size(count):
+    shard = [dataclasses.replace(RUN, seed=seed) for seed in range(count)]
+    sizes = [len(batch) for batch in fused_batches(shard, L2_CACHE, 4)]
+    assert sum(sizes) == count and max(sizes) <= 4 and max(sizes) - min(sizes) <= 1
+    assert len(sizes) == -(-count // 4)
+
+
+def test_deeper_networks_fuse_fewer_runs():
+    """The working set is bounded: many small networks, one large one; a bigger cache, more."""
+
+    def fused(depth, cache=L2_CACHE):
+        shard = [dataclasses.replace(RUN, depth=depth, seed=seed) for seed in range(100)]
+        return max(map(len, fused_batches(shard, cache)))
+
+    sizes = [fused(depth) for depth in (2, 6, 10, 20, 56)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] >= 4 and sizes[-1] == 1
+    assert fused(10, 8 * L2_CACHE) > fused(10)
+    assert fused(80, cache=0) == 1
+
+
+@pytest.mark.parametrize("depth", [2, 6, 56])
+def test_number_of_weights(depth):
+    run = dataclasses.replace(RUN, depth=depth)
+    fans = Architecture(depth, run.block, run.activation, run.width).fans()
+    assert runs.parameters(run) == sum(fan_in * fan_out for fan_in, fan_out in fans)
+
+
+def test_steps_count_the_last_smaller_batch():
+    assert RUN.steps == 3 * 157
+    assert dataclasses.replace(RUN, images=640).steps == 3 * 10

@@ -1,0 +1,125 @@
+"""The store: a record is there whole or not at all."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from finicky.store import Store, replaced
+
+WORKFLOW = Path(__file__).parents[2] / "workflow"
+RUN = "0123456789abcdef0123"
+RECORD = {"outcome": "finite", "nan_step": None, "curves": [{"epoch": 1, "test_loss": 0.25}]}
+
+
+def files_below(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_write_and_read(tmp_path):
+    store = Store(tmp_path / "not" / "yet" / "there")
+    assert store.read(RUN) is None and RUN not in store
+    store.write(RUN, RECORD)
+    assert store.read(RUN) == RECORD and RUN in store
+    assert files_below(tmp_path) == [store.path(RUN)]
+    assert store.read(RUN[::-1]) is None
+    store.write(RUN, {"outcome": "nan"})
+    assert store.read(RUN) == {"outcome": "nan"}
+
+
+@pytest.mark.parametrize("cut", [0, 1, 20])
+def test_damaged_file_counts_as_not_stored(tmp_path, cut):
+    store = Store(tmp_path)
+    store.write(RUN, RECORD)
+    whole = store.path(RUN).read_bytes()
+    store.path(RUN).write_bytes(whole[:cut])
+    assert store.read(RUN) is None
+    store.path(RUN).write_bytes(b"\xff" + whole[1:])
+    assert store.read(RUN) is None
+    store.write(RUN, RECORD)
+    assert store.read(RUN) == RECORD
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_refused(tmp_path, number):
+    store = Store(tmp_path)
+    store.write(RUN, RECORD)
+    with pytest.raises(ValueError):
+        store.write(RUN, RECORD | {"start_loss": number})
+    assert store.read(RUN) == RECORD and files_below(tmp_path) == [store.path(RUN)]
+
+
+def test_content_is_whole_before_it_takes_its_place(tmp_path, monkeypatch):
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    events = []
+    fsync, rename = os.fsync, os.replace
+
+    def watched_fsync(handle):
+        events.append(("fsync", os.fstat(handle).st_ino))
+        fsync(handle)
+
+    def watched_rename(temporary, path):
+        assert Path(temporary).read_bytes() == b"new" and target.read_bytes() == b"old"
+        assert Path(temporary).parent == tmp_path, "a rename works only within a file system"
+        events.append(("rename", os.stat(temporary).st_ino))
+        rename(temporary, path)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(os, "replace", watched_rename)
+    with replaced(target) as temporary:
+        Path(temporary).write_bytes(b"new")
+    inode = target.stat().st_ino
+    assert events == [("fsync", inode), ("rename", inode)]
+    assert target.read_bytes() == b"new" and target.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("fails", ["the body", "fsync", "replace"])
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_failure_leaves_nothing_behind(tmp_path, monkeypatch, fails, error):
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+
+    def fail(*_):
+        raise error
+
+    if fails != "the body":
+        monkeypatch.setattr(os, fails, fail)
+    with pytest.raises(error), replaced(target) as temporary:
+        Path(temporary).write_bytes(b"new")
+        if fails == "the body":
+            fail()
+    assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
+
+
+WRITER = """
+import sys
+from finicky.store import Store
+folder, run, word = sys.argv[1:]
+for count in range(40):
+    Store(folder).write(run, {"word": word, "numbers": [count] * 20_000})
+"""
+
+
+def test_two_processes_store_the_same_run(tmp_path):
+    """A reader sees one writer's record or the other's, never a mixture or a piece."""
+    environment = os.environ | {"PYTHONPATH": str(WORKFLOW)}
+    store = Store(tmp_path)
+    store.write(RUN, {"word": "first", "numbers": [0] * 20_000})
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, tmp_path, RUN, word], env=environment)
+        for word in ("one", "two")
+    ]
+    seen, running = set(), True
+    while running:
+        running = any(writer.poll() is None for writer in writers)
+        record = json.loads(store.path(RUN).read_bytes())
+        assert len(record["numbers"]) == 20_000 and len(set(record["numbers"])) == 1
+        seen.add(record["word"])
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert seen & {"one", "two"}
+    assert record["numbers"][0] == 39
+    assert files_below(tmp_path) == [store.path(RUN)]
