@@ -113,8 +113,8 @@ class PlainNetwork(nn.Module):
                 linear.weight.copy_(weights[run].T)
                 linear.bias.copy_(biases[run, 0])
             for norm, gamma, beta in zip(self.norms, parts.gammas, parts.betas, strict=False):
-                norm.weight.copy_(gamma[run])
-                norm.bias.copy_(beta[run])
+                norm.weight.copy_(gamma[run, 0])
+                norm.bias.copy_(beta[run, 0])
 
     def forward(self, x):
         """Logits; the outputs of all layers are kept in `self.outputs`."""
@@ -141,8 +141,8 @@ class PlainNetwork(nn.Module):
             )
             torch.testing.assert_close(theirs.biases[layer][run, 0], linear.bias.grad, **tolerances)
         for norm, gamma, beta in zip(self.norms, theirs.gammas, theirs.betas, strict=False):
-            torch.testing.assert_close(gamma[run], norm.weight.grad, **tolerances)
-            torch.testing.assert_close(beta[run], norm.bias.grad, **tolerances)
+            torch.testing.assert_close(gamma[run, 0], norm.weight.grad, **tolerances)
+            torch.testing.assert_close(beta[run, 0], norm.bias.grad, **tolerances)
 
 
 def train_plainly(run, dataset, dtype=torch.float64):

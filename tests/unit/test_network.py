@@ -38,7 +38,7 @@ def loss(buffers, labels):
     """Losses and counts of correct answers of each run; fills buffers.delta."""
     losses = torch.empty(len(labels), dtype=buffers.x.dtype)
     correct = torch.empty(len(labels), dtype=torch.int64)
-    cross_entropy(buffers, labels.unsqueeze(2), losses, correct)
+    cross_entropy(buffers, labels.unsqueeze(1), losses, correct)
     return losses, correct
 
 
@@ -56,7 +56,7 @@ def test_forward_and_backward(activation, block, depth):
         logits = twin(x[run])
         expected = functional.cross_entropy(logits, labels[run])
         expected.backward()
-        torch.testing.assert_close(buffers.logits[run], logits, rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(buffers.logits[run].T, logits, rtol=1e-10, atol=1e-12)
         torch.testing.assert_close(losses[run], expected, rtol=1e-12, atol=0)
         assert correct[run] == (logits.argmax(1) == labels[run]).sum()
         twin.assert_gradients(network, run, rtol=1e-9, atol=1e-12)
@@ -112,9 +112,9 @@ def test_running_statistics_and_prediction(block):
     logits = network.predict(x)
     for run, twin in enumerate(plain):
         for layer, norm in enumerate(twin.norms):
-            torch.testing.assert_close(network.running_mean[run, layer], norm.running_mean)
-            torch.testing.assert_close(network.running_var[run, layer], norm.running_var)
-        torch.testing.assert_close(logits[run], twin.eval()(x), rtol=1e-10, atol=1e-12)
+            torch.testing.assert_close(network.running_mean[layer, run, 0], norm.running_mean)
+            torch.testing.assert_close(network.running_var[layer, run, 0], norm.running_var)
+        torch.testing.assert_close(logits[run].T, twin.eval()(x), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("depth", [2, 6, 10])
@@ -127,7 +127,7 @@ def test_prediction_without_batch_norm(activation, block, depth):
     logits = network.predict(x)
     for run in range(3):
         expected = PlainNetwork(network, run)(x)
-        torch.testing.assert_close(logits[run], expected, rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(logits[run].T, expected, rtol=1e-10, atol=1e-12)
     assert torch.equal(x, kept)
 
 
@@ -202,12 +202,12 @@ def test_cross_entropy_of_large_logits():
     """No overflow where exp(logit) is infinite in float32; a tie counts for the first class."""
     architecture = Architecture(2, "plain", "relu", width=32, inputs=12, classes=5)
     buffers = Buffers(architecture, 1, 2)
-    buffers.logits.copy_(torch.tensor([[1e4, 0, 0, 0, -1e4], [7, 7, 7, 7, 7]]))
+    buffers.logits.copy_(torch.tensor([[1e4, 0, 0, 0, -1e4], [7, 7, 7, 7, 7]]).T)
     labels = torch.tensor([[1, 0]])
     losses, correct = loss(buffers, labels)
-    logits = buffers.logits[0].clone().requires_grad_()
+    logits = buffers.logits[0].T.clone().requires_grad_()
     expected = functional.cross_entropy(logits, labels[0])
     expected.backward()
     torch.testing.assert_close(losses[0], expected)
-    torch.testing.assert_close(buffers.delta[0], logits.grad)
+    torch.testing.assert_close(buffers.delta[0].T, logits.grad)
     assert correct.tolist() == [1]

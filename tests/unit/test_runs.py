@@ -383,7 +383,7 @@ def test_deeper_networks_fuse_fewer_runs():
 
     sizes = [fused(depth) for depth in (2, 6, 10, 20, 56)]
     assert sizes == sorted(sizes, reverse=True)
-    assert sizes[0] >= 4 and sizes[-1] == 1
+    assert sizes[0] >= 8 and sizes[-1] <= 2
     assert fused(10, 8 * L2_CACHE) > fused(10)
     assert fused(80, cache=0) == 1
 
@@ -392,7 +392,9 @@ def test_deeper_networks_fuse_fewer_runs():
 def test_number_of_weights(depth):
     run = dataclasses.replace(RUN, depth=depth)
     fans = Architecture(depth, run.block, run.activation, run.width).fans()
-    assert runs.parameters(run) == sum(fan_in * fan_out for fan_in, fan_out in fans)
+    assert runs.parameters(run.depth, run.width) == sum(
+        fan_in * fan_out for fan_in, fan_out in fans
+    )
 
 
 def test_steps_count_the_last_smaller_batch():

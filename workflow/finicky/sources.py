@@ -125,7 +125,7 @@ def core_code():
             i for i, node in enumerate(nodes) if registered_as(node, decorators_of.get(file, ()))
         }
         theirs = reached(of_levels, nodes)
-        own = reached(set(range(len(nodes))) - theirs, nodes) - of_levels
+        own = reached(set(range(len(nodes))) - theirs, nodes)
         texts.append(f"# {file.name}\n{code(nodes, own)}")
     return digest("\n".join(texts))
 

@@ -14,26 +14,30 @@ import torch
 
 @dataclass
 class Optimizer:
-    """An update rule and the names of its state vectors."""
+    """An update rule and the names of its state vectors.
+
+    `descends`: it is plain gradient descent, which the network can do within its backward pass.
+    """
 
     update: Callable
     state: tuple[str, ...]
+    descends: bool
 
 
 OPTIMIZERS = {}
 
 
-def optimizer(name, state=()):
+def optimizer(name, state=(), descends=False):
     """Register a function as the optimizer `name`, with these state vectors."""
 
     def register(function):
-        OPTIMIZERS[name] = Optimizer(function, tuple(state))
+        OPTIMIZERS[name] = Optimizer(function, tuple(state), descends)
         return function
 
     return register
 
 
-@optimizer("sgd")
+@optimizer("sgd", descends=True)
 def sgd(parameters, gradient, state, learning_rate, step):
     """θ ← θ - η g (Robbins & Monro 1951)."""
     parameters.add_(gradient, alpha=-learning_rate)

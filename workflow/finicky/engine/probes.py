@@ -14,6 +14,14 @@ PROBE_IMAGES = 128
 FLAT = 0.01
 
 
+def variance(x):
+    """Variance of each run's values, x [R, ...]: [R].
+
+    Not by Tensor.var, whose sums run in another order, to other bits, if there is only one run.
+    """
+    return (x - x.mean((1, 2), keepdim=True)).square_().mean((1, 2))
+
+
 def probe(network, images, targets):
     """Internals of R networks on images [N, inputs], targets int64 [N]: one dict a run.
 
@@ -29,19 +37,18 @@ def probe(network, images, targets):
     network.forward(buffers, update_statistics=False)
     losses = torch.empty(runs, dtype=dtype, device=device)
     correct = torch.empty(runs, dtype=torch.int64, device=device)
-    cross_entropy(buffers, targets.expand(runs, -1).unsqueeze(2), losses, correct)
+    cross_entropy(buffers, targets.expand(runs, 1, -1), losses, correct)
 
     threshold = FLAT * network.activation.steepest()
     means, variances, dead, saturated = [], [], [], []
     for y, u in zip(buffers.y, buffers.u, strict=True):
         flat = network.activation.slope(y, u).abs_() < threshold
         means.append(y.mean((1, 2)))
-        variances.append(y.var((1, 2), correction=0))
+        variances.append(variance(y))
         dead.append(flat.all(1).to(dtype).mean(1))
         saturated.append(flat.to(dtype).mean((1, 2)))
     means.append(buffers.logits.mean((1, 2)))
-    variances.append(buffers.logits.var((1, 2), correction=0))
-
+    variances.append(variance(buffers.logits))
     network.backward(buffers)
     norms = [g.flatten(1).norm(dim=1) for g in network.gradients.weights]
 

@@ -53,6 +53,16 @@ class Dataset:
             self.validation = split(order[-VALIDATION_IMAGES:])
         self.test = Split(test_images.to(device), test_labels.long().to(device))
 
+    def splits(self):
+        """The splits that trained networks are evaluated on, by name."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in splits.items() if split is not None}
+
+    def probe(self, count, dtype):
+        """The first `count` training images, normalised [count, 784], and their labels."""
+        pixels, labels = self.train.images[:count], self.train.labels[:count]
+        return self.normalise(pixels, torch.empty_like(pixels, dtype=dtype)), labels
+
     def normalise(self, pixels, out):
         """(pixels/255 - mean)/deviation into `out` (floating, pixels' shape)."""
         out.copy_(pixels)
@@ -63,10 +73,10 @@ class History:
     """What one run has shown so far."""
 
     def __init__(self, batches):
+        self.batches = batches  # in an epoch
         self.start_loss = None
         self.first = {"large": None, "inf": None, "nan": None}
         self.steps = 0
-        self.batches = batches
         self.curves = []
         self.layers = []
         self._new_epoch()
@@ -109,11 +119,20 @@ class History:
         if not self.ended:
             row["running_loss"] = finite(self.loss_sum / self.batches)
             row["running_accuracy"] = 100 * self.correct / images
+        if any(math.isnan(loss) for loss, _ in evaluations.values()):
+            # The epoch's last update broke the network: the next loss would have been NaN.
+            self.first["nan"] = self.steps + 1
+            evaluations = {}
         for split in ("train", "validation", "test"):
             loss, accuracy = evaluations.get(split, (None, None))
             row |= {f"{split}_loss": finite(loss), f"{split}_accuracy": accuracy}
         self.curves.append(row)
         self._new_epoch()
+
+    def fill(self, epochs, images):
+        """Add rows without numbers for the epochs that the run did not live to see."""
+        for epoch in range(len(self.curves) + 1, epochs + 1):
+            self.end_epoch(epoch, images, {})
 
     def add_layers(self, epoch, internals):
         """Take in what a probe saw (probes.probe) at the end of `epoch`, 0 for the start."""
@@ -156,11 +175,11 @@ def evaluate(network, dataset, split):
     room = torch.empty(EVALUATION_BATCH, split.images.shape[1], dtype=dtype, device=loss.device)
     for start in range(0, len(split.labels), EVALUATION_BATCH):
         pixels = split.images[start : start + EVALUATION_BATCH]
-        labels = split.labels[start : start + EVALUATION_BATCH]
+        targets = split.labels[start : start + EVALUATION_BATCH].expand(runs, 1, -1)
         logits = network.predict(dataset.normalise(pixels, room[: len(pixels)]))
-        picked = torch.log_softmax(logits, 2).gather(2, labels.expand(runs, -1).unsqueeze(2))
+        picked = torch.log_softmax(logits, 1).gather(1, targets)
         loss -= picked.sum((1, 2), dtype=torch.float64)
-        correct += (logits.argmax(2) == labels).sum(1)
+        correct += (logits.max(1, keepdim=True).indices == targets).sum((1, 2))
     n = len(split.labels)
     return [
         (total / n, 100 * right / n)
@@ -168,114 +187,140 @@ def evaluate(network, dataset, split):
     ]
 
 
+class FusedBatch:
+    """Runs in training together: their networks, the optimizer's state, and room for a batch.
+
+    The runs share everything but init, learning rate and seed.
+    """
+
+    def __init__(self, runs, dataset, device="cpu", dtype=torch.float32):
+        one = runs[0]
+        self.runs, self.dataset, self.device, self.dtype = runs, dataset, device, dtype
+        self.images, self.size = len(dataset.train.labels), one.batch_size
+        self.architecture = Architecture(one.depth, one.block, one.activation, one.width)
+        starts = [(run.init, run.seed) for run in runs]
+        self.network = Network.initial(self.architecture, starts, dtype, device)
+        self.optimizer = OPTIMIZERS[one.optimizer]
+        self.rates = [run.learning_rate for run in runs]
+        self.steps = 0
+        rows = self.network.parameters.flat
+        self.states = [{n: torch.zeros_like(row) for n in self.optimizer.state} for row in rows]
+        self._make_room()
+
+    def _make_room(self):
+        runs, inputs = len(self.runs), self.architecture.inputs
+        sizes = {self.size, self.images % self.size or self.size}
+        shape = (self.architecture, runs)
+        self.buffers = {size: Buffers(*shape, size, self.dtype, self.device) for size in sizes}
+        self.pixels = torch.empty(runs * self.size, inputs, dtype=torch.uint8, device=self.device)
+        self.losses = torch.empty(CHECK_EVERY, runs, dtype=self.dtype, device=self.device)
+        self.correct = torch.empty(CHECK_EVERY, runs, dtype=torch.int64, device=self.device)
+        self.seen = 0
+        parameters, gradients = self.network.parameters.flat, self.network.gradients.flat
+        self.rows = list(zip(parameters, gradients, self.states, self.rates, strict=True))
+
+    def keep(self, rows):
+        """Go on with some of the runs only, given by their places."""
+        self.network = self.network.keep(rows)
+        for name in ("runs", "rates", "states"):
+            setattr(self, name, [getattr(self, name)[row] for row in rows])
+        self._make_room()
+
+    def orders(self, epoch):
+        """The order of the training images in an epoch, int64 [R, images]."""
+        seeds = {run.seed for run in self.runs}
+        orders = {s: streams.permutation(self.images, s, "order", epoch) for s in seeds}
+        return torch.stack([orders[run.seed] for run in self.runs]).to(self.device)
+
+    def step(self, index, targets):
+        """One optimizer step of every run on its images `index` [R, B], targets [R, 1, B]."""
+        b = self.load(index)
+        self.network.forward(b)
+        self.look(b, targets)
+        self.learn(b)
+
+    def load(self, index):
+        """Buffers with the images `index` [R, B] in them, normalised."""
+        b = self.buffers[index.shape[1]]
+        pixels = self.pixels[: index.numel()]
+        # As bytes through the caches: a quarter of the memory traffic of gathered floats.
+        torch.index_select(self.dataset.train.images, 0, index.reshape(-1), out=pixels)
+        self.dataset.normalise(pixels.view(b.x.shape), b.x)
+        return b
+
+    def look(self, buffers, targets):
+        """Loss and its gradient by the logits; losses and counts go to `take_losses`."""
+        cross_entropy(buffers, targets, self.losses[self.seen], self.correct[self.seen])
+        self.seen += 1
+
+    def learn(self, buffers):
+        """Backward pass and update."""
+        self.steps += 1
+        if self.optimizer.descends:
+            self.network.descend(buffers, self.rates)
+        else:
+            self.network.backward(buffers, self.update)
+
+    def update(self, run):
+        """The optimizer's step of one run, whose gradient is complete."""
+        self.optimizer.update(*self.rows[run], self.steps)
+
+    def take_losses(self):
+        """Batch losses and counts of correct answers since the last call: two lists a run."""
+        losses, correct = self.losses[: self.seen], self.correct[: self.seen]
+        self.seen = 0
+        return list(zip(losses.T.tolist(), correct.T.tolist(), strict=True))
+
+
 @torch.no_grad()
 def train(runs, dataset, device="cpu", dtype=torch.float32):
-    """Train runs that share everything but init, optimizer, learning rate and seed.
+    """Train runs that share everything but init, learning rate and seed.
 
     `runs` are finicky.runs.Run, `dataset` a Dataset of their images. Returns one record a run
     (History.record plus `seconds` and `fused`), the same bits however the runs are fused.
     """
     began = time.perf_counter()
-    one = runs[0]
-    images, batch = len(dataset.train.labels), one.batch_size
-    steps = math.ceil(images / batch)
-    architecture = Architecture(one.depth, one.block, one.activation, one.width)
-    network = Network.initial(architecture, [(r.init, r.seed) for r in runs], dtype, device)
-    histories = [History(steps) for _ in runs]
-    states = [
-        {
-            name: torch.zeros_like(network.parameters.flat[0])
-            for name in OPTIMIZERS[r.optimizer].state
-        }
-        for r in runs
-    ]
-    active = list(range(len(runs)))
-
-    probe_room = torch.empty(
-        min(PROBE_IMAGES, images), architecture.inputs, dtype=dtype, device=device
-    )
-    probe_images = dataset.normalise(dataset.train.images[: len(probe_room)], probe_room)
+    batch, epochs = FusedBatch(runs, dataset, device, dtype), runs[0].epochs
+    every = [History(math.ceil(batch.images / batch.size)) for _ in runs]
+    going = every
 
     def look_inside(epoch):
-        internals = probe(network, probe_images, dataset.train.labels[: len(probe_room)])
-        for run, inside in zip(active, internals, strict=True):
-            histories[run].add_layers(epoch, inside)
-
-    def rooms():
-        """Buffers for a full and for the last, smaller batch; a batch's bytes; losses, counts."""
-        sizes = {batch, images - (steps - 1) * batch}
-        buffers = {size: Buffers(architecture, len(active), size, dtype, device) for size in sizes}
-        pixels = torch.empty(
-            len(active) * batch, architecture.inputs, dtype=torch.uint8, device=device
-        )
-        losses = torch.empty(CHECK_EVERY, len(active), dtype=dtype, device=device)
-        correct = torch.empty(CHECK_EVERY, len(active), dtype=torch.int64, device=device)
-        return buffers, pixels, losses, correct
+        internals = probe(batch.network, *dataset.probe(PROBE_IMAGES, dtype))
+        for history, inside in zip(going, internals, strict=True):
+            history.add_layers(epoch, inside)
 
     look_inside(0)
-    buffers, pixels, losses, correct = rooms()
-    step = 0
-    for epoch in range(1, one.epochs + 1):
-        if not active:
+    for epoch in range(1, epochs + 1):
+        going = train_epoch(batch, going, epoch)
+        if not going:
             break
-        order = epoch_orders(runs, active, images, epoch).to(device)
-        labels = dataset.train.labels[order].unsqueeze(2)
-        checked = step
-        for start in range(0, images, batch):
-            index = order[:, start : start + batch]
-            b = buffers[index.shape[1]]
-            rows = pixels[: index.numel()]
-            torch.index_select(dataset.train.images, 0, index.reshape(-1), out=rows)
-            dataset.normalise(rows.view(b.x.shape), b.x)
-            network.forward(b)
-            cross_entropy(
-                b, labels[:, start : start + batch], losses[step - checked], correct[step - checked]
-            )
-            network.backward(b)
-            step += 1
-            for row, run in enumerate(active):
-                OPTIMIZERS[runs[run].optimizer].update(
-                    network.parameters.flat[row],
-                    network.gradients.flat[row],
-                    states[run],
-                    runs[run].learning_rate,
-                    step,
-                )
-            if step - checked == CHECK_EVERY or start + batch >= images:
-                for run, loss, right in zip(
-                    active,
-                    losses[: step - checked].T.tolist(),
-                    correct[: step - checked].T.tolist(),
-                    strict=True,
-                ):
-                    histories[run].add_steps(loss, right)
-                checked = step
-                alive = [row for row, run in enumerate(active) if not histories[run].ended]
-                if len(alive) < len(active):
-                    network, order, labels = network.keep(alive), order[alive], labels[alive]
-                    active = [active[row] for row in alive]
-                    if not active:
-                        break
-                    buffers, pixels, losses, correct = rooms()
-        evaluations = {
-            name: evaluate(network, dataset, split)
-            for name in ("train", "validation", "test")
-            if active and (split := getattr(dataset, name)) is not None
-        }
-        for row, run in enumerate(active):
-            mine = {name: values[row] for name, values in evaluations.items()}
-            histories[run].end_epoch(epoch, images, mine)
-        if active and epoch in (1, one.epochs):
+        evaluations = {n: evaluate(batch.network, dataset, s) for n, s in dataset.splits().items()}
+        for row, history in enumerate(going):
+            mine = {name: of[row] for name, of in evaluations.items()}
+            history.end_epoch(epoch, batch.images, mine)
+        if epoch in (1, epochs):
             look_inside(epoch)
-    for history in histories:
-        for epoch in range(len(history.curves) + 1, one.epochs + 1):
-            history.end_epoch(epoch, images, {})
+    for history in every:
+        history.fill(epochs, batch.images)
     seconds = (time.perf_counter() - began) / len(runs)
-    return [{**h.record(), "seconds": seconds, "fused": len(runs)} for h in histories]
+    return [{**history.record(), "seconds": seconds, "fused": len(runs)} for history in every]
 
 
-def epoch_orders(runs, active, images, epoch):
-    """The order of the training images in an epoch, int64 [active runs, images]."""
-    seeds = {runs[run].seed for run in active}
-    orders = {seed: streams.permutation(images, seed, "order", epoch) for seed in seeds}
-    return torch.stack([orders[runs[run].seed] for run in active])
+def train_epoch(batch, histories, epoch):
+    """One epoch of a fused batch; returns the histories of the runs that have not ended."""
+    order = batch.orders(epoch)
+    targets = batch.dataset.train.labels[order].unsqueeze(1)
+    for start in range(0, batch.images, batch.size):
+        stop = start + batch.size
+        batch.step(order[:, start:stop], targets[:, :, start:stop])
+        if batch.seen == CHECK_EVERY or stop >= batch.images:
+            for history, (losses, correct) in zip(histories, batch.take_losses(), strict=True):
+                history.add_steps(losses, correct)
+            alive = [row for row, history in enumerate(histories) if not history.ended]
+            if len(alive) < len(histories):
+                histories = [histories[row] for row in alive]
+                if not histories:
+                    break
+                batch.keep(alive)
+                order, targets = order[alive], targets[alive]
+    return histories
