@@ -13,7 +13,7 @@ python := .venv/bin/python
 presets := $(strip default $(filter-out config claims,$(basename $(notdir $(wildcard config/*.yaml)))))
 configfile := $(if $(filter-out default,$(PRESET)),--configfile config/$(PRESET).yaml)
 
-.PHONY: help report test lint format env lock clean distclean check-preset
+.PHONY: help report bench test lint format env lock clean distclean check-preset
 .NOTPARALLEL:
 
 help:  ## list the targets
@@ -24,6 +24,11 @@ report: check-preset env  ## measure, judge and build the page (resumes what was
 	@$(python) workflow/scripts/unlock_if_dead.py $(configfile)
 	@$(python) -m snakemake --cores $(CORES) $(configfile)
 	@echo "The page: results/$(PRESET)/report/index.html"
+
+bench: env  ## time the engine against other ways (alone on the machine); the page shows it
+	@$(python) workflow/scripts/unlock_if_dead.py
+	@$(python) -m snakemake --cores all --forcerun bench -- results/bench/engine.json
+	@echo "The numbers: results/bench/engine.json"
 
 test: env  ## run all tests
 	@$(python) -m pytest

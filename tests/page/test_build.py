@@ -424,3 +424,34 @@ def test_contrast(page, theme):
         assert contrast(on, colour[fill]) >= 4.5, fill
         assert min(contrast(colour[fill], paper) for paper in papers + tints) >= 3, fill
     assert contrast(colour["none"], colour["paper"]) >= 3
+
+
+# ---- The benchmark ------------------------------------------------------------------------------
+
+
+def bench_summary():
+    work = {
+        "R": 8, "instruction_set": "AVX2", "ms_per_run_step": 0.412, "ratio_to_textbook": 17.25,
+        "gemm_efficiency": 0.618, "probe_share": 0.0123,
+        "spread": {"ratio_to_one_by_one": {"low": 2.01, "high": 2.34}},
+        "ways": {"textbook": 0.12, "vmap": 1.31, "stacked autograd": 1.45, "engine": 2.11},
+    }  # fmt: skip
+    return {"works": {"mlp2": work}, "start_seconds": {"median": 1.6, "low": 1.5, "high": 1.7}}
+
+
+def test_benchmark_stands_on_the_page(inputs):
+    drawing = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0"/></svg>'
+    files = {"JSON": "../../bench/engine.json"}
+    bench = {"summary": bench_summary(), "svg": drawing, "alt": "speed", "files": files}
+    soup = parsed(build.render(**inputs, bench=bench))
+    cells = [cell.get_text(strip=True) for cell in soup.select("#bench tbody td")]
+    assert cells[:3] == ["8", "0.41", "0.12"]
+    assert cells[5].startswith("2.11") and "[2.01, 2.34]" in cells[5]
+    assert cells[6:] == ["17.2", "62", "1.2"]
+    assert soup.select_one("#bench svg")["aria-label"] == "speed"
+
+
+def test_a_missing_benchmark_says_how_to_make_it(inputs):
+    soup = parsed(build.render(**inputs))
+    assert "make bench" in soup.select_one("#cost").get_text()
+    assert soup.select_one("#bench") is None

@@ -46,8 +46,8 @@ def dataset():
 
 # ---------------------------------------------------------------- fused as alone
 
-# What one fused batch mixes: initialisers (N(0, 1) runs explode in plain deep networks under SGD and
-# leave), rates, seeds.
+# What one fused batch mixes: initialisers (N(0, 1) runs explode in plain deep networks under SGD
+# and leave), rates, seeds.
 MIXED = [
     ("he", 0.01, 0),
     ("normal_std_1", 0.01, 0),

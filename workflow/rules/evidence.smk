@@ -4,6 +4,7 @@ rule judge:
         ledger=LEDGER,
         schema="workflow/schemas/claims-output.schema.yaml",
         experiments=expand(f"{HERE}/experiments/{{slug}}.parquet", slug=EXPERIMENTS),
+        bench=sorted(glob.glob("results/bench/engine.parquet")),
     output:
         evidence=f"{HERE}/evidence.parquet",
         claims=f"{HERE}/report/claims.json",

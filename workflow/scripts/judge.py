@@ -15,6 +15,8 @@ with job(snakemake):
         slug: pd.read_parquet(path)
         for slug, path in zip(snakemake.params.slugs, snakemake.input.experiments, strict=True)
     }
+    for path in snakemake.input.bench:  # at most one: there once `make bench` has run
+        tables["bench"] = pd.read_parquet(path)
     claims, evidence = judge.judge(ledger.load(snakemake.input.ledger), tables)
     documents.check(claims, "claims-output.schema.yaml", snakemake.output.claims)
     with replaced(snakemake.output.evidence) as temporary:

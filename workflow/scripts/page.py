@@ -16,6 +16,20 @@ def read_json(path):
     return json.loads(Path(path).read_text())
 
 
+def read_bench(files):
+    """The last benchmark as the page takes it; None if there was none."""
+    if not files:
+        return None
+    drawn = Path(files["bench.svg"]).read_text()
+    links = {kind: f"../../bench/bench.{kind.lower()}" for kind in ("CSV", "SVG", "PNG")}
+    return {
+        "summary": read_json(files["engine.json"]),
+        "svg": drawn,
+        "alt": ElementTree.fromstring(drawn).get("aria-label"),
+        "files": links | {"JSON": "../../bench/engine.json"},
+    }
+
+
 def read_figure(name, files, caption):
     """One figure as the page takes it; None where there was nothing to draw."""
     svg = Path(files[f"{name}.svg"]).read_text()
@@ -42,6 +56,7 @@ with job(snakemake):
         {name: figure for name, figure in figures.items() if figure},
         read_json(snakemake.input.provenance),
         reference or None,
+        read_bench({Path(path).name: path for path in snakemake.input.bench}),
         Path("report"),
     )
     with replaced(snakemake.output[0]) as temporary:

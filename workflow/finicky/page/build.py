@@ -51,20 +51,24 @@ DIVERGED_SHOWN = 200
 PLOT_WIDTH, PLOT_PAD = 240, 10
 
 
-def render(ledger, claims, tables, figures, provenance, reference=None, templates=TEMPLATES):
+def render(
+    ledger, claims, tables, figures, provenance, reference=None, bench=None, templates=TEMPLATES
+):
     """The report as one HTML page; returns its text.
 
     ledger: the loaded config/claims.yaml. claims: the list of claims.json. tables: {experiment
     slug: DataFrame}, one number a seed. figures: {id: {"svg": text, "caption", "alt", "files":
     {name: path relative to the page}}}. provenance: the loaded provenance.json. reference:
-    {"claims", "provenance"} of the reference results, or None. templates: the folder `report/`.
+    {"claims", "provenance"} of the reference results, or None. bench: {"summary": the loaded
+    results/bench/engine.json, "svg", "alt", "files"} of the last benchmark, or None. templates:
+    the folder `report/`.
 
     What is missing (a claim's evidence, a figure, a table, an experiment) leaves a visible gap.
     """
     texts = yaml.safe_load((templates / "texts.yaml").read_text(encoding="utf-8"))
     sheet = svg.StyleSheet()
     page = _Page(ledger, claims, tables, figures, provenance, reference, texts, sheet)
-    context = page.context()
+    context = page.context() | {"cost": page.cost(bench)}
     css = (templates / "style.css").read_text(encoding="utf-8") + "\n" + sheet.css() + "\n"
     script = (templates / "script.js").read_text(encoding="utf-8")
     environment = Environment(
@@ -158,6 +162,7 @@ class _Page:
         cards = {claim["id"]: self.card(claim) for claim in self.ledger["claims"]}
         sections = [self.section(section, cards) for section in self.ledger["sections"]]
         return {
+            "known": set(cards),
             "total": len(cards),
             "tally": _tally(cards.values()),
             "decided": sum(1 for card in cards.values() if card["basis"]),
@@ -169,6 +174,19 @@ class _Page:
             "provenance": self.provenance_view(),
             "rules": {kind: in_words(kind) for kind in KINDS},
             "slug": _slug,
+        }
+
+    def cost(self, bench):
+        """The last benchmark: rows of its table and its drawing; None if there was none."""
+        if bench is None:
+            return None
+        works = bench["summary"]["works"]
+        return {
+            "works": works,
+            "instruction_set": ", ".join(sorted({w["instruction_set"] for w in works.values()})),
+            "start": bench["summary"]["start_seconds"],
+            "svg": Markup(svg.adopt(bench["svg"], "bench", bench["alt"], self.sheet)),
+            "files": list(bench["files"].items()),
         }
 
     # ---- Sections -------------------------------------------------------------------------------
