@@ -332,3 +332,10 @@ def test_evidence_survives_parquet(tmp_path):
     evidence.to_parquet(tmp_path / "evidence.parquet")
     again = pd.read_parquet(tmp_path / "evidence.parquet")
     assert list(again["optimizer"]) == ["adam", "sgd"] and list(again["depth"]) == [10, 2]
+
+
+def test_a_part_without_any_number_says_so():
+    """As a timing on a GPU where there is none."""
+    record, _ = judged(claim(part()), rows([NAN] * 5))
+    assert record["verdict"] == "undecided"
+    assert record["reason"] == "no finite number was measured"

@@ -174,6 +174,8 @@ def _why_undecided(rule, conditions, count):
     most, fewest = max(condition.n for condition in kept), rules.RULES[rule].fewest
     if most < fewest:
         return f"{_many(most, 'seed')} of the {fewest} needed"
+    if all(math.isnan(condition.measured) for condition in kept):
+        return "no finite number was measured"
     if count.conditions == 1:
         return "the interval lies on both sides of the limit"
     return (
