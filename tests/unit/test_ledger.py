@@ -240,7 +240,7 @@ def test_a_missing_ledger_is_named(tmp_path):
 
 
 def test_the_real_ledger_loads_with_the_real_experiments():
-    assert len(ledger.load(REAL)["claims"]) == 200
+    assert len(ledger.load(REAL)["claims"]) >= 200
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +249,7 @@ def real():
 
 
 def test_the_real_ledger_is_complete(real):
-    assert sorted(claim["id"] for claim in real["claims"]) == [f"C{i:03}" for i in range(1, 201)]
+    assert {claim["id"] for claim in real["claims"]} >= {f"C{i:03}" for i in range(1, 201)}
     assert list(real["tables"]) == [f"T{i:02}" for i in range(1, 14)]
     assert list(real["figures"]) == [f"F{i:02}" for i in range(1, 38)]
 

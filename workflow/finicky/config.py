@@ -3,7 +3,9 @@
 Named after the file it reads, config/<preset>.yaml, merged by the workflow onto config.yaml.
 """
 
+import math
 import os
+from pathlib import Path
 
 from finicky import data, documents, runs, sources
 from finicky.errors import InputError
@@ -67,13 +69,13 @@ def check_levels(config, where):
             for level in grid[axis]:
                 check_level(level, axis, allowed, where("grid"), f"{key}.{axis}")
         rates = grid.get("learning_rate")
-        if isinstance(rates, dict):
-            for optimizer in grid["optimizer"]:
-                if optimizer not in rates:
-                    raise InputError(
-                        where("grid"), f"{key}.learning_rate", f"no rates for {optimizer!r}",
-                        "rates for each of " + ", ".join(grid["optimizer"]),
-                    )  # fmt: skip
+        if isinstance(rates, dict) and set(rates) != set(grid["optimizer"]):
+            odd = sorted(set(rates) ^ set(grid["optimizer"]))[0]
+            found = f"rates for {odd!r}" if odd in rates else f"no rates for {odd!r}"
+            raise InputError(
+                where("grid"), f"{key}.learning_rate", found,
+                "rates for each of " + ", ".join(grid["optimizer"]),
+            )  # fmt: skip
         if "matched" in grid["init"]:
             for activation in grid["activation"]:
                 if activation not in config["matched_init"]:
@@ -94,9 +96,9 @@ def check_level(level, axis, allowed, file, key):
 
 
 def is_positive(text):
-    """Whether a text is a number above 0."""
+    """Whether a text is a finite number above 0."""
     try:
-        return float(text) > 0
+        return 0 < float(text) < math.inf
     except ValueError:
         return False
 
@@ -113,8 +115,10 @@ def check_batches(config, file):
             )  # fmt: skip
 
 
-def check_writable(folder):
-    """Raise InputError if results cannot be written to `folder`."""
-    existing = folder if os.path.exists(folder) else "."
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError(folder, None, "a folder that cannot be written", "a writable folder")
+def check_writable(*folders):
+    """Raise InputError for the first folder that cannot be written or, if missing, made."""
+    for folder in folders:
+        existing = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
+        if not os.access(existing, os.W_OK | os.X_OK):
+            found = "a folder that cannot be written"
+            raise InputError(existing, None, found, "a writable folder")

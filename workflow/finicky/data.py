@@ -9,7 +9,6 @@ import gzip
 import hashlib
 import importlib.util
 import io
-import math
 import os
 import re
 import subprocess
@@ -102,10 +101,10 @@ def load(dataset, folder):
     """Load what `fetch` put into `folder`.
 
     Returns four uint8 arrays: training images [60000, 784], training labels [60000], test images
-    [10000, 784], test labels [10000]; pixels are 0 to 255, row by row. Only headers and sizes are
-    checked here (fetch compares hashes), so that each training job can afford it.
+    [10000, 784], test labels [10000]; pixels are 0 to 255, row by row. Hashes are compared again,
+    in 0.1 s: a run's identity says that it was trained on these very files.
 
-    Raises InputError if a file is missing, truncated or no IDX file of bytes.
+    Raises InputError if a file is missing or has another hash (both are named).
     """
     return tuple(_read_idx(dataset, path) for path in files(dataset, folder))
 
@@ -121,11 +120,12 @@ def _read_idx(dataset, path):
     if not path.is_file():
         raise InputError(path, None, "no such file", "the file that the data rule fetches")
     raw = np.fromfile(path, np.uint8)
+    digest = _digest(raw)
+    if digest != hashes(dataset)[path.name]:
+        raise _wrong(dataset, path, digest)
     rank = int(re.search(r"idx(\d)", path.name)[1])
     start = 4 + 4 * rank
-    shape = [int(size) for size in raw[4:start].view(">u4")] if raw.size >= start else []
-    if raw[:4].tolist() != [0, 0, 8, rank] or raw.size != start + math.prod(shape):
-        raise _wrong(dataset, path, _digest(raw))
+    shape = raw[4:start].view(">u4")
     values = raw[start:]
     return values.reshape(shape[0], -1) if rank > 1 else values
 

@@ -19,7 +19,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     error: YAML would silently keep the second."""
 
     def construct_mapping(self, node, deep=False):
-        keys = Counter(key.value for key, _ in node.value)
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         twice = [key for key, count in keys.items() if count > 1]
         if twice:
             raise yaml.constructor.ConstructorError(
@@ -38,6 +38,10 @@ def read(path, what):
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1
         raise InputError(path, f"line {line}", error.problem, "valid YAML") from None
+    except (UnicodeDecodeError, yaml.reader.ReaderError):
+        raise InputError(path, None, "bytes that are no text", f"{what}, in UTF-8") from None
+    except OSError as error:
+        raise InputError(path, None, error.strerror, f"{what} that can be read") from None
 
 
 def check(document, schema, path):

@@ -60,8 +60,11 @@ def command(config):
 
 
 def git(*arguments):
-    """Output of a git command in the working folder, or None outside of a checkout."""
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True)
+    """Output of a git command in the working folder; None without a checkout or without git."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
     return done.stdout.strip() if done.returncode == 0 else None
 
 

@@ -20,7 +20,9 @@ try:
     DECLARED = ledger.declared()
     files = ["config/config.yaml", *map(str, workflow.overwrite_configfiles)]
     presets.check(config, files, experiments=DECLARED)
-    presets.check_writable("results")
+    presets.check_writable(
+        "results", STORE, f"results/{config['preset']}", ".snakemake"
+    )
     ledger.load(LEDGER)
     PLAN = runs.plan(config)
 except InputError as error:
@@ -28,7 +30,11 @@ except InputError as error:
     sys.exit(1)
 
 HERE = f"results/{config['preset']}"
-EXPERIMENTS = {slug: DECLARED[slug] for slug in config["experiments"]}
+EXPERIMENTS = {
+    slug: DECLARED[slug]
+    for slug, settings in config["experiments"].items()
+    if settings is not None
+}
 FIGURES = {
     figure: slug for slug, module in EXPERIMENTS.items() for figure in module["FIGURES"]
 }

@@ -30,7 +30,9 @@ rule page:
         ),
         provenance=f"{HERE}/provenance.json",
         reference=sorted(glob.glob("results/reference/*.json")),
-        bench=sorted(glob.glob("results/bench/*.json") + glob.glob("results/bench/*.svg")),
+        bench=sorted(
+            glob.glob("results/bench/*.json") + glob.glob("results/bench/*.svg")
+        ),
     output:
         f"{HERE}/report/index.html",
     log:

@@ -1,0 +1,222 @@
+"""The config: what is wrong with it is said before anything runs, and the right file is named."""
+
+import os
+import re
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from finicky import config, sources
+from finicky.errors import InputError
+from finicky.evidence import ledger
+
+CONFIGS = Path(__file__).parents[2] / "config"
+BASE = yaml.safe_load((CONFIGS / "config.yaml").read_text())
+GRID = {
+    "name": "small", "dataset": ["mnist"], "images": 256, "epochs": 1, "depth": [2],
+    "block": ["plain"], "activation": ["relu"], "init": ["he"], "optimizer": ["sgd"],
+}  # fmt: skip
+EXPERIMENTS = ["grid", "ten-layers", "mini-project"]
+
+
+def merged(below, above):
+    """Snakemake's merge: mappings key by key, everything else replaced."""
+    both = dict(below)
+    for key, value in above.items():
+        nested = isinstance(value, dict) and isinstance(below.get(key), dict)
+        both[key] = merged(below[key], value) if nested else value
+    return both
+
+
+@pytest.fixture
+def check(tmp_path):
+    """`check(preset)`: check a preset (a mapping) laid over the base; `base` changes the base."""
+
+    def check(preset, base=None):
+        below = merged(BASE, base or {})
+        for name, document in ("config.yaml", below), ("mine.yaml", preset):
+            (tmp_path / name).write_text(yaml.safe_dump(document))
+        files = [tmp_path / "config.yaml", tmp_path / "mine.yaml"]
+        config.check(merged(below, preset), files, EXPERIMENTS)
+
+    return check
+
+
+@pytest.fixture
+def refused(check, tmp_path):
+    """The message, without the folder, of a preset that must be refused."""
+
+    def refused(preset, base=None):
+        with pytest.raises(InputError) as error:
+            check(preset, base)
+        message = str(error.value)
+        assert message.startswith(f"{tmp_path}/") and "\n" not in message
+        return message.removeprefix(f"{tmp_path}/")
+
+    return refused
+
+
+def grid(**changes):
+    """A preset of one sub-grid."""
+    return {"preset": "mine", "grid": [GRID | changes]}
+
+
+# ---------------------------------------------------------------- what is accepted
+
+
+@pytest.mark.parametrize("name", ["config", "smoke", "full"])
+def test_the_presets_pass(name):
+    above = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    files = [CONFIGS / "config.yaml", CONFIGS / f"{name}.yaml"]
+    config.check(merged(BASE, above), files, ledger.declared())
+    assert above["preset"] == {"config": "default"}.get(name, name)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"init": ["normal_std_0.05", "normal_std_1e-3", "normal_var_2", "matched", "zeros"]},
+        {"learning_rate": [1, 0.1]},
+        {"learning_rate": {"sgd": [0.1]}},
+        {"learning_rate": {"sgd": [0.1], "adam": [0.001]}, "optimizer": ["sgd", "adam"]},
+        {"activation": sources.levels("activation"), "init": ["matched"], "seeds": 1},
+        {"block": ["plain", "residual"], "images": 257},
+        {"block": ["batch_norm"], "images": 258},
+    ],
+)
+def test_good_subgrids_pass(check, changes):
+    check(grid(**changes))
+
+
+# ---------------------------------------------------------------- which file is named
+
+
+def test_the_file_that_holds_the_key_is_named(refused):
+    assert refused({"preset": "mine"}, base={"seeds": 0}).startswith("config.yaml: seeds: found 0")
+    assert refused({"seeds": 0}).startswith("mine.yaml: seeds: found 0")
+    assert refused({"seeds": -1}, base={"seeds": 0}).startswith("mine.yaml: seeds: found -1")
+    assert refused(grid(epochs=0)).startswith("mine.yaml: grid[small].epochs: found 0")
+    assert refused({"preset": "x"}, base=grid(epochs=0)).startswith("config.yaml: grid[small].ep")
+
+
+def test_the_file_with_the_unknown_key_is_named(refused):
+    assert refused({"colour": 1}).startswith("mine.yaml: found unknown key 'colour'; allowed: ")
+    assert refused({}, base={"colour": 1}).startswith("config.yaml: found unknown key 'colour'")
+
+
+def test_a_missing_key_is_named(tmp_path):
+    document = {key: value for key, value in BASE.items() if key != "seeds"}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(document))
+    with pytest.raises(InputError, match="config.yaml: found no key 'seeds'; allowed: every one"):
+        config.check(document, [tmp_path / "config.yaml"], EXPERIMENTS)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match="no.yaml: found no such file; allowed: a config file"):
+        config.check(deepcopy(BASE), [tmp_path / "no.yaml"], EXPERIMENTS)
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    "preset, message",
+    [
+        ({"preset": "store"}, "preset: found 'store'; allowed: anything but data, reference"),
+        ({"preset": "../x"}, "preset: found '../x'; allowed: text of the form"),
+        ({"device": "tpu"}, "device: found 'tpu'; allowed: cpu, cuda"),
+        ({"seeds": 1.5}, "seeds: found 1.5; allowed: integer"),
+        ({"seeds": None}, "seeds: found None; allowed: integer"),
+        ({"first_seed": -1}, "first_seed: found -1; allowed: at least 0"),
+        ({"width": 100}, "width: found 100; allowed: a multiple of 32"),
+        ({"batch_size": 0}, "batch_size: found 0; allowed: at least 1"),
+        ({"shard_seconds": 0}, "shard_seconds: found 0; allowed: more than 0"),
+        ({"fuse": 0}, "fuse: found 0; allowed: at least 1"),
+        ({"data": {"folder": 3}}, "data.folder: found 3; allowed: string or null"),
+        ({"data": {"dir": "x"}}, "data: found unknown key 'dir'; allowed: folder"),
+        ({"grid": []}, "grid: found []; allowed: at least 1 item"),
+        ({"optimizers": {"sgd": []}}, "optimizers.sgd: found []; allowed: at least 1 item"),
+        ({"optimizers": {"sgd": [-1]}}, "optimizers.sgd[0]: found -1; allowed: more than 0"),
+        ({"optimizers": {"lion": [1]}}, "optimizers.lion: found 'lion'; allowed: sgd, momentum"),
+        ({"matched_init": {"gelu": "he"}}, "matched_init: found 'gelu'; allowed: identity, relu"),
+        ({"matched_init": {"relu": "hi"}}, "matched_init.relu: found 'hi'; allowed: zeros"),
+        ({"experiments": {"x": {}}}, "experiments: found no experiment 'x'; allowed: grid, ten"),
+        ({"experiments": {"grid": 1}}, "experiments.grid: found 1; allowed: object"),
+    ],
+)  # fmt: skip
+def test_bad_settings(refused, preset, message):
+    assert refused(preset).startswith(f"mine.yaml: {message}")
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"dataset": ["cifar"]}, "dataset: found 'cifar'; allowed: mnist, fashion_mnist"),
+        ({"block": ["bn"]}, "block: found 'bn'; allowed: plain, batch_norm, residual"),
+        ({"activation": ["gelu"]}, "activation: found 'gelu'; allowed: identity, relu"),
+        ({"init": ["hi"]}, "init: found 'hi'; allowed: zeros, uniform_fan_in, lecun"),
+        ({"init": ["normal_std"]}, "init: found 'normal_std'; allowed: zeros"),
+        ({"init": ["normal_std_"]}, "init: found 'normal_std_'; allowed: zeros"),
+        ({"init": ["normal_std_0"]}, "init: found 'normal_std_0'; allowed: zeros"),
+        ({"init": ["normal_var_-1"]}, "init: found 'normal_var_-1'; allowed: zeros"),
+        ({"init": ["normal_std_inf"]}, "init: found 'normal_std_inf'; allowed: zeros"),
+        ({"init": ["normal_std_nan"]}, "init: found 'normal_std_nan'; allowed: zeros"),
+        ({"init": ["he_2"]}, "init: found 'he_2'; allowed: zeros"),
+        ({"optimizer": ["lion"]}, "optimizer: found 'lion'; allowed: sgd, momentum, rmsprop"),
+        ({"depth": [5]}, "depth[0]: found 5; allowed: a multiple of 2"),
+        ({"depth": [2, 0]}, "depth[1]: found 0; allowed: at least 2"),
+        ({"images": 60_001}, "images: found 60001; allowed: at most 60000"),
+        ({"epochs": 0}, "epochs: found 0; allowed: at least 1"),
+        ({"seeds": 0}, "seeds: found 0; allowed: at least 1"),
+        ({"activation": []}, "activation: found []; allowed: at least 1 item"),
+        (
+            {"activation": ["relu", "relu"]},
+            "activation: found ['relu', 'relu']; allowed: each item",
+        ),
+        ({"learning_rate": []}, "learning_rate: found []; allowed: at least 1 item"),
+        ({"learning_rate": [0]}, "learning_rate[0]: found 0; allowed: more than 0"),
+        (
+            {"learning_rate": {"sgd": [0.1]}, "optimizer": ["sgd", "adam"]},
+            "learning_rate: found no rates for 'adam'; allowed: rates for each of sgd, adam",
+        ),
+        (
+            {"block": ["plain", "batch_norm_residual"], "images": 641},
+            "images: found 641, which leaves a last batch of 1 image at batch_size 64",
+        ),
+    ],
+)
+def test_bad_subgrids(refused, changes, message):
+    assert refused(grid(**changes)).startswith(f"mine.yaml: grid[small].{message}")
+
+
+def test_a_subgrid_without_one_of_its_keys(refused):
+    document = {"grid": [{key: value for key, value in GRID.items() if key != "depth"}]}
+    assert refused(document).startswith("mine.yaml: grid[small]: found no key 'depth'; allowed: ")
+
+
+def test_matched_needs_an_initialiser_for_each_activation(tmp_path):
+    document = merged(BASE, grid(init=["matched"], activation=["relu", "tanh"]))
+    document["matched_init"] = {"relu": "he"}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(document))
+    with pytest.raises(InputError, match="matched_init: found no initialiser for 'tanh'; allowed"):
+        config.check(document, [tmp_path / "config.yaml"], EXPERIMENTS)
+
+
+# ---------------------------------------------------------------- where results go
+
+
+def test_folders_that_can_be_written_pass(tmp_path):
+    assert config.check_writable(str(tmp_path), str(tmp_path / "not/yet")) is None
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    """Permissions do not bind root, so the system's answer is given here."""
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != locked)
+    for folder in locked, locked / "below" / "it":
+        with pytest.raises(InputError) as error:
+            config.check_writable(tmp_path, folder)
+        assert re.match(f"{locked}: found a folder that cannot be written; allo", str(error.value))

@@ -1,0 +1,61 @@
+"""The machine: what the system tells, and something sensible where it does not tell."""
+
+import os
+import platform
+
+import pytest
+
+from finicky import machine
+
+CPUINFO = "processor\t: 0\nmodel name\t: Some CPU: 3 GHz\nflags\t\t: fpu\nmodel name\t: Other\n"
+
+
+@pytest.fixture
+def system(monkeypatch):
+    """`system({path: text})`: the only files that the system has."""
+    return lambda files: monkeypatch.setattr(
+        machine, "_lines", lambda path: files.get(path, "").splitlines()
+    )
+
+
+def test_what_linux_tells(system):
+    size = "/sys/devices/system/cpu/cpu0/cache/index2/size"
+    system({"/proc/cpuinfo": CPUINFO, size: "2048K\n"})
+    assert machine.processor() == "Some CPU: 3 GHz"
+    assert machine.l2_cache_bytes() == 2 * 2**20
+
+
+def test_other_systems_tell_less(system, monkeypatch):
+    system({})
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    assert machine.processor() == "arm64"
+    assert machine.l2_cache_bytes() == 2**20
+    monkeypatch.setattr(platform, "processor", lambda: "arm")
+    assert machine.processor() == "arm"
+
+
+def test_memory_in_gib(monkeypatch):
+    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 4_100_000}
+    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
+    assert machine.memory_gib() == 16
+
+    def unknown(name):
+        raise ValueError("unrecognized configuration name")
+
+    monkeypatch.setattr(os, "sysconf", unknown)
+    assert machine.memory_gib() is None
+
+
+def test_a_file_that_is_not_there_has_no_lines(tmp_path):
+    (tmp_path / "there").write_text("a\nb\n")
+    assert machine._lines(tmp_path / "there") == ["a", "b"]
+    assert machine._lines(tmp_path / "not there") == []
+
+
+def test_description_is_of_this_machine():
+    here = machine.description()
+    assert here["host"] == platform.node()
+    assert here["cores"] == os.cpu_count()
+    assert here["cpu"] == machine.processor() != ""
+    assert here["system"].startswith(platform.system())

@@ -1,0 +1,238 @@
+"""Copies of Finicky to try things in, and what their snakemake calls did."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from copy import deepcopy
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from finicky import data
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("Snakefile", "workflow", "profiles", "config", "report")
+LIMIT = 300  # seconds after which a call counts as hung
+
+# Two cells with two seeds: small enough to train in a breath.
+TINY = {
+    "preset": "tiny",
+    "seeds": 2,
+    "width": 32,
+    "grid": [
+        {
+            "name": "tiny",
+            "dataset": ["mnist"],
+            "images": 256,
+            "epochs": 1,
+            "depth": [2],
+            "block": ["plain"],
+            "activation": ["relu"],
+            "init": ["he", "xavier"],
+            "optimizer": ["sgd"],
+        }
+    ],
+}
+
+
+class Project:
+    """A copy of Finicky in a folder of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    @classmethod
+    def fresh(cls, folder):
+        """A copy of what git has of the workflow, without results."""
+        folder.mkdir()
+        for name in COPIED:
+            if (ROOT / name).is_dir() and not (ROOT / name).is_symlink():
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+            else:
+                shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+        return cls(folder)
+
+    def copy(self, folder):
+        """A copy with results and Snakemake's memory of them."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Project(folder)
+
+    def edit(self, path, change):
+        """Replace a file's text by what `change` makes of it, which must differ."""
+        file = self.folder / path
+        before = file.read_text()
+        after = change(before)
+        assert after != before
+        file.write_text(after)
+
+    def write(self, path, text):
+        """Write a file of the project."""
+        (self.folder / path).write_text(text)
+
+    def configure(self, preset="tiny", **changes):
+        """Write config/<preset>.yaml: the tiny preset with changes, to its sub-grid if it has the
+        key, else to its top level."""
+        config = deepcopy(TINY) | {"preset": preset}
+        grid = config["grid"][0]
+        for key, value in changes.items():
+            (grid if key in grid else config)[key] = value
+        self.write(f"config/{preset}.yaml", yaml.safe_dump(config))
+
+    def command(self, preset, *targets, cores=2):
+        """The words of a snakemake call."""
+        words = [sys.executable, "-m", "snakemake", *targets, "--cores", str(cores)]
+        return [*words, "--configfile", f"config/{preset}.yaml"]
+
+    def call(self, command, **options):
+        """Run a command in the folder; what it said, on stdout and stderr, is `stdout`."""
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT,
+            **options,
+        )
+
+    def snakemake(self, preset="tiny", *targets):
+        """What a call said that must succeed."""
+        done = self.call(self.command(preset, *targets))
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def store(self):
+        """The store's content: {run id: bytes}."""
+        return {p.stem: p.read_bytes() for p in self.folder.glob("results/store/*/[!.]*.json")}
+
+    def runs(self):
+        """The stored runs: {run id: record}."""
+        return {run: json.loads(content) for run, content in self.store().items()}
+
+    def train(self, preset="tiny"):
+        """Make a preset's tables. Returns the records of the runs that were trained for it, which
+        the train jobs' logs must confirm, and what was said."""
+        store, logs = self.store(), self.stamps("results/*/logs/train/*")
+        said = self.snakemake(preset, f"results/{preset}/tables/runs.parquet")
+        after, runs = self.store(), self.runs()
+        trained = {run: runs[run] for run in after if after[run] != store.get(run)}
+        lines = [
+            (self.folder / log).read_text().splitlines()
+            for log in written(logs, self.stamps("results/*/logs/train/*"))
+        ]
+        assert {line.split()[0] for log in lines for line in log[1:]} == set(trained)
+        assert sum(int(log[0].split()[2]) for log in lines) == len(trained)
+        return trained, said
+
+    def jobs(self, preset="tiny"):
+        """Run a call that must succeed. Returns the jobs that ran, by their logs' names."""
+        before = self.stamps("results/**/logs/**/*.log")
+        self.snakemake(preset)
+        logs = written(before, self.stamps("results/**/logs/**/*.log"))
+        return {log.partition("logs/")[2].removesuffix(".log") for log in logs}
+
+    def stamps(self, pattern):
+        """{path: what changes when the file is written} of the files that match."""
+        files = (p for p in self.folder.glob(pattern) if p.is_file())
+        return {
+            str(p.relative_to(self.folder)): (p.stat().st_mtime_ns, p.stat().st_ino) for p in files
+        }
+
+    def processes(self):
+        """The processes that work in this folder."""
+        found, folder = [], str(self.folder.resolve())
+        for process in psutil.process_iter(["cwd"]):
+            with suppress(psutil.NoSuchProcess):
+                if process.info["cwd"] == folder and process.status() != "zombie":
+                    found.append(process)
+        return found
+
+
+def written(before, after):
+    """Paths whose stamps are new."""
+    return [path for path, stamp in after.items() if stamp != before.get(path)]
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory):
+    """A folder with both data sets, fetched once."""
+    folder = tmp_path_factory.mktemp("images")
+    for dataset in data.DATASETS:
+        data.fetch(dataset, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def untrained(images, tmp_path_factory):
+    """A project with the images, the preset `tiny` and no experiments, in which nothing ran."""
+    project = Project.fresh(tmp_path_factory.mktemp("untrained") / "with a space")
+    (project.folder / "results").mkdir()
+    (project.folder / "results/data").symlink_to(images)
+    project.edit(
+        "config/config.yaml",
+        lambda text: text[: text.index("\nexperiments:")] + "\nexperiments: {}\n",
+    )
+    project.configure()
+    return project
+
+
+@pytest.fixture(scope="session")
+def trained(untrained, tmp_path_factory):
+    """The same, its tables made."""
+    project = untrained.copy(tmp_path_factory.mktemp("trained") / "with a space")
+    records, _ = project.train()
+    assert len(records) == 4
+    return project
+
+
+@pytest.fixture
+def tiny(trained, tmp_path):
+    """A copy of the trained project for one test."""
+    return trained.copy(tmp_path / "with a space")
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory):
+    """The smoke preset as it is, run in a fresh copy; it fetches the images by itself."""
+    project = Project.fresh(tmp_path_factory.mktemp("smoke") / "with a space")
+    if (ROOT / "results/reference").exists():  # committed, so a clone has it
+        shutil.copytree(ROOT / "results/reference", project.folder / "results/reference")
+    project.snakemake("smoke")
+    return project
+
+
+@pytest.fixture
+def start():
+    """Start a command in a project, in a process group of its own; whatever is left of it, or works
+    in its folder, is killed at the end of the test."""
+    started = []
+
+    def start(project, command):
+        log = (project.folder / "output.log").open("w")
+        process = subprocess.Popen(
+            command,
+            cwd=project.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        log.close()
+        started.append((process, project))
+        return process
+
+    yield start
+    for process, project in started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for left in project.processes():
+            left.kill()

@@ -1,0 +1,230 @@
+"""Bad input gets one line: file, key, what was found, what is allowed; and nothing is lost."""
+
+import os
+import re
+import shutil
+from hashlib import sha256
+
+import pytest
+
+from finicky import data
+
+GREETING = ("Using workflow specific profile", "Config file config/config.yaml is extended")
+LABELS = "t10k-labels-idx1-ubyte"
+
+
+@pytest.fixture(scope="module")
+def project(trained, tmp_path_factory):
+    """A project with results, which all the refused calls of this file must leave alone."""
+    return trained.copy(tmp_path_factory.mktemp("bad input") / "project")
+
+
+@pytest.fixture
+def refused(project):
+    """`refused(preset)`: what a call says that must fail, as lines; nothing finished is lost."""
+
+    def refused(preset="bad", project=project, prefix=(), **options):
+        before = project.stamps("results/tiny/**/*"), project.store()
+        done = project.call([*prefix, *project.command(preset)], **options)
+        assert done.returncode != 0, done.stdout
+        assert "Traceback" not in done.stdout
+        assert (project.stamps("results/tiny/**/*"), project.store()) == before
+        return [line for line in done.stdout.splitlines() if not line.startswith(GREETING)]
+
+    return refused
+
+
+def the_line(lines, *pieces):
+    """Check that exactly one line says what is wrong, and that the pieces are in it."""
+    [line] = [line for line in lines if re.search(r": found .*; allowed: .", line)]
+    for piece in pieces:
+        assert piece in line
+    return line
+
+
+# ---------------------------------------------------------------- config
+
+CONFIGS = {
+    "unknown dataset": (
+        {"dataset": ["cifar"]}, "grid[tiny].dataset: found 'cifar'; allowed: mnist, fashion_mnist",
+    ),
+    "unknown block": (
+        {"block": ["dense"]},
+        "grid[tiny].block: found 'dense'; allowed: plain, batch_norm, residual",
+    ),
+    "unknown activation": (
+        {"activation": ["relu", "gelu"]},
+        "grid[tiny].activation: found 'gelu'; allowed: identity, relu, leaky_relu",
+    ),
+    "unknown init": (
+        {"init": ["hee"]}, "grid[tiny].init: found 'hee'; allowed: zeros, uniform_fan_in, lecun",
+    ),
+    "init without its number": (
+        {"init": ["normal_std_big"]}, "grid[tiny].init: found 'normal_std_big'; allowed: zeros",
+    ),
+    "unknown optimizer": (
+        {"optimizer": ["lbfgs"]}, "grid[tiny].optimizer: found 'lbfgs'; allowed: sgd, momentum",
+    ),
+    "odd depth": ({"depth": [3]}, "grid[tiny].depth[0]: found 3; allowed: a multiple of 2"),
+    "unknown key": ({"colour": "red"}, "found unknown key 'colour'; allowed: preset, device"),
+    "wrong type": ({"seeds": "two"}, "seeds: found 'two'; allowed: integer"),
+    "a level instead of a list": (
+        {"activation": "relu"}, "grid[tiny].activation: found 'relu'; allowed: array",
+    ),
+    "no epochs": ({"epochs": 0}, "grid[tiny].epochs: found 0; allowed: at least 1"),
+    "negative epochs": ({"epochs": -1}, "grid[tiny].epochs: found -1; allowed: at least 1"),
+    "no seeds": ({"seeds": 0}, "seeds: found 0; allowed: at least 1"),
+    "negative seeds": ({"seeds": -2}, "seeds: found -2; allowed: at least 1"),
+    "no batch": ({"batch_size": 0}, "batch_size: found 0; allowed: at least 1"),
+    "negative batch": ({"batch_size": -64}, "batch_size: found -64; allowed: at least 1"),
+    "empty axis": ({"optimizer": []}, "grid[tiny].optimizer: found []; allowed: at least 1 item"),
+    "batch norm of one image": (
+        {"images": 257, "block": ["batch_norm"]}, "grid[tiny].images: found 257, which leaves",
+    ),
+    "unknown experiment": (
+        {"experiments": {"alchemy": {}}},
+        "experiments: found no experiment 'alchemy'; allowed: grid, mini-project, ten-layers",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("changes, message", CONFIGS.values(), ids=list(CONFIGS))
+def test_config(project, refused, changes, message):
+    project.configure("bad", **changes)
+    [line] = refused()
+    assert f"config/bad.yaml: {message}" in line
+    the_line([line])
+
+
+def test_unknown_key_of_a_subgrid(project, refused):
+    project.configure("bad")
+    project.edit("config/bad.yaml", lambda text: text.replace("images:", "pictures: 1\n  images:"))
+    [line] = refused()
+    assert "config/bad.yaml: grid[tiny]: found unknown key 'pictures'; allowed: name" in line
+
+
+@pytest.mark.parametrize("file", ["config.yaml", "claims.yaml"])
+def test_missing_config_or_ledger(project, refused, file):
+    path = project.folder / "config" / file
+    aside = path.rename(path.with_suffix(".aside"))
+    try:
+        lines = refused("tiny")
+    finally:
+        aside.rename(path)
+    assert len(lines) == 1
+    the_line(lines, f"config/{file}: found no such file")
+
+
+# ---------------------------------------------------------------- ledger
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        (
+            "experiment: grid",
+            "experiment: alchemy",
+            r"claims\[C\d+\]\.parts\[.*\]\.experiment: found alchemy; allowed: grid, mini-project",
+        ),
+        (
+            "quantity: test_accuracy",
+            "quantity: beauty",
+            r"claims\[C\d+\]\.parts\[.*\]\.quantity: found beauty; allowed: what [a-z-]+ makes: ",
+        ),
+        (
+            "id: C002",
+            "id: C001",
+            r"claims\[C001\]\.id: found C001 2 times; allowed: each id once",
+        ),
+    ],
+    ids=["unknown table", "unknown quantity", "duplicate id"],
+)
+def test_ledger(project, refused, old, new, message):
+    ledger = project.folder / "config/claims.yaml"
+    good = ledger.read_text()
+    project.edit("config/claims.yaml", lambda text: text.replace(old, new, 1))
+    try:
+        [line] = refused("tiny")
+    finally:
+        ledger.write_text(good)
+    assert re.fullmatch(f"config/claims.yaml: {message}.*", line)
+
+
+# ---------------------------------------------------------------- data
+
+
+@pytest.fixture
+def bare(project, tmp_path):
+    """The project without the images."""
+    bare = project.copy(tmp_path / "bare")
+    (bare.folder / "results/data").unlink()
+    return bare
+
+
+def test_folder_without_the_files(bare, refused, tmp_path):
+    (tmp_path / "mine").mkdir()
+    bare.configure("bad", data={"folder": str(tmp_path / "mine")})
+    lines = refused("bad", bare)
+    found = f"{tmp_path / 'mine'}: data.folder: found no train-images-idx3-ubyte, no train-labels"
+    the_line(lines, found, "a folder with the four IDX files of mnist")
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda raw: raw[:-1], lambda raw: raw[:-1] + b"\xff"], ids=["truncated", "corrupt"]
+)
+def test_bad_file_in_the_folder(bare, refused, images, tmp_path, damage):
+    shutil.copytree(images / "mnist", tmp_path / "mine")
+    bad = tmp_path / "mine" / LABELS
+    bad.write_bytes(damage(bad.read_bytes()))
+    bare.configure("bad", data={"folder": str(tmp_path / "mine")})
+    found, expected = sha256(bad.read_bytes()).hexdigest(), data.hashes("mnist")[LABELS]
+    line = the_line(refused("bad", bare))
+    assert line == f"{bad}: SHA-256: found {found}; allowed: {expected}"
+    assert not (bare.folder / "results/data/mnist" / LABELS).exists()
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda raw: raw[:-1], lambda raw: raw[:-1] + b"\xff"], ids=["truncated", "corrupt"]
+)
+def test_bad_file_among_the_fetched(bare, refused, images, damage):
+    """Something has damaged a file after it was fetched: no run is trained on it."""
+    shutil.copytree(images, bare.folder / "results/data")
+    bad = bare.folder / "results/data/mnist" / LABELS
+    bad.write_bytes(damage(bad.read_bytes()))
+    bare.configure("bad", init=["lecun"])
+    found, expected = sha256(bad.read_bytes()).hexdigest(), data.hashes("mnist")[LABELS]
+    line = the_line(refused("bad", bare))
+    assert line == f"results/data/mnist/{LABELS}: SHA-256: found {found}; allowed: {expected}"
+
+
+def test_no_network(bare, refused, tmp_path):
+    """No proxy answers, and no package client is installed."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/bash").symlink_to(shutil.which("bash"))
+    dead = dict.fromkeys(
+        ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"], "http://127.0.0.1:9"
+    )
+    env = {key: value for key, value in os.environ.items() if key.lower() != "no_proxy"}
+    bare.configure("bad", init=["lecun"])
+    lines = refused("bad", bare, env=env | dead | {"PATH": str(tmp_path / "bin")})
+    the_line(
+        lines, "mnist: found no source that works (torchvision mirrors: ", "npm package: ",
+        "allowed: a network, or a folder with the four IDX files in the config's data.folder",
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- results
+
+
+@pytest.mark.parametrize("folder", ["results", "results/store", "results/tiny", ".snakemake"])
+def test_read_only_folder(tiny, refused, folder):
+    tiny.configure(seeds=3)
+    # Root may write anywhere, unless it gives up that power.
+    powerless = ["setpriv", "--inh-caps=-all", "--bounding-set=-dac_override"]
+    path = tiny.folder / folder
+    path.chmod(0o555)
+    try:
+        lines = refused("tiny", tiny, prefix=[] if os.geteuid() else powerless)
+    finally:
+        path.chmod(0o755)
+    assert lines == [f"{folder}: found a folder that cannot be written; allowed: a writable folder"]

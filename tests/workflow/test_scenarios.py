@@ -1,0 +1,187 @@
+"""What runs, and above all what is not trained again, when something changes."""
+
+import json
+import os
+import shutil
+from collections import Counter
+
+import jsonschema
+import pandas as pd
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+from finicky import data, documents, tables
+
+
+def levels(records, *axes):
+    """The levels of some runs: a set of tuples."""
+    return {tuple(record[axis] for axis in axes) for record in records.values()}
+
+
+def lasting(record):
+    """A record without what differs each time."""
+    return {key: value for key, value in record.items() if key not in ("seconds", "finished")}
+
+
+# ---------------------------------------------------------------- the smoke preset, end to end
+
+
+@pytest.fixture(scope="session")
+def results(smoke):
+    return smoke.folder / "results/smoke"
+
+
+@pytest.fixture(scope="session")
+def ledger(smoke):
+    return yaml.safe_load((smoke.folder / "config/claims.yaml").read_text())
+
+
+def test_smoke_judges_every_claim(results, ledger):
+    claims = json.loads((results / "report/claims.json").read_text())
+    schema = documents.read(documents.SCHEMAS / "claims-output.schema.yaml", "a schema")
+    jsonschema.validate(claims, schema)
+    assert len(claims) == 200
+    assert [claim["id"] for claim in claims] == [claim["id"] for claim in ledger["claims"]]
+
+
+def test_smoke_page_has_everything_once(results, ledger):
+    page = BeautifulSoup((results / "report/index.html").read_text(), "html5lib")
+    count = Counter(element["id"] for element in page.find_all(id=True))
+    claims = [claim["id"] for claim in ledger["claims"]]
+    for name in [*ledger["tables"], *ledger["figures"], *claims]:
+        assert count[name] == 1, name
+    drawn = {path.stem for path in (results / "figures").glob("*.svg") if path.stat().st_size}
+    assert drawn == {"F01", "F15", "F16", "F20"}
+    for name in drawn:
+        assert page.find(id=name).find("svg"), name
+
+
+@pytest.mark.parametrize("name", list(tables.TABLES))
+def test_smoke_tables_are_there_as_parquet_and_csv(results, name):
+    parquet = pd.read_parquet(results / f"tables/{name}.parquet")
+    csv = pd.read_csv(results / f"tables/{name}.csv", dtype={"run": str})
+    assert list(parquet) == list(csv) == list(tables.TABLES[name])
+    assert len(parquet) == len(csv) > 0
+    pd.testing.assert_series_equal(parquet["run"], csv["run"], check_dtype=False)
+    readme = (results / "tables/README.md").read_text()
+    assert all(f"| {column} |" in readme for column in parquet)
+
+
+def test_smoke_provenance_says_where_the_numbers_came_from(results, smoke):
+    record = json.loads((results / "provenance.json").read_text())
+    runs = pd.read_parquet(results / "tables/runs.parquet")
+    assert record["preset"] == "smoke" and record["command"] == "make report PRESET=smoke"
+    assert record["data"] == {name: data.hashes(name) for name in ("fashion_mnist", "mnist")}
+    outcomes = runs["outcome"].value_counts().to_dict()
+    counted = {name: n for name, n in record["runs"].items() if n}
+    assert counted == {"total": len(runs), **outcomes}
+    assert {row["run"] for row in record["diverged"]} == set(runs["run"][runs.outcome != "finite"])
+    assert record["config"]["seeds"] == 2 and record["config"]["batch_size"] == 64
+    stages = {"training", "tables", "experiments", "figures", "judge"}
+    assert set(record["seconds"]) == stages
+
+
+def test_only_what_depends_on_a_change_is_made_again(smoke):
+    assert "Nothing to be done" in smoke.snakemake("smoke")
+    assert smoke.jobs("smoke") == set()
+
+    for path in "finicky/engine/train.py", "finicky/data.py", "finicky/page/build.py":
+        os.utime(smoke.folder / "workflow" / path)  # its content stays
+    assert smoke.jobs("smoke") == set()
+
+    smoke.edit("report/style.css", lambda text: text + "\n/* more */\n")
+    assert smoke.jobs("smoke") == {"page"}
+
+    smoke.edit("config/claims.yaml", lambda text: text.replace("margin: 10", "margin: 9", 1))
+    assert smoke.jobs("smoke") == {"judge", "provenance", "page"}
+
+    path = "workflow/finicky/experiments/mini_project.py"
+    smoke.edit(path, lambda text: text + "\n# more\n")
+    after = {"judge", "provenance", "page"}
+    assert smoke.jobs("smoke") == {"experiments/mini-project", "figures/F01"} | after
+
+
+# ---------------------------------------------------------------- what is trained
+
+
+def test_a_new_seed_trains_its_runs_and_a_removed_level_none(tiny):
+    tiny.configure(seeds=3)
+    trained, said = tiny.train()
+    assert levels(trained, "init", "seed") == {("he", 2), ("xavier", 2)}
+    assert "2 of 6 runs to train" in said
+
+    tiny.configure(seeds=3, init=["he"])
+    trained, said = tiny.train()
+    assert trained == {} and "to train" not in said
+    runs = pd.read_parquet(tiny.folder / "results/tiny/tables/runs.parquet")
+    assert sorted(zip(runs["init"], runs["seed"], strict=True)) == [("he", i) for i in range(3)]
+
+
+SWISH = """
+
+STEEPNESS = 1.5
+
+
+@activation("swish")
+def swish(z):
+    return z * torch.sigmoid(STEEPNESS * z)
+"""
+
+
+def test_a_new_activation_trains_its_runs_and_so_does_a_change_of_it(tiny):
+    file = "workflow/finicky/engine/activations.py"
+    tiny.edit(file, lambda text: text + SWISH)
+    tiny.configure(activation=["relu", "swish"])
+    trained, said = tiny.train()
+    assert levels(trained, "activation") == {("swish",)} and len(trained) == 4
+    assert "4 of 8 runs to train" in said and "engine's code" not in said
+
+    tiny.edit(file, lambda text: text.replace("STEEPNESS = 1.5", "STEEPNESS = 1.25"))
+    again, said = tiny.train()
+    assert levels(again, "activation") == {("swish",)} and len(again) == 4
+    assert again.keys().isdisjoint(trained)
+    assert "4 of 8 runs to train" in said and "engine's code" not in said
+
+
+def test_presets_share_their_runs(tiny):
+    tiny.configure("other", init=["he", "lecun"])
+    trained, said = tiny.train("other")
+    assert levels(trained, "init") == {("lecun",)} and len(trained) == 2
+    assert "2 of 4 runs to train" in said
+
+    def he(preset):
+        folder = tiny.folder / f"results/{preset}/tables"
+        runs = pd.read_parquet(folder / "runs.parquet").query("init == 'he'").set_index("run")
+        return runs.drop(columns="subgrids")
+
+    pd.testing.assert_frame_equal(he("tiny"), he("other"))
+    assert len(he("tiny")) == 2
+
+
+def test_a_comment_in_the_engine_trains_nothing_but_code_trains_all(tiny):
+    before, file = tiny.runs(), "workflow/finicky/engine/train.py"
+    tiny.edit(file, lambda text: text.replace("LARGE = 1000", "# many times\nLARGE = 1000"))
+    trained, said = tiny.train()
+    assert trained == {} and "to train" not in said
+
+    tiny.edit(file, lambda text: text.replace("LARGE = 1000", "LARGE = 999"))
+    trained, said = tiny.train()
+    assert "The engine's code has changed" in said and "4 of 4 runs to train" in said
+    assert levels(trained, "init", "seed") == levels(before, "init", "seed")
+    assert trained.keys().isdisjoint(before)
+
+    assert "engine's code" not in tiny.train()[1]
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[:-9], lambda text: ""], ids=["cut", "empty"])
+def test_a_damaged_stored_run_is_trained_again(tiny, damage):
+    before = tiny.runs()
+    run = min(before)
+    tiny.edit(f"results/store/{run[:2]}/{run}.json", damage)
+    shutil.rmtree(tiny.folder / "results/tiny")
+    trained, _ = tiny.train()
+    assert set(trained) == {run}
+    record, old = trained[run], before[run]
+    record["fused"] = old["fused"]  # alone this time
+    assert lasting(record) == lasting(old)
