@@ -13,7 +13,7 @@ python := .venv/bin/python
 presets := $(strip default $(filter-out config claims,$(basename $(notdir $(wildcard config/*.yaml)))))
 configfile := $(if $(filter-out default,$(PRESET)),--configfile config/$(PRESET).yaml)
 
-.PHONY: help report bench test lint format env lock clean distclean check-preset
+.PHONY: help report status bench test lint format env lock clean distclean check-preset
 .NOTPARALLEL:
 
 help:  ## list the targets
@@ -24,6 +24,9 @@ report: check-preset env  ## measure, judge and build the page (resumes what was
 	@$(python) workflow/scripts/unlock_if_dead.py $(configfile)
 	@$(python) -m snakemake --cores $(CORES) $(configfile)
 	@echo "The page: results/$(PRESET)/report/index.html"
+
+status: env  ## say how far each preset is and how long the rest would take here
+	@$(python) workflow/scripts/status.py
 
 bench: env  ## time the engine against other ways (alone on the machine); the page shows it
 	@$(python) workflow/scripts/unlock_if_dead.py

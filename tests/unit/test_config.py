@@ -220,3 +220,12 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
         with pytest.raises(InputError) as error:
             config.check_writable(tmp_path, folder)
         assert re.match(f"{locked}: found a folder that cannot be written; allo", str(error.value))
+
+
+def test_a_preset_is_laid_over_the_base(tmp_path):
+    """Mappings are merged to any depth, all else is replaced, as Snakemake does it."""
+    base, above = tmp_path / "base.yaml", tmp_path / "above.yaml"
+    base.write_text("seeds: 5\ngrid: [1, 2]\noptimizers: {sgd: [0.1], adam: [0.2]}\n")
+    above.write_text("grid: [3]\noptimizers: {adam: [0.3]}\n")
+    expected = {"seeds": 5, "grid": [3], "optimizers": {"sgd": [0.1], "adam": [0.3]}}
+    assert config.load(above, base) == expected

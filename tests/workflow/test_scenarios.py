@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from collections import Counter
 
 import jsonschema
@@ -185,3 +186,14 @@ def test_a_damaged_stored_run_is_trained_again(tiny, damage):
     record, old = trained[run], before[run]
     record["fused"] = old["fused"]  # alone this time
     assert lasting(record) == lasting(old)
+
+
+def test_status_says_how_far_a_preset_is(tiny):
+    """The same runs as the workflow plans, by the same merge of the config."""
+    command = [sys.executable, "workflow/scripts/status.py", "config/tiny.yaml"]
+    done = tiny.call(command)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout == "tiny: 4 of 4 runs stored\n"
+    tiny.configure(seeds=3)
+    done = tiny.call(command)
+    assert done.stdout.startswith("tiny: 4 of 6 runs stored, about ")

@@ -13,6 +13,18 @@ from finicky.errors import InputError
 NUMBERED = ("normal_std", "normal_var")  # initialisers whose level carries a number
 
 
+def load(path, base="config/config.yaml"):
+    """A preset's config: its file laid over the base, mapping by mapping, as Snakemake does."""
+    return laid_over(documents.read(base, "a config file"), documents.read(path, "a config file"))
+
+
+def laid_over(below, above):
+    """`above` laid over `below`: mappings are merged, everything else is replaced."""
+    if isinstance(below, dict) and isinstance(above, dict):
+        return below | {key: laid_over(below.get(key), value) for key, value in above.items()}
+    return above
+
+
 def check(config, files, experiments):
     """Check a merged config; `files` are the config files that made it, the strongest last.
 

@@ -174,7 +174,7 @@ class Vmap(InMemory):
         for name, parameter in self.parameters.items():
             parameter.grad = gradients[name]
         self.optimizer.step()
-        self.total += losses
+        self.total += losses.detach()
 
 
 class StackedAutograd(InMemory):

@@ -230,7 +230,8 @@ def gpu_minus_cpu(folder, repetitions):
 def summary(table):
     """What results/bench/engine.json holds: {"works": {work: ...}, and medians of the rest}.
 
-    Every number is {"median", "low", "high"} over the repetitions where it stands under "spread".
+    Under "spread", and outside of the works, a number is {"median", "low", "high"} over the
+    repetitions. What was not measured here (a GPU) is left out.
     """
 
     def spread(rows):
@@ -250,7 +251,7 @@ def summary(table):
             "ways": {way: spread(part)["median"] for way, part in ways},
             "shares": {name: spread(part)["median"] for name, part in parts},
         }
-    rest = table[table["work"].isna()].groupby("quantity")
+    rest = table[table["work"].isna()].dropna(subset="value").groupby("quantity")
     return {"works": works} | {quantity: spread(rows) for quantity, rows in rest}
 
 

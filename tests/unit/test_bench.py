@@ -1,0 +1,146 @@
+"""The benchmark: that what it compares is the same training, and how it sums up."""
+
+import pandas as pd
+import pytest
+import torch
+
+from finicky.engine.network import Architecture, Network
+from finicky.experiments import baselines, bench
+
+from .engine_fixtures import TinyDataset, training_process
+
+BLOCKS = ["plain", "batch_norm_residual"]
+
+
+@pytest.fixture(autouse=True)
+def process():
+    with training_process():
+        torch.manual_seed(0)
+        yield
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return TinyDataset(images=256)
+
+
+def shape(block, depth=6):
+    return Architecture(depth, block, "relu", width=32)
+
+
+def losses_of(way, steps):
+    """The losses that a way adds up, step by step, summed over its networks."""
+    totals = [0.0]
+    for _ in range(steps):
+        way.step()
+        totals.append(float(way.total.sum()))
+    return [later - earlier for earlier, later in zip(totals, totals[1:], strict=False)]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("kind", [baselines.OneByOne, baselines.Vmap, baselines.StackedAutograd])
+def test_every_way_learns(kind, optimizer, block, dataset):
+    size = () if kind is baselines.OneByOne else (2,)
+    depth = 2 if block == "plain" else 6  # PyTorch's own start is too small for deep plain ones
+    way = kind(shape(block, depth), optimizer, dataset, *size)
+    for group in way.optimizer.param_groups:
+        group["lr"] = {"adam": 3e-3, "sgd": 0.05}[optimizer]
+    losses = losses_of(way, 60)
+    assert sum(losses[-8:]) < 0.8 * sum(losses[:8])
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_modules_are_the_engine_s_network(block):
+    """As many parameters, layer by layer of the same shapes."""
+    flat = Network.initial(shape(block), [("he", 0)]).parameters
+    ours = [tuple(w.shape[1:]) for w in flat.weights]
+    theirs = [
+        tuple(reversed(m.weight.shape))
+        for m in baselines.sequential(shape(block)).modules()
+        if isinstance(m, torch.nn.Linear)
+    ]
+    assert theirs == ours
+    norms = [m for m in baselines.sequential(shape(block)).modules()
+             if isinstance(m, torch.nn.BatchNorm1d)]  # fmt: skip
+    assert len(norms) == len(flat.gammas)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_stacked_autograd_takes_the_engine_s_step(block, dataset):
+    """From one start, on one batch: the same weights after a step of plain descent."""
+    way = baselines.StackedAutograd(shape(block), "sgd", dataset, 2)
+    ours = baselines.Engine(shape(block), "sgd", dataset, 2)
+    index = ours.order[:, :64]
+    way.batches = iter([index.flatten()])
+    way.step()
+    ours.step()
+    for theirs, mine in zip(way.weights, ours.batch.network.parameters.weights, strict=True):
+        torch.testing.assert_close(theirs.detach(), mine, rtol=1e-4, atol=1e-6)
+
+
+def test_work_of_a_step():
+    """4 in·out for the first layer, whose input needs no gradient, 6 in·out for every other."""
+    products = baselines.Products(Architecture(6, "plain", "relu", width=32), 2)
+    assert products.flops == 64 * (4 * 784 * 32 + 6 * (4 * 32 * 32 + 32 * 10))
+    products.step()
+    x, w, z = products.products[0]
+    torch.testing.assert_close(z, x @ w)
+
+
+def test_parts_of_a_step_add_up(dataset):
+    engine = baselines.Engine(shape("plain"), "adam", dataset, 2)
+    shares = bench.shares(engine)
+    assert sum(shares.values()) == pytest.approx(1) and min(shares.values()) > 0
+    assert "forward" not in vars(engine.batch.network), "the clocks are taken off again"
+    assert bench.probe_share(engine, 1.0) > 0
+
+
+def test_no_gpu_no_number(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pd.isna(bench.gpu_minus_cpu("nowhere", range(3))).all()
+
+
+@pytest.fixture
+def table():
+    rows = []
+    for work in bench.WORKS:
+        for seed, ms in enumerate([1.0, 2.0, 4.0]):
+            for way, factor in {
+                "engine": 1,
+                "one by one": 2,
+                "textbook": 8,
+                "products": 0.5,
+            }.items():
+                where = {"work": work, "way": way, "R": 3, "seed": seed}
+                rows.append(where | {"quantity": "ms_per_run_step", "value": ms * factor})
+                rows.append(where | {"quantity": "ratio_to_one_by_one", "value": 2 / factor})
+                rows.append(where | {"quantity": "gflops", "value": 100 / ms / factor})
+            where = {"work": work, "way": "engine", "R": 3, "seed": seed}
+            if seed == 0:
+                rows.append(where | {"quantity": "flops_per_byte", "value": 5.0})
+            rows += [
+                where | {"quantity": "share_of_step", "part": part, "value": 0.2}
+                for part in ("images", "forward", "loss", "backward", "optimizer")
+            ]
+    rows += [{"quantity": "copy_gb_per_second", "seed": s, "value": 10.0} for s in range(3)]
+    rows += [{"quantity": "gpu_minus_cpu", "seed": s, "value": float("nan")} for s in range(3)]
+    return pd.DataFrame(rows).assign(instruction_set="AVX2", outcome="finite")
+
+
+def test_summary_takes_medians(table):
+    found = bench.summary(table)
+    mlp2 = found["works"]["mlp2"]
+    assert mlp2["ms_per_run_step"] == 2.0
+    assert mlp2["spread"]["ms_per_run_step"] == {"median": 2.0, "low": 1.0, "high": 4.0}
+    assert mlp2["ways"]["textbook"] == 0.25 and mlp2["R"] == 3
+    assert mlp2["instruction_set"] == "AVX2" and mlp2["shares"]["loss"] == 0.2
+    assert list(found["works"]) == list(bench.WORKS)
+    assert found["copy_gb_per_second"]["median"] == 10.0
+    assert "gpu_minus_cpu" not in found, "what was not measured has no median"
+
+
+def test_figure_says_its_numbers(table):
+    figure, behind = bench.draw(table)["bench"]
+    assert "mlp56 50 GFLOP/s" in figure.get_label()
+    assert set(behind["way"]) == {"engine", "one by one", "textbook"}

@@ -1,0 +1,44 @@
+"""Say how far each preset is, and how long the rest would take here: `make status`.
+
+Not a rule's script: python workflow/scripts/status.py [config file ...].
+"""
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from finicky import config as presets  # noqa: E402
+from finicky import progress, runs  # noqa: E402
+from finicky.errors import InputError  # noqa: E402
+from finicky.evidence import ledger  # noqa: E402
+from finicky.store import Store  # noqa: E402
+
+
+def main(files):
+    store, cost, cores = Store("results/store"), None, os.cpu_count()
+    for file in files:
+        config = presets.load(file)
+        presets.check(config, ["config/config.yaml", file], experiments=ledger.declared())
+        every = runs.plan(config).subgrids
+        missing = [run for run in every if run.id not in store]
+        line = f"{config['preset']}: {len(every) - len(missing):,} of {len(every):,} runs stored"
+        if missing:
+            if cost is None:
+                from finicky.calibration import calibrated
+
+                cost = calibrated()
+            left = sum(map(cost.seconds, missing)) / cores
+            line += f", about {progress.duration(left)} of training left on {cores} cores"
+        print(line)
+
+
+if __name__ == "__main__":
+    try:
+        main(
+            sys.argv[1:]
+            or sorted(set(map(str, Path("config").glob("*.yaml"))) - {"config/claims.yaml"})
+        )
+    except InputError as error:
+        sys.exit(str(error))
