@@ -142,5 +142,5 @@ def test_summary_takes_medians(table):
 
 def test_figure_says_its_numbers(table):
     figure, behind = bench.draw(table)["bench"]
-    assert "mlp56 50 GFLOP/s" in figure.get_label()
+    assert "mlp56 50, mlp56_bn_res 50 GFLOP/s" in figure.get_label()
     assert set(behind["way"]) == {"engine", "one by one", "textbook"}
