@@ -1,10 +1,16 @@
-# One rule for all experiments, one for all figures.
+# One rule for all experiments, one for all figures. A module says by its literals which tables it
+# reads, which data sets it loads, and whether it measures time and so must run alone.
 rule experiment:
     input:
         lambda wildcards: library("scripts/measure.py", experiment_file(wildcards.slug)),
         tables=lambda wildcards: expand(
             f"{HERE}/tables/{{table}}.parquet",
             table=EXPERIMENTS[wildcards.slug]["READS"],
+        ),
+        images=lambda wildcards: expand(
+            f"{DATA}/{{dataset}}/{{file}}",
+            dataset=EXPERIMENTS[wildcards.slug].get("DATASETS", []),
+            file=data.IDX_FILES,
         ),
     output:
         f"{HERE}/experiments/{{slug}}.parquet",
@@ -16,6 +22,7 @@ rule experiment:
         slug="|".join(EXPERIMENTS),
     conda:
         ENVIRONMENT
+    threads: lambda wildcards: workflow.cores if EXPERIMENTS[wildcards.slug].get("ALONE") else 1
     params:
         settings=lambda wildcards: {
             **config["experiments"][wildcards.slug],

@@ -13,7 +13,7 @@ from finicky.errors import InputError
 from finicky.evidence.rules import RULES
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
-LITERALS = ("TITLE", "ANSWERS", "READS", "QUANTITIES", "FIGURES")
+LITERALS = ("TITLE", "ANSWERS", "READS", "QUANTITIES", "FIGURES", "DATASETS", "ALONE")
 
 
 def load(path, experiments=EXPERIMENTS):
