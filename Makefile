@@ -13,7 +13,7 @@ python := .venv/bin/python
 presets := $(strip default $(filter-out config claims,$(basename $(notdir $(wildcard config/*.yaml)))))
 configfile := $(if $(filter-out default,$(PRESET)),--configfile config/$(PRESET).yaml)
 
-.PHONY: help report status bench test lint format env lock clean distclean check-preset
+.PHONY: help report status bench reference test lint format env lock clean distclean check-preset
 .NOTPARALLEL:
 
 help:  ## list the targets
@@ -32,6 +32,16 @@ bench: env  ## time the engine against other ways (alone on the machine); the pa
 	@$(python) workflow/scripts/unlock_if_dead.py
 	@$(python) -m snakemake --cores all --forcerun bench -- results/bench/engine.json
 	@echo "The numbers: results/bench/engine.json"
+
+reference: check-preset  ## make the preset's results the reference that is committed
+	@test -f results/$(PRESET)/report/claims.json || { echo "results/$(PRESET)/report/claims.json: \
+	no such file; allowed: a preset whose report is made (make report PRESET=$(PRESET))" >&2; exit 1; }
+	@rm -rf results/reference && mkdir -p results/reference/tables results/reference/experiments
+	@cp results/$(PRESET)/tables/*.parquet results/$(PRESET)/tables/README.md results/reference/tables/
+	@cp results/$(PRESET)/experiments/*.parquet results/reference/experiments/
+	@cp results/$(PRESET)/evidence.parquet results/$(PRESET)/provenance.json results/reference/
+	@cp results/$(PRESET)/report/claims.json results/reference/
+	@du -sh results/reference
 
 test: env  ## run all tests
 	@$(python) -m pytest
