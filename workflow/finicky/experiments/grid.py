@@ -353,7 +353,7 @@ def degradation(table: pd.DataFrame):
     alt = ["Median training error from the smallest to the largest depth."]
     with figures.style():
         fig, axes = figures.panels(
-            [2.4] * row, columns=2, left=0.55, right=1.1, top=0.6, between=(1.45, 1.0)
+            [2.4] * row, columns=2, left=0.55, right=1.1, top=0.6, between=(1.85, 1.0)
         )
         for ax in axes.flat:
             ax.set_visible(False)
