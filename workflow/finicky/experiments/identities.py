@@ -25,7 +25,7 @@ def relative_error(found, expected) -> float:
 
 def complex_step_jacobian(function, x) -> np.ndarray:
     """[outputs, inputs] of an analytic function at x [inputs]: Im f(x + ih)/h, exact to rounding
-    (Squire and Trapp 1998, SIAM Review 40, eq. 6)."""
+    (Squire and Trapp 1998, SIAM Review 40)."""
     x = np.asarray(x, dtype=complex)
     columns = [np.imag(function(x + STEP * 1j * axis)) / STEP for axis in np.eye(len(x))]
     return np.stack(columns, axis=-1)

@@ -93,7 +93,7 @@ def brier(q):
 
 
 def spherical(q):
-    """1 − q(y)/‖q‖ (Gneiting and Raftery 2007, example 3)."""
+    """1 − q(y)/‖q‖ (Gneiting and Raftery 2007, section 3)."""
     return 1 - q / np.sqrt((q**2).sum(-1, keepdims=True))
 
 
