@@ -468,8 +468,11 @@ def cost_by_parameters(settings: dict) -> list[dict]:
         "backward": settings["backward_up_to"],
     }
     networks = []
-    while not networks or networks[-1].size() <= max(limits.values()):
-        networks.append(Trained(DEPTH, 2 ** len(networks), INPUTS, seed=0))
+    for doublings in itertools.count():
+        network = Trained(DEPTH, 2**doublings, INPUTS, seed=0)
+        if network.size() > max(limits.values()):
+            break
+        networks.append(network)
     for seed in settings["seeds"]:
         costs = {"differences": {}, "backward": {}}
         for network in networks:
