@@ -146,13 +146,13 @@ def test_a_product_whose_shapes_do_not_fit_is_none():
 def test_operations_are_counted(depth, width):
     """Backward twice the forward products, less the first layer's input gradient."""
     first, rest = 784 * width, (depth - 2) * width**2 + 10 * width
-    network = backprop.Trained(depth, width, 784, seed=0)
+    network = backprop.TimedNetwork(depth, width, 784, seed=0)
     assert network.counted() == pytest.approx(2 - first / (first + rest))
     assert network.size() == first + rest + (depth - 1) * width + 10
 
 
 def test_differences_give_the_gradient():
-    network = backprop.Trained(3, 4, 16, seed=0)
+    network = backprop.TimedNetwork(3, 4, 16, seed=0)
     network.model.double()
     network.x = network.x.double()
     found, cost = network.by_differences(step=1e-6)
@@ -163,8 +163,10 @@ def test_differences_give_the_gradient():
 
 def test_times_become_ratios_and_slopes(monkeypatch):
     """Costs that are known: 2 a parameter, and a backward pass that takes 1.5 forward passes."""
-    monkeypatch.setattr(backprop.Trained, "timed", lambda self, turn: 1.5)
-    monkeypatch.setattr(backprop.Trained, "by_differences", lambda self, turn: (0, 2 * self.size()))
+    monkeypatch.setattr(backprop.TimedNetwork, "timed", lambda self, turn: 1.5)
+    monkeypatch.setattr(
+        backprop.TimedNetwork, "by_differences", lambda self, turn: (0, 2 * self.size())
+    )
     table = backprop.measure(SMALL, {})
     assert set(table["quantity"]) == set(backprop.QUANTITIES)
     slopes = table[table["quantity"].str.endswith("slope")].groupby("quantity")["value"].max()

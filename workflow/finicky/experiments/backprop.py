@@ -11,7 +11,11 @@ import time
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from finicky.engine.train import prepare
 from finicky.experiments import identities
 from finicky.experiments.identities import complex_step_jacobian, relative_error
 
@@ -60,8 +64,6 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     "differences_up_to", "backward_up_to": parameters of the largest network that is differentiated
     in that way, "turn": seconds that a network is timed for before the next one has its turn}.
     """
-    from finicky.engine.train import prepare
-
     prepare()
     rows = []
     for seed in settings["seeds"]:
@@ -179,16 +181,14 @@ def gradients_of_all_layers(weights, biases, activations, x, y) -> tuple[list, l
 def by_autograd(weights, biases, activations, x, y) -> dict:
     """The same by PyTorch, {"weights", "biases", "z", "a": lists by layer}: z are a layer's sums,
     a its outputs, the last layer's left out."""
-    import torch
-
     parameters = [[torch.tensor(p, requires_grad=True) for p in kind] for kind in (weights, biases)]
     a, outputs, sums = torch.tensor(x), [], []
     for weight, bias, activation in zip(*parameters, [*activations, "identity"], strict=True):
-        z = torch.nn.functional.linear(a, weight, bias)
+        z = nn.functional.linear(a, weight, bias)
         a = z if activation == "identity" else getattr(torch, activation)(z)
         sums.append(z)
         outputs.append(a)
-    loss = torch.nn.functional.cross_entropy(outputs[-1], torch.tensor(y))
+    loss = nn.functional.cross_entropy(outputs[-1], torch.tensor(y))
     kinds = {"weights": parameters[0], "biases": parameters[1], "z": sums[:-1], "a": outputs[:-1]}
     found = iter(torch.autograd.grad(loss, list(itertools.chain(*kinds.values()))))
     return {name: [next(found).numpy() for _ in kind] for name, kind in kinds.items()}
@@ -250,8 +250,6 @@ def example_gradient(x, y):
 
 def example(random, trials: int):
     """Yields (quantity, largest relative error) of the autodiff example."""
-    import torch
-
     points = 3 * random.standard_normal((2, trials))
     points[:, 0] = 0
     x, y = (torch.tensor(values, requires_grad=True) for values in points)
@@ -352,30 +350,27 @@ def product(factors):
 # ---- Cost ---------------------------------------------------------------------------------------
 
 
-class Trained:
-    """A network of `depth` layers in PyTorch, with a batch: a forward pass, then a backward one."""
+class TimedNetwork:
+    """A network of `depth` layers in PyTorch, with a batch, and the cost of its gradients."""
 
     def __init__(self, depth: int, width: int, inputs: int, seed: int):
-        import torch
-
-        torch.manual_seed(seed)
-        self.torch = torch
+            torch.manual_seed(seed)
         widths = [inputs] + [width] * (depth - 1) + [CLASSES]
         layers = []
         for fan_in, fan_out in itertools.pairwise(widths):
-            layers += [torch.nn.Linear(fan_in, fan_out), torch.nn.ReLU()]
-        self.model = torch.nn.Sequential(*layers[:-1])
+            layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+        self.model = nn.Sequential(*layers[:-1])
         self.parameters = list(self.model.parameters())
         self.x = torch.randn(IMAGES, inputs)
         self.labels = torch.randint(CLASSES, (IMAGES,))
 
     def forward(self):
         """The loss."""
-        return self.torch.nn.functional.cross_entropy(self.model(self.x), self.labels)
+        return nn.functional.cross_entropy(self.model(self.x), self.labels)
 
     def backward(self, loss):
         """The gradients of all parameters."""
-        return self.torch.autograd.grad(loss, self.parameters)
+        return torch.autograd.grad(loss, self.parameters)
 
     def size(self) -> int:
         """The number of parameters."""
@@ -383,8 +378,6 @@ class Trained:
 
     def counted(self) -> float:
         """Operations of the backward pass over those of the forward pass, matrix products only."""
-        from torch.utils.flop_counter import FlopCounterMode
-
         with FlopCounterMode(display=False) as forward:
             loss = self.forward()
         with FlopCounterMode(display=False) as backward:
@@ -412,13 +405,12 @@ class Trained:
         The forward passes are timed between chunks of parameters. A small network's gradient is
         taken again until `turn` seconds have passed. A parameter's time is the median over chunks.
         """
-        torch = self.torch
         with torch.no_grad():
             for _ in range(chunk):  # the first calls are slow
                 self.forward()
             end, a_parameter, forward = time.perf_counter() + turn, [], []
-            flat = torch.nn.utils.parameters_to_vector(self.parameters)
-            torch.nn.utils.vector_to_parameters(flat, self.parameters)  # now views of `flat`
+            flat = nn.utils.parameters_to_vector(self.parameters)
+            nn.utils.vector_to_parameters(flat, self.parameters)  # now views of `flat`
             values, gradient = flat.numpy(), []
             while not gradient or time.perf_counter() < end:
                 gradient = []
@@ -446,7 +438,7 @@ def cost_by_shape(settings: dict) -> list[dict]:
     every repetition."""
     rows = []
     shapes = list(itertools.product(settings["depth"], settings["width"]))
-    networks = {shape: Trained(*shape, PIXELS, seed=0) for shape in shapes}
+    networks = {shape: TimedNetwork(*shape, PIXELS, seed=0) for shape in shapes}
     counted = {shape: network.counted() for shape, network in networks.items()}
     for seed in settings["seeds"]:
         for shape, network in networks.items():
@@ -469,7 +461,7 @@ def cost_by_parameters(settings: dict) -> list[dict]:
     }
     networks = []
     for doublings in itertools.count():
-        network = Trained(DEPTH, 2**doublings, INPUTS, seed=0)
+        network = TimedNetwork(DEPTH, 2**doublings, INPUTS, seed=0)
         if network.size() > max(limits.values()):
             break
         networks.append(network)
