@@ -354,7 +354,7 @@ class TimedNetwork:
     """A network of `depth` layers in PyTorch, with a batch, and the cost of its gradients."""
 
     def __init__(self, depth: int, width: int, inputs: int, seed: int):
-            torch.manual_seed(seed)
+        torch.manual_seed(seed)
         widths = [inputs] + [width] * (depth - 1) + [CLASSES]
         layers = []
         for fan_in, fan_out in itertools.pairwise(widths):
@@ -399,38 +399,43 @@ class TimedNetwork:
             forward.append(between - began)
         return statistics.median(backward) / statistics.median(forward)
 
+    @torch.no_grad()
     def by_differences(self, turn: float = 0.0, chunk: int = 20, step: float = 1e-2):
         """The gradient by central differences, as one vector, and its cost in forward passes.
 
         The forward passes are timed between chunks of parameters. A small network's gradient is
         taken again until `turn` seconds have passed. A parameter's time is the median over chunks.
         """
-        with torch.no_grad():
-            for _ in range(chunk):  # the first calls are slow
-                self.forward()
-            end, a_parameter, forward = time.perf_counter() + turn, [], []
-            flat = nn.utils.parameters_to_vector(self.parameters)
-            nn.utils.vector_to_parameters(flat, self.parameters)  # now views of `flat`
-            values, gradient = flat.numpy(), []
-            while not gradient or time.perf_counter() < end:
-                gradient = []
-                for begin in range(0, len(values), chunk):
-                    began, here = time.perf_counter(), range(begin, min(begin + chunk, len(values)))
-                    for i in here:
-                        value = values[i]
-                        values[i] = value + step
-                        above = self.forward()
-                        values[i] = value - step
-                        below = self.forward()
-                        values[i] = value
-                        gradient.append((above - below) / (2 * step))
-                    between = time.perf_counter()
-                    for _ in range(chunk):
-                        self.forward()
-                    a_parameter.append((between - began) / len(here))
-                    forward.append((time.perf_counter() - between) / chunk)
+        flat = nn.utils.parameters_to_vector(self.parameters)
+        nn.utils.vector_to_parameters(flat, self.parameters)  # they are views of `flat` from now on
+        values = flat.numpy()
+        for _ in range(chunk):  # the first calls are slow
+            self.forward()
+        a_parameter, forward, gradient = [], [], []
+        end = time.perf_counter() + turn
+        while not gradient or time.perf_counter() < end:
+            gradient = []
+            for begin in range(0, len(values), chunk):
+                here = range(begin, min(begin + chunk, len(values)))
+                began = time.perf_counter()
+                gradient += [self.difference(values, i, step) for i in here]
+                between = time.perf_counter()
+                for _ in range(chunk):
+                    self.forward()
+                forward.append((time.perf_counter() - between) / chunk)
+                a_parameter.append((between - began) / len(here))
         cost = len(values) * statistics.median(a_parameter) / statistics.median(forward)
         return torch.stack(gradient), cost
+
+    def difference(self, values, i: int, step: float):
+        """(L(w + ε) − L(w − ε))/2ε for parameter i of `values`, which the network reads."""
+        value = values[i]
+        values[i] = value + step
+        above = self.forward()
+        values[i] = value - step
+        below = self.forward()
+        values[i] = value
+        return (above - below) / (2 * step)
 
 
 def cost_by_shape(settings: dict) -> list[dict]:
