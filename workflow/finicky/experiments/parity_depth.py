@@ -42,6 +42,7 @@ CONDITIONS = {
     "layers": "Int64",
     "degree": "Int64",
     "variables": "str",
+    "units": "Int64",
 }
 
 
@@ -271,7 +272,8 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         shares = learned(settings["trained_bits"], layers, settings)
         for bits, row in zip(settings["trained_bits"], shares, strict=True):
             for seed, share in zip(settings["seeds"], row, strict=True):
-                found("learned", share, seed, bits=bits, layers=layers)
+                where = {"bits": bits, "layers": layers, "units": settings["units"]}
+                found("learned", share, seed, **where)
 
     rows = {
         name: pd.DataFrame(found, columns=["seed", "value", "outcome", *CONDITIONS])
@@ -295,7 +297,7 @@ def draw(table: pd.DataFrame) -> dict:
         "cosine": (figures.GREY, "v", "cosine: 1 unit", 0),
     }
     built = table[table["quantity"] == "units"]
-    trained = figures.summary(table[table["quantity"] == "learned"], ["bits", "layers"])
+    trained = figures.summary(table[table["quantity"] == "learned"], ["bits", "layers", "units"])
     with figures.style():
         fig, axes = figures.panels([3.1], columns=2, left=0.5, right=1.05, between=(2.1, 0))
         size, learnt = axes[0]
@@ -332,7 +334,7 @@ def draw(table: pd.DataFrame) -> dict:
             place = max(height, place + 6)
             learnt.annotate(f"{layers} hidden layer" + "s" * int(layers > 1), (at, place), (7, 0),
                             textcoords="offset points", fontsize=8, va="center")  # fmt: skip
-        learnt.set_xlabel("n, bits")
+        learnt.set_xlabel(f"n, bits ({trained['units'].max()} units a layer)")
         learnt.set_xticks(sorted(set(trained["bits"])))
         figures.footer(fig, trained)
         most = int(bits[-1])

@@ -1,0 +1,137 @@
+"""Critical points against known probabilities; saddles against linear theory and autograd."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from finicky.experiments import critical_points
+
+DIMENSIONS = [1, 2, 10]
+SETTINGS = {
+    "seeds": [0, 1], "size": 100, "units": [1, 4], "examples": 20, "decay": 0.01,
+    "dimensions": dict.fromkeys(critical_points.ENSEMBLES, DIMENSIONS),
+    "network_starts": 12, "newton_steps": 30, "escape_starts": 3, "escape_steps": 400,
+}  # fmt: skip
+GOE = {1: 1 / 2, 2: (2 - math.sqrt(2)) / 4, 3: (math.pi - 2 * math.sqrt(2)) / (4 * math.pi)}
+FIELD = {1: 1 / 2, 2: 1 / 4, 3: (29 - 6 * math.sqrt(6)) / 116}
+
+
+@pytest.fixture(scope="module")
+def table():
+    return critical_points.measure(SETTINGS, {})
+
+
+def rows_of(table, quantity, columns):
+    return table.loc[table["quantity"] == quantity, columns].values.tolist()
+
+
+@pytest.mark.parametrize("dimension, probability", GOE.items())
+def test_exact_probability_of_a_positive_definite_matrix(dimension, probability):
+    assert critical_points.exact_goe(dimension) == pytest.approx(math.log2(probability), abs=1e-9)
+
+
+def test_exact_probability_against_counting():
+    normal = np.random.default_rng(0).standard_normal((200_000, 4, 4))
+    eigenvalues = np.linalg.eigvalsh((normal + normal.transpose(0, 2, 1)) / math.sqrt(2))
+    counted = (eigenvalues[:, 0] > 0).mean()
+    assert 2 ** critical_points.exact_goe(4) == pytest.approx(counted, rel=0.2)
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3, 5, 8])
+def test_splitting_against_the_exact_probability(dimension):
+    bits = critical_points.goe(dimension, 20_000, np.random.default_rng(dimension))
+    assert bits == pytest.approx(critical_points.exact_goe(dimension), rel=0.02, abs=0.03)
+
+
+@pytest.mark.parametrize("dimension, probability", FIELD.items())
+def test_minima_of_a_smooth_field(dimension, probability):
+    """One dimension: every other point; two: Euler's count; three: Bardeen et al. (1986)."""
+    bits = critical_points.gaussian_field(dimension, 40_000, np.random.default_rng(1))
+    assert bits == pytest.approx(math.log2(probability), abs=0.03)
+
+
+def test_independent_signs():
+    bits = critical_points.separable(20, 40_000, np.random.default_rng(1))
+    assert bits == pytest.approx(-20, abs=0.2)
+
+
+def test_networks_of_one_unit_have_a_saddle_and_a_minimum():
+    """Up to the symmetry (v, w, b) -> (-v, -w, -b); both are found from every data set."""
+    for eigenvalues in critical_points.critical_points(1, SETTINGS):
+        assert sorted((eigenvalues < 0).sum(1)) == [0, 1]
+
+
+def by_autograd(landscape, x):
+    """The gradient of the tiny network's loss over all examples."""
+    at = torch.tensor(x, requires_grad=True)
+    first = at[:, : landscape.units * landscape.inputs]
+    w = first.view(-1, landscape.inputs, landscape.units)
+    hidden = torch.tanh(torch.tensor(landscape.x) @ w)
+    output = (hidden * at[:, None, first.shape[1] :]).sum(2)
+    ((output - torch.tensor(landscape.y)) ** 2).mean(1).sum().backward()
+    return at.grad.numpy()
+
+
+def test_gradient_of_the_tiny_network():
+    network = critical_points.TinyNetwork(0)
+    x = np.random.default_rng(0).standard_normal((3, network.units * (network.inputs + 1)))
+    np.testing.assert_allclose(network.gradient(x, None), by_autograd(network, x), rtol=1e-10)
+    every = np.tile(np.arange(network.examples), (3, 1))
+    np.testing.assert_allclose(network.gradient(x, every), network.gradient(x, None), rtol=1e-10)
+    assert not network.gradient(0 * x, every[:, :5]).any()
+
+
+def test_gradient_of_the_quadratic():
+    saddle = critical_points.Quadratic(0, down=0.1)
+    x = np.random.default_rng(0).standard_normal((1, saddle.directions))
+    ahead = saddle.loss(x + 1e-6 * np.eye(saddle.directions))
+    behind = saddle.loss(x - 1e-6 * np.eye(saddle.directions))
+    np.testing.assert_allclose(saddle.gradient(x, None)[0], (ahead - behind) / 2e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_steps_are_those_of_linear_theory(momentum, monkeypatch):
+    """Close to the saddle x grows as the larger root z of z² - (1 + β + ηγ) z + β = 0."""
+    saddle = critical_points.Quadratic(0, down=0.01)
+    start = np.zeros((1, saddle.directions))
+    start[0, 0] = 1e-9
+    monkeypatch.setattr(saddle, "start", lambda kind, starts, rng: start.copy())
+    saddle.enough = -saddle.loss(start)[0] * -1e8  # ten thousand times as far
+    settings = {"escape_starts": 1, "escape_steps": 20_000}
+    taken = critical_points.escape(saddle, "beside it", 0, settings, 0.1, momentum)
+    root = np.roots([1, -(1 + momentum + 0.1 * 0.01), momentum]).max()
+    assert taken == pytest.approx(math.log(1e4) / math.log(root), rel=0.02)
+
+
+def test_on_the_manifold_only_noise_that_leaves_it_helps(table):
+    saved = table[table["start"] == "exactly on it"]
+    for row in saved[saved["quantity"] == "saved_by_momentum"].itertuples():
+        assert row.value == 0
+    batches = saved[(saved["quantity"] == "saved_by_noise") & (saved["noise"] == "mini-batch")]
+    assert len(batches) == 2 and (batches["value"] == 0).all()
+
+
+def test_saved_steps_are_a_share_of_the_plain_ones(table):
+    steps = table[(table["quantity"] == "escaped_in") & (table["landscape"] == "zero weights")]
+    steps = steps[(steps["start"] == "beside it") & (steps["learning_rate"] == 0.03)]
+    steps = steps[(steps["seed"] == 0) & (steps["noise"] == "none")].set_index("momentum")["value"]
+    saved = table[(table["quantity"] == "saved_by_momentum") & (table["tuning"] == "same rate")]
+    saved = saved[(saved["landscape"] == "zero weights") & (saved["start"] == "beside it")]
+    assert saved[saved["seed"] == 0]["value"].item() == 100 * (1 - steps[0.9] / steps[0.0]) > 0
+
+
+def test_slopes_and_saddles(table):
+    at_ten = table[(table["quantity"] == "saddles_above_half") & (table["dimension"] == 10)]
+    assert set(at_ten["ensemble"]) == set(critical_points.ENSEMBLES)
+    assert at_ten["value"].between(45, 50).all()
+    slopes = dict(rows_of(table, "bits_a_dimension", ["ensemble", "value"]))
+    assert slopes["separable"] == pytest.approx(-1, abs=0.2) and slopes["goe"] < -4
+
+
+def test_the_figure_says_its_numbers(table):
+    fig, data = critical_points.draw(table)["F05"]
+    assert "where the chapter says -1" in fig.get_label()
+    assert "mini-batch noise at zero weights, exactly on it 0 %" in fig.get_label()
+    assert {"landscape", "ensemble"} <= set(data)
