@@ -8,6 +8,7 @@ from hashlib import sha256
 import pytest
 
 from finicky import data
+from finicky.evidence import ledger
 
 GREETING = ("Using workflow specific profile", "Config file config/config.yaml is extended")
 LABELS = "t10k-labels-idx1-ubyte"
@@ -83,7 +84,7 @@ CONFIGS = {
     ),
     "unknown experiment": (
         {"experiments": {"alchemy": {}}},
-        "experiments: found no experiment 'alchemy'; allowed: grid, mini-project, ten-layers",
+        "experiments: found no experiment 'alchemy'; allowed: " + ", ".join(ledger.declared()),
     ),
 }  # fmt: skip
 
@@ -124,7 +125,8 @@ def test_missing_config_or_ledger(project, refused, file):
         (
             "experiment: grid",
             "experiment: alchemy",
-            r"claims\[C\d+\]\.parts\[.*\]\.experiment: found alchemy; allowed: grid, mini-project",
+            r"claims\[C\d+\]\.parts\[.*\]\.experiment: found alchemy; allowed: "
+            + ", ".join(ledger.declared()),
         ),
         (
             "quantity: test_accuracy",

@@ -12,7 +12,9 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
+from finicky import config as presets
 from finicky import data, documents, tables
+from finicky.evidence import ledger as declarations
 
 
 def levels(records, *axes):
@@ -46,14 +48,17 @@ def test_smoke_judges_every_claim(results, ledger):
     assert [claim["id"] for claim in claims] == [claim["id"] for claim in ledger["claims"]]
 
 
-def test_smoke_page_has_everything_once(results, ledger):
+def test_smoke_page_has_everything_once(smoke, results, ledger):
     page = BeautifulSoup((results / "report/index.html").read_text(), "html5lib")
     count = Counter(element["id"] for element in page.find_all(id=True))
     claims = [claim["id"] for claim in ledger["claims"]]
     for name in [*ledger["tables"], *ledger["figures"], *claims]:
         assert count[name] == 1, name
     drawn = {path.stem for path in (results / "figures").glob("*.svg") if path.stat().st_size}
-    assert drawn == {"F01", "F15", "F16", "F20"}
+    folder = smoke.folder / "config"
+    config = presets.load(folder / "smoke.yaml", folder / "config.yaml")
+    declared = declarations.declared()
+    assert drawn == {name for slug in config["experiments"] for name in declared[slug]["FIGURES"]}
     for name in drawn:
         assert page.find(id=name).find("svg"), name
 
