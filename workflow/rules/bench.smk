@@ -13,6 +13,6 @@ rule bench:
         "results/bench/bench.log",
     conda:
         ENVIRONMENT
-    threads: workflow.cores
+    threads: ALL_CORES
     script:
         "../scripts/bench.py"

@@ -15,6 +15,7 @@ LEDGER = "config/claims.yaml"
 DATA = "results/data"  # images and finished runs are shared by all presets
 STORE = "results/store"
 ENVIRONMENT = "../envs/finicky.yaml"
+ALL_CORES = 1000  # Snakemake scales it down to what it was given
 
 try:
     DECLARED = ledger.declared()

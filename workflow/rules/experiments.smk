@@ -22,7 +22,7 @@ rule experiment:
         slug="|".join(EXPERIMENTS),
     conda:
         ENVIRONMENT
-    threads: lambda wildcards: workflow.cores if EXPERIMENTS[wildcards.slug].get("ALONE") else 1
+    threads: lambda wildcards: ALL_CORES if EXPERIMENTS[wildcards.slug].get("ALONE") else 1
     params:
         settings=lambda wildcards: {
             **config["experiments"][wildcards.slug],
