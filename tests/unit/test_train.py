@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -364,9 +365,12 @@ def idx_folder(tmp_path, monkeypatch):
         images += [np.full((28, 28), 3 * i) for i in range(count)]
         labels += [i % 10 for i in range(count)]
     contents = [train_images, train_labels, test_images, test_labels]
+    hashes = {}
     for path, values in zip(data.files("mnist", tmp_path), contents, strict=True):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(idx(np.array(values)))
+        hashes[path.name] = sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(data, "hashes", lambda dataset: hashes)
     return tmp_path
 
 

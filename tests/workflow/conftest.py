@@ -224,6 +224,9 @@ def start():
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # As in a terminal: a shell that starts the tests in the background ignores Ctrl-C, and
+            # children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         log.close()
         started.append((process, project))

@@ -201,7 +201,8 @@ def random_network(random, layers: int):
         random.standard_normal((fan_out, fan_in)) / np.sqrt(fan_in)
         for fan_in, fan_out in itertools.pairwise(widths)
     ]
-    biases = [random.standard_normal(fan_out) for fan_out in widths[1:]]
+    # small, lest sums grow with depth until 1 − tanh² loses its digits in PyTorch
+    biases = [0.3 * random.standard_normal(fan_out) for fan_out in widths[1:]]
     weights[0][0], biases[0][0] = 0, 0  # this unit's z is 0, where ReLU has a kink
     label = np.eye(widths[-1])[random.integers(widths[-1])]
     return weights, biases, random.standard_normal(widths[0]), label
@@ -537,17 +538,20 @@ def draw_sizes(ax, figures, data, slope):
     ax.text(0.9 * right, 0.88, "chapter: 1", ha="right", va="top")
     ax.text(0.9 * right, 0.008 * right, "chapter:\n1 a parameter", va="top", ha="right")
     ways = {
-        "differences": (figures.VERMILLION, "finite differences", 24, 0.8 * top, "left"),
-        "backward": (figures.BLUE, "backward pass", 0.9 * right, 25, "right"),
+        "differences": (figures.VERMILLION, "finite differences", 24, 0.8 * top, "left", -1),
+        "backward": (figures.BLUE, "backward pass", 0.9 * right, 40, "right", -2),
     }
-    for way, (colour, name, x, y, side) in ways.items():
+    for way, (colour, name, x, y, side, at) in ways.items():
         rows = data[data["quantity"] == f"{way}_cost"].sort_values("parameters")
         sizes = rows["parameters"].astype(float)
         ax.fill_between(sizes, rows["low"], rows["high"], color=colour, alpha=0.2, linewidth=0)
         ax.plot(sizes, rows["median"], "o-", color=colour)
         fit = slope.loc[f"{way}_slope"]
-        said = f"slope {fit['median']:.2f} ({fit['min']:.2f} to {fit['max']:.2f})"
-        ax.text(x, y, f"{name}\n{said.replace('-', '−')}", color=colour, va="top", ha=side)
+        said = f"slope {fit['median']:.3f} ({fit['min']:.3f} to {fit['max']:.3f})"
+        end = (sizes.iloc[at], rows["median"].iloc[at])
+        leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkB": 4}
+        text = f"{name}\n{said.replace('-', '−')}"
+        ax.annotate(text, end, (x, y), va="top", ha=side, arrowprops=leader)
 
 
 def draw_shapes(ax, figures, data):
