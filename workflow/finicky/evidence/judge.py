@@ -175,7 +175,8 @@ def _why_undecided(rule, conditions, count):
     if most < fewest:
         return f"{_many(most, 'seed')} of the {fewest} needed"
     if all(math.isnan(condition.measured) for condition in kept):
-        return "no finite number was measured"
+        unconfirmed = "the source prints no number to compare with"
+        return unconfirmed if rule == "source" else "no finite number was measured"
     if count.conditions == 1:
         return "the interval lies on both sides of the limit"
     return (
