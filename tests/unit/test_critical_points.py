@@ -127,7 +127,7 @@ def test_slopes_and_saddles(table):
     assert set(at_ten["ensemble"]) == set(critical_points.ENSEMBLES)
     assert at_ten["value"].between(45, 50).all()
     slopes = dict(rows_of(table, "bits_a_dimension", ["ensemble", "value"]))
-    assert slopes["separable"] == pytest.approx(-1, abs=0.2) and slopes["goe"] < -4
+    assert slopes["separable"] == pytest.approx(-1, abs=0.2) and slopes["random_matrix"] < -4
 
 
 def test_the_figure_says_its_numbers(table):

@@ -102,7 +102,7 @@ def gaussian_field(dimension, size, rng):
     return math.log2(weights[0] / weights.sum())
 
 
-ENSEMBLES = {"separable": separable, "goe": goe, "gaussian_field": gaussian_field}
+ENSEMBLES = {"separable": separable, "random_matrix": goe, "smooth_random_function": gaussian_field}
 
 
 def exact_goe(dimension):
@@ -336,7 +336,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
             slope = np.polyfit(settings["dimensions"][name], bits, 1)[0]
             found("bits_a_dimension", seed, slope, ensemble=name)
     for units in settings["units"]:
-        where = {"ensemble": "network", "dimension": 3 * units}
+        where = {"ensemble": "small_network", "dimension": 3 * units}
         for seed, eigenvalues in zip(
             settings["seeds"], critical_points(units, settings), strict=True
         ):
@@ -410,9 +410,9 @@ def _escapes(found, name, kind, settings):
 
 CALLED = {
     "separable": "independent signs",
-    "goe": "random matrix",
-    "gaussian_field": "smooth random function",
-    "network": "small networks",
+    "random_matrix": "random matrix",
+    "smooth_random_function": "smooth random function",
+    "small_network": "small networks",
 }
 SAVED = [
     ("saved_by_noise", "noise", "isotropic", "isotropic noise"),
@@ -465,7 +465,7 @@ def _draw_minima(ax, minima, figures):
     """Powers of ten by dimension, one mark an ensemble; the chapter's law; the exact matrix law."""
     most = minima["dimension"].max()
     # the random matrix's curve may leave below
-    lowest = minima[minima["ensemble"] != "goe"]["low"].min() - 1.5
+    lowest = minima[minima["ensemble"] != "random_matrix"]["low"].min() - 1.5
     ax.set_title("Share of minima (log scale)")
     ax.set(xlim=(0, most * 1.02), ylim=(lowest, 0.3), xlabel="d, dimensions")
     ticks = np.arange(0, lowest, -3)
@@ -477,9 +477,9 @@ def _draw_minima(ax, minima, figures):
     names = [("the chapter: 2⁻ᵈ", -most / BITS, most)]
     marks = {
         "separable": (figures.GREY, "v"),
-        "goe": (figures.VERMILLION, "s"),
-        "gaussian_field": (figures.BLUE, "o"),
-        "network": (figures.SAGE, "D"),
+        "random_matrix": (figures.VERMILLION, "s"),
+        "smooth_random_function": (figures.BLUE, "o"),
+        "small_network": (figures.SAGE, "D"),
     }
     for ensemble, rows in minima[minima["median"] > lowest].groupby("ensemble"):
         colour, marker = marks[ensemble]
