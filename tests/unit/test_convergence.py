@@ -1,0 +1,91 @@
+"""Worst cases against the theorems' closed forms, gradients against differences."""
+
+import numpy as np
+import pytest
+
+from finicky.experiments import convergence
+
+
+@pytest.mark.parametrize("steps", [1, 10, 57])
+def test_the_worst_smooth_function_leaves_its_bound(steps):
+    errors = convergence.worst_smooth(steps, curvature=3.0, distance=2.0)
+    assert len(errors) == steps + 1
+    assert errors[-1] == pytest.approx(3 * 2**2 / (4 * steps + 2))
+
+
+@pytest.mark.parametrize("steps", [1, 10, 57])
+def test_the_worst_function_that_is_not_smooth_leaves_its_bound(steps):
+    errors = convergence.worst_nonsmooth(steps, slope=3.0, distance=2.0)
+    assert len(errors) == steps + 1
+    assert errors[-1] == pytest.approx(3 * 2 / np.sqrt(steps + 1))
+
+
+def test_single_functions_stay_below_their_bounds():
+    random = np.random.default_rng(0)
+    steps = np.arange(301)
+    for function in (convergence.quadratic, convergence.quartic):
+        assert (function(300, random) <= 1 / (4 * steps + 2)).all()
+    assert (convergence.absolute_deviations(300, random) <= 1 / np.sqrt(steps + 1)).all()
+
+
+def test_exponents_of_single_functions():
+    steps = np.arange(1000, 4001)
+    for function, power in ((convergence.quartic, -2), (convergence.logistic, -1)):
+        errors = function(4000, None)[1000:]
+        assert convergence.exponent(steps, errors) == pytest.approx(power, abs=0.02)
+
+
+def test_one_step_of_each_single_function_by_hand():
+    assert convergence.quartic(1, None) == pytest.approx([1 / 12, (2 / 3) ** 4 / 12])
+    assert convergence.logistic(1, None) == pytest.approx([4 * np.log(2), 4 * np.log1p(np.exp(-2))])
+
+
+def loss(problem, weights, inputs, targets):
+    if isinstance(problem, convergence.Robust):
+        residuals = inputs @ weights - targets
+        return (residuals**2 / (1 + residuals**2)).mean() / 2
+    first, last = weights[:-4].reshape(5, 4), weights[-4:]
+    return ((np.tanh(inputs @ first) @ last - targets) ** 2).mean() / 2
+
+
+@pytest.mark.parametrize("problem", convergence.NOT_CONVEX.values())
+def test_gradients_are_those_of_the_loss(problem):
+    random = np.random.default_rng(0)
+    weights, inputs = random.normal(size=(3, problem.size)), random.normal(size=(3, 7, 5))
+    targets = np.array([problem.target(x, random) for x in inputs])
+    found = problem.gradient(weights, inputs, targets)
+    for copy in range(3):
+        for parameter in range(problem.size):
+            nudge = np.zeros(problem.size)
+            nudge[parameter] = 1e-6
+            up, down = (
+                loss(problem, weights[copy] + sign * nudge, inputs[copy], targets[copy])
+                for sign in (1, -1)
+            )
+            assert found[copy, parameter] == pytest.approx((up - down) / 2e-6, abs=1e-7)
+
+
+def test_sgd_does_not_depend_on_the_other_seeds():
+    problem = convergence.NOT_CONVEX["network"]
+    steps, both = convergence.sgd(problem, 200, [0, 1])
+    _, alone = convergence.sgd(problem, 200, [1])
+    assert both.shape == (len(steps), 3, 2)
+    assert both[:, :, 1] == pytest.approx(alone[:, :, 0], rel=1e-9)
+
+
+def test_a_rate_that_falls_reaches_what_others_do_not():
+    _, squared = convergence.sgd(convergence.NOT_CONVEX["network"], 20_000, [0, 1, 2])
+    decaying, constant, too_fast = np.log(squared[-20:]).mean((0, 2))
+    assert decaying < constant - 1
+    assert constant < too_fast
+
+
+def test_a_smoke_run_draws():
+    settings = {"horizons": [10, 30, 100], "steps": 100, "sgd_steps": 200, "seeds": [0]}
+    table = convergence.measure(settings, {})
+    assert set(table["quantity"]) == set(convergence.QUANTITIES)
+    assert not table["value"].isna().any()
+    fig, behind = convergence.draw(table)["F28"]
+    assert "exponent -0.98 on the worst smooth" in fig.get_label()
+    dots = behind[behind["problem"] == "worst smooth"]
+    assert dots["median"].to_list() == pytest.approx([1 / 42, 1 / 122, 1 / 402])
