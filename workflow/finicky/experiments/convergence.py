@@ -322,7 +322,7 @@ def draw(table: pd.DataFrame) -> dict:
         )  # fmt: skip
         nonsmooth.set_title("Not smooth: error / (G R)")
         for ax, problem in zip(noisy, NOT_CONVEX, strict=True):
-            ax.set_title(f"SGD, {problem}: squared gradient")
+            ax.set_title(f"‖∇f‖² under SGD, {problem}")
             _lines(
                 ax, data,
                 {

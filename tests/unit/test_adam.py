@@ -1,0 +1,101 @@
+"""Adam's formulas against torch.optim and by hand, and what the measurement must say."""
+
+import numpy as np
+import pytest
+import torch
+
+from finicky.experiments import adam
+
+
+def test_moments_by_hand():
+    first, second, mean, square = adam.moments(np.array([[2.0], [4.0]]), (0.5, 0.75))
+    assert first[:, 0].tolist() == [1, 2.5]
+    assert second[:, 0].tolist() == [1, 4.75]
+    assert mean[:, 0] == pytest.approx([2, 2.5 / 0.75])
+    assert square[:, 0] == pytest.approx([4, 4.75 / (1 - 0.75**2)])
+
+
+def test_corrected_moments_of_a_constant_gradient_are_the_gradient():
+    found = {row["quantity"]: row["value"] for row in adam.identities(np.random.default_rng(0), 5)}
+    assert found["first_estimate_error"] < 1e-14
+    assert found["constant_gradient_error"] < 1e-11
+
+
+@pytest.mark.parametrize(
+    "betas, amsgrad, decay", [((0.0, 0.1), False, 0.0), ((0.9, 0.99), True, 0.0),
+                              ((0.9, 0.99), False, 0.5)]
+)  # fmt: skip
+def test_descend_is_pytorch_s(betas, amsgrad, decay):
+    slopes = np.where(np.arange(60) % 7 == 0, 10.0, -1.0)
+    rates = 0.3 / np.sqrt(np.arange(1, 61))
+    parameter = torch.tensor([[0.4]], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.AdamW(
+        [parameter], 1.0, betas=betas, amsgrad=amsgrad, weight_decay=decay
+    )
+    found = adam.descend(np.array([[0.4]]), slopes, betas, rates, amsgrad, decay)
+    for slope, rate, x in zip(slopes, rates, found, strict=True):
+        optimizer.param_groups[0]["lr"] = rate
+        parameter.grad = torch.full_like(parameter, slope)
+        optimizer.step()
+        with torch.no_grad():
+            parameter.clamp_(-1, 1)
+        assert x.item() == pytest.approx(parameter.item(), rel=1e-12)
+
+
+def test_what_the_correction_does():
+    rows = list(adam.correction(np.random.default_rng(0)))
+
+    def of(quantity):
+        return {row.get("step"): row["value"] for row in rows if row["quantity"] == quantity}
+
+    ratio = of("uncorrected_over_corrected")
+    assert ratio[1] == pytest.approx(0.1 / 0.001**0.5, rel=1e-4)
+    assert ratio[10_000] == pytest.approx(1, abs=1e-3)
+    assert of("chapter_factor")[1] == pytest.approx(0.1)
+    # 1/√(1 - 0.999^t) = 1.1; 1 - 0.9^t = 1/1.1
+    assert of("matters_until")[None] == np.floor(np.log(1 - 1 / 1.21) / np.log(0.999))
+    assert of("first_moment_until")[None] == np.floor(np.log(1 - 1 / 1.1) / np.log(0.9))
+    assert of("correction_fades")[None] > 0
+
+
+def test_numbers_stored():
+    rows = adam.memory(np.random.default_rng(0))
+    assert {row["optimizer"]: row["value"] for row in rows} == {
+        "sgd": 0, "momentum": 1, "rmsprop": 1, "adam": 2, "amsgrad": 3, "adamw": 2,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("problem", adam.COUNTEREXAMPLES)
+def test_the_mean_slope_of_the_counterexamples_is_positive(problem):
+    settings = adam.COUNTEREXAMPLES[problem]
+    assert settings["rare"] > settings["period"] - 1  # so the minimum lies at -1
+
+
+def test_adam_and_adamw_end_at_the_wrong_side_and_amsgrad_does_not():
+    rows = adam.counterexample("theorem 1", [0, 1])
+    found = {}
+    for row in rows:
+        found.setdefault(row["quantity"], []).append(row["value"])
+    assert found["adam_fails"] == found["amsgrad_fixes"] == [1, 1]
+    assert found["adamw_fixes"] == found["adamw_of_any_decay_fixes"] == [0, 0]
+
+
+def test_excess_loss_does_not_depend_on_the_other_seeds_and_falls():
+    rates = [0.01, 0.02]
+    both = adam.excess_loss("sparse", "adam", rates, [0, 1], 60)
+    assert both.shape == (2, 2)
+    alone = adam.excess_loss("sparse", "adam", rates, [1], 60)
+    assert both[:, 1] == pytest.approx(alone[:, 0])
+    assert (adam.excess_loss("sparse", "adam", rates, [0, 1], 240) < both).all()
+
+
+def test_a_smoke_run_draws(monkeypatch):
+    short = {name: example | {"periods": 4} for name, example in adam.COUNTEREXAMPLES.items()}
+    short["usual β"]["period"] = 500
+    monkeypatch.setattr(adam, "COUNTEREXAMPLES", short)
+    table = adam.measure({"trials": 1, "sparse_steps": 20, "seeds": [0]}, {})
+    assert set(table["quantity"]) == set(adam.QUANTITIES)
+    assert not table["value"].isna().any()
+    fig, behind = adam.draw(table)["F37"]
+    assert set(behind["quantity"]) == {"uncorrected_over_corrected", "chapter_factor", "position"}
+    assert "usual β, amsgrad" in fig.get_label()
