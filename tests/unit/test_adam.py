@@ -83,7 +83,7 @@ def test_adam_and_adamw_end_at_the_wrong_side_and_amsgrad_does_not():
 def test_excess_loss_does_not_depend_on_the_other_seeds_and_falls():
     rates = [0.01, 0.02]
     both = adam.excess_loss("sparse", "adam", rates, [0, 1], 60)
-    assert both.shape == (2, 2)
+    assert both.shape == (2, 2) and (both > 0).all()
     alone = adam.excess_loss("sparse", "adam", rates, [1], 60)
     assert both[:, 1] == pytest.approx(alone[:, 0])
     assert (adam.excess_loss("sparse", "adam", rates, [0, 1], 240) < both).all()

@@ -3,6 +3,7 @@ for gradients that are rare.
 """
 
 import itertools
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -56,7 +57,7 @@ COUNTEREXAMPLES = {
     "usual β": {"betas": (0.9, 0.999), "period": 25_000, "rare": 250_000.0, "rate": 0.02,
                 "falls": False, "periods": 8},
 }  # fmt: skip
-FEATURES, BATCH = 100, 16
+FEATURES, BATCH, STREAMS = 100, 16, 8
 RATES = 2.0 ** np.arange(-13, -1)  # of Adam; SGD gets 20 times as much
 
 
@@ -222,18 +223,20 @@ def counterexample(problem, seeds):
 def sparse_and_dense(seeds, steps):
     """Logistic regression on rare and on dense features: SGD against Adam, each at its best rate.
 
-    A rate is chosen from RATES on three streams of its own, by the mean excess loss.
+    A rate is chosen from RATES on STREAMS of its own; a seed's number is of STREAMS as well. Excess
+    losses are averaged as logarithms.
     """
     gains = {}
     for kind in ("sparse", "dense"):
         left = {}
         for optimizer in ("sgd", "adam"):
-            tuning, scored = (
-                excess_loss(kind, optimizer, RATES, streams, steps)
-                for streams in ([10_001, 10_002, 10_003], seeds)
-            )
-            left[optimizer] = scored[np.log(tuning).mean(1).argmin()]
-        gains[kind] = np.log2(left["sgd"] / left["adam"])
+            of_tuning = [("tuning", stream) for stream in range(STREAMS)]
+            tuning = np.log2(excess_loss(kind, optimizer, RATES, of_tuning, steps))
+            best = RATES[[tuning.mean(1).argmin()]]
+            scored = [(seed, stream) for seed in seeds for stream in range(STREAMS)]
+            losses = np.log2(excess_loss(kind, optimizer, best, scored, steps))
+            left[optimizer] = losses.reshape(len(seeds), STREAMS).mean(1)
+        gains[kind] = left["sgd"] - left["adam"]
     for quantity, values in (
         ("sparse_gain", gains["sparse"]),
         ("dense_gain", gains["dense"]),
@@ -243,14 +246,19 @@ def sparse_and_dense(seeds, steps):
             yield {"quantity": quantity, "seed": seed, "value": value}
 
 
-def excess_loss(kind, optimizer, rates, seeds, steps):
-    """Excess test loss [rates, seeds] of logistic regression, the mean over ten looks in the second
-    half of the steps, each with a fresh batch.
+def logistic(x):
+    return 0.5 * (1 + np.tanh(x / 2))
+
+
+def excess_loss(kind, optimizer, rates, names, steps):
+    """Excess test loss [rates, streams] of logistic regression with a fresh batch a step, the mean
+    over ten looks in the second half of the steps.
 
     kind "sparse": feature j of FEATURES is 1 with probability 1/j, like words; "dense": standard
-    normal. Labels are drawn from a logistic model, whose own loss is subtracted.
+    normal. Labels are drawn from a logistic model, whose own loss is subtracted; its
+    probabilities are the test labels, so that the excess is never negative.
     """
-    streams = [np.random.default_rng([seed, 197]) for seed in seeds]
+    streams = [np.random.default_rng([crc32(repr(name).encode()), 197]) for name in names]
     chances = 1 / np.arange(1, FEATURES + 1)
 
     def draw_inputs(random, count):
@@ -265,9 +273,10 @@ def excess_loss(kind, optimizer, rates, seeds, steps):
         inputs = np.array([draw_inputs(random, count) for random in streams])
         sure = np.array([x @ w for x, w in zip(inputs, truth, strict=True)])
         draws = np.array([random.logistic(size=count) for random in streams])
-        return inputs, (draws < sure).astype(float)
+        return inputs, sure, (draws < sure).astype(float)
 
-    tested, answers = batch(2000)
+    tested, sure, _ = batch(2000)
+    answers = logistic(sure)
 
     def loss(weights):
         logits = weights @ tested.transpose(0, 2, 1)
@@ -275,13 +284,13 @@ def excess_loss(kind, optimizer, rates, seeds, steps):
 
     best = loss(np.array(truth)[:, None])
     looks, excess = set(np.linspace(steps / 2, steps, 10).astype(int)), 0
-    weights = np.zeros((len(seeds), len(rates), FEATURES))
+    weights = np.zeros((len(streams), len(rates), FEATURES))
     rate = np.reshape(rates, (1, -1, 1))
     first = second = np.zeros_like(weights)
     for step in range(1, steps + 1):
-        inputs, labels = batch(BATCH)
+        inputs, _, labels = batch(BATCH)
         logits = weights @ inputs.transpose(0, 2, 1)
-        errors = 0.5 * (1 + np.tanh(logits / 2)) - labels[:, None]
+        errors = logistic(logits) - labels[:, None]
         gradient = errors @ inputs / BATCH
         if optimizer == "sgd":
             weights = weights - 20 * rate * gradient
