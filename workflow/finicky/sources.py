@@ -88,11 +88,11 @@ def used_names(node):
 
 def reached(roots, nodes):
     """Indices of the statements that `roots` (indices) use, directly or not, roots included."""
-    found, todo = set(), set(roots)
-    while todo:
-        found |= todo
-        used = set().union(*(used_names(nodes[i]) for i in todo))
-        todo = {i for i, node in enumerate(nodes) if defined_names(node) & used} - found
+    found, frontier = set(), set(roots)
+    while frontier:
+        found |= frontier
+        used = set().union(*(used_names(nodes[i]) for i in frontier))
+        frontier = {i for i, node in enumerate(nodes) if defined_names(node) & used} - found
     return found
 
 
@@ -152,8 +152,8 @@ def dependencies(*files):
 
     Snakemake sees a rule's script but not what it imports, so rules list these as inputs.
     """
-    found, todo = set(), set(map(Path, files))
-    while todo:
-        todo = set().union(*(library_imports(file) for file in todo)) - found
-        found |= todo
+    found, frontier = set(), set(map(Path, files))
+    while frontier:
+        frontier = set().union(*(library_imports(file) for file in frontier)) - found
+        found |= frontier
     return sorted(map(str, found))
