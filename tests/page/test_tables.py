@@ -1,6 +1,8 @@
 """The refilled tables: right numbers in the right cells, gaps where there is nothing."""
 
-from finicky.page.tables import refill
+import pandas as pd
+
+from finicky.page.tables import refill, update_rules
 
 
 def row(table, *heads):
@@ -69,3 +71,23 @@ def test_digits_follow_the_intervals(ledger, tables):
     table = refill(ledger, tables)["T13"]
     # the interval of the loss is 0.04 wide, which one digit more than 0.01 would not survive
     assert [column.places for column in table.columns[:2]] == [4, 2]
+
+
+def test_t12_shows_the_largest_deviation_of_every_rule(ledger):
+    """Over the seeds; where the printed rule divides zero by zero, that."""
+    rows = [
+        {"quantity": quantity, "optimizer": optimizer, "gradients": size, "seed": seed,
+         "value": value * (seed + 1), "outcome": "finite"}
+        for quantity in ("table_deviation", "text_deviation")
+        for optimizer in ("descent", "momentum", "rmsprop", "adam", "adamw")
+        for size, value in {"ordinary": 1e-16, "tiny": 0.02, "zero": float("inf")}.items()
+        for seed in range(3)
+    ]  # fmt: skip
+    table = update_rules(ledger, pd.DataFrame(rows))
+    assert [row.heads for row in table.bodies[0].rows][-1] == ["AdamW"]
+    assert [cell.text for cell in table.bodies[0].rows[0].cells[:3]] == [
+        "3.0·10⁻¹⁶",
+        "0.0600",
+        "0/0",
+    ]
+    assert table.seeds == [3] and "Largest" in table.shows

@@ -11,7 +11,7 @@ from statistics import median
 
 from finicky.evidence.intervals import median_interval
 from finicky.page.figures import look
-from finicky.page.numbers import decimals, printed_decimals
+from finicky.page.numbers import decimals, number, printed_decimals
 
 OPTIMIZERS = ["sgd", "momentum", "rmsprop", "adam", "adamw"]
 BLOCKS = ["plain", "batch_norm", "residual", "batch_norm_residual"]
@@ -60,13 +60,17 @@ class Body:
 
 @dataclass(frozen=True)
 class Table:
-    """A table ready to print: heads of the label columns, column groups (label, span), bodies."""
+    """A table ready to print: heads of the label columns, column groups (label, span), bodies.
+
+    `shows` says what its cells are, if not medians with their intervals.
+    """
 
     heads: list[str]
     groups: list[tuple[str, int]]
     columns: list[Column]
     bodies: list[Body]
     notes: list[str] = field(default_factory=list)
+    shows: str = ""
 
     @property
     def seeds(self):
@@ -226,9 +230,47 @@ def mini_project(ledger, table):
     return _table(["Recipe"], groups, columns, bodies)
 
 
+def update_rules(ledger, table):
+    """T12: every printed update rule against torch.optim, step by step, by gradients' size."""
+    rules = {"table_deviation": "The table's rule", "text_deviation": "The text's rule"}
+    optimizers = {
+        "descent": "Gradient descent",
+        "momentum": "Momentum",
+        "rmsprop": "RMSProp",
+        "adam": "Adam",
+        "adamw": "AdamW",
+    }
+    gradients = ["ordinary", "tiny", "zero"]
+    rows = []
+    for optimizer, label in optimizers.items():
+        cells = []
+        for rule in rules:
+            for size in gradients:
+                found = _where(table, quantity=rule, optimizer=optimizer, gradients=size)["value"]
+                worst = max(found, default=math.nan)
+                text = "0/0" if math.isinf(worst) else number(worst, 4)
+                cells.append(Cell(n=len(found), text=text))
+        rows.append(Row([label], cells))
+    groups = [(label, len(gradients)) for label in rules.values()]
+    columns = [
+        Column(f"{size} gradients", "measured", rule) for rule in rules for size in gradients
+    ]
+    notes = [
+        "Zero: a weight whose gradient is always 0. The table leaves out eps: there it divides 0 "
+        "by 0, and tiny gradients make full steps. RMSProp's text has eps inside the root, PyTorch "
+        "outside."
+    ]
+    shows = (
+        "Largest deviation of the parameters from torch.optim's in double precision, relative to "
+        "their start, over all seeds."
+    )
+    return replace(_table(["Rule"], groups, columns, [Body("", rows)], notes), shows=shows)
+
+
 MAKERS = {
     "T03": ("ten-layers", ten_layers),
     "T07": ("grid", degradation),
+    "T12": ("trajectories", update_rules),
     "T13": ("mini-project", mini_project),
 }
 
