@@ -1,4 +1,5 @@
-# The benchmark is made on request (`make bench`), alone on the machine; the page shows the last one.
+# The benchmark is first made on request (`make bench`), alone on the machine. Once there is one, the
+# page shows it, and a change to the engine has it made again.
 rule bench:
     input:
         library("scripts/bench.py", experiment_file("bench"), "finicky/page/figures.py"),

@@ -294,7 +294,7 @@ def draw_roofline(ax, figures, speed, limit, memory):
     crossing = limit / memory
     ax.plot([1, crossing, 100], [memory, limit, limit], color=figures.INK, linewidth=1)
     ax.text(95, 1.1 * limit, f"matrix products alone: {limit:.0f}", ha="right", va="bottom")
-    ax.text(1.9, 1.5 * memory, f"from memory:\n{memory:.0f} GB/s", ha="left", va="top")
+    ax.text(1.15, 3 * memory, f"from memory:\n{memory:.0f} GB/s", ha="left", va="bottom")
     looks = {"engine": ("he", "o"), "one by one": ("xavier", "s"), "textbook": ("zeros", "^")}
     for way, (level, marker) in looks.items():
         points = speed[speed["way"] == way]

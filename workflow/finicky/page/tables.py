@@ -248,7 +248,7 @@ def update_rules(ledger, table):
             for size in gradients:
                 found = _where(table, quantity=rule, optimizer=optimizer, gradients=size)["value"]
                 worst = max(found, default=math.nan)
-                text = "0/0" if math.isinf(worst) else number(worst, 4)
+                text = {math.inf: "0/0", 0.0: "0"}.get(worst) or number(worst, 4)
                 cells.append(Cell(n=len(found), text=text))
         rows.append(Row([label], cells))
     groups = [(label, len(gradients)) for label in rules.values()]
