@@ -339,3 +339,12 @@ def test_a_part_without_any_number_says_so():
     record, _ = judged(claim(part()), rows([NAN] * 5))
     assert record["verdict"] == "undecided"
     assert record["reason"] == "no finite number was measured"
+
+
+@pytest.mark.parametrize("rule", ["value", "identity", "ordering"])
+def test_what_is_only_shown_needs_no_margin(rule):
+    shown = {"name": "shown", "experiment": "toy", "quantity": "gain", "unit": "pp"}
+    spec = claim(part(number=1.0), rule=rule, also=[shown])
+    record, _ = judged(spec, rows(AHEAD))
+    (also,) = record["also"]
+    assert also["measured"] == (max(AHEAD) if rule == "identity" else 1.2)

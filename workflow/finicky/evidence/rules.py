@@ -181,13 +181,14 @@ KINDS = (*RULES, "opinion")
 def decide(kind, values, margin=None, number=None):
     """Apply a rule to one condition.
 
-    kind: a key of RULES; values: one number a seed, at least one; number: None is 0.
+    kind: a key of RULES; values: one number a seed, at least one; number: None is 0. Without the
+    margin that a rule needs nothing is decided: so are numbers that a card only shows.
     Returns (verdict, measured, low, high); low and high are in the unit of the values and are NaN
     where too few seeds give no interval, which decides nothing.
     """
     rule = RULES[kind]
     measured, low, high = rule.measure(values)
-    if len(values) < rule.fewest:
+    if len(values) < rule.fewest or (margin is None and "margin" in rule.needs):
         return UNDECIDED, measured, low, high
     return rule.decide(low, high, margin, number or 0), measured, low, high
 
