@@ -1,5 +1,6 @@
 """This machine's costs: a few steps and evaluations of four networks, measured in two seconds."""
 
+import itertools
 import time
 
 import torch
@@ -50,10 +51,10 @@ def measured(depth, block, dataset):
     )
     order = batch.orders(1)
     targets = dataset.train.labels[order].unsqueeze(1)
-    starts = iter(range(10**9))
+    starts = itertools.cycle(range(0, len(dataset.train.labels), 64))
 
     def step():
-        at = 64 * (next(starts) % 32)
+        at = next(starts)
         batch.step(order[:, at : at + 64], targets[:, :, at : at + 64])
         if batch.seen == len(batch.losses):
             batch.take_losses()

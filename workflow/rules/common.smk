@@ -21,16 +21,14 @@ try:
     DECLARED = ledger.declared()
     files = ["config/config.yaml", *map(str, workflow.overwrite_configfiles)]
     presets.check(config, files, experiments=DECLARED)
-    presets.check_writable(
-        "results", STORE, f"results/{config['preset']}", ".snakemake"
-    )
+    HERE = f"results/{config['preset']}"
+    presets.check_writable("results", STORE, HERE, ".snakemake")
     ledger.load(LEDGER)
     PLAN = runs.plan(config)
 except InputError as error:
     print(error, file=sys.stderr)
     sys.exit(1)
 
-HERE = f"results/{config['preset']}"
 EXPERIMENTS = {
     slug: DECLARED[slug]
     for slug, settings in config["experiments"].items()

@@ -16,28 +16,28 @@ def read_json(path):
     return json.loads(Path(path).read_text())
 
 
+def read_drawing(path):
+    """An SVG's text and the alt text that it carries; None where there was nothing to draw."""
+    text = Path(path).read_text()
+    return {"svg": text, "alt": ElementTree.fromstring(text).get("aria-label")} if text else None
+
+
 def read_bench(files):
     """The last benchmark as the page takes it; None if there was none."""
     if not files:
         return None
-    drawn = Path(files["bench.svg"]).read_text()
     links = {kind: f"../../bench/bench.{kind.lower()}" for kind in ("CSV", "SVG", "PNG")}
-    return {
+    return read_drawing(files["bench.svg"]) | {
         "summary": read_json(files["engine.json"]),
-        "svg": drawn,
-        "alt": ElementTree.fromstring(drawn).get("aria-label"),
         "files": links | {"JSON": "../../bench/engine.json"},
     }
 
 
 def read_figure(name, files, caption):
     """One figure as the page takes it; None where there was nothing to draw."""
-    svg = Path(files[f"{name}.svg"]).read_text()
+    drawing = read_drawing(files[f"{name}.svg"])
     links = {kind: f"../figures/{name}.{kind.lower()}" for kind in ("CSV", "SVG", "PNG")}
-    if not svg:
-        return None
-    alt = ElementTree.fromstring(svg).get("aria-label")
-    return {"svg": svg, "caption": caption, "alt": alt, "files": links}
+    return drawing and drawing | {"caption": caption, "files": links}
 
 
 with job(snakemake):

@@ -36,10 +36,11 @@ with job(snakemake):
     store = Store(snakemake.params.store)
     plan = runs.plan(snakemake.config)
     shard = plan.shards[snakemake.wildcards.shard]
-    missing = [run for run in shard if store.read(run.id) is None]
+    records = {run.id: store.read(run.id) for run in shard}
+    missing = [run for run in shard if records[run.id] is None]
     print(f"{len(shard)} runs, {len(missing)} to train")
     if missing:
         train_missing(missing, plan, store, snakemake.config)
-    records = {run.id: store.read(run.id) for run in shard}
+    records |= {run.id: store.read(run.id) for run in missing}
     with replaced(snakemake.output[0]) as temporary:
         parquet.write_table(tables.shard_table(records), temporary, compression="zstd")
