@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from finicky.engine.activations import ACTIVATIONS
 from finicky.engine.initializers import initial_weights
-from finicky.engine.network import Architecture, Buffers, Network, Stacked, cross_entropy
+from finicky.engine.network import Architecture, Buffers, Network, Stacked, cross_entropy, score
 from finicky.runs import BLOCKS
 
 from .engine_fixtures import PlainNetwork, small_network
@@ -28,7 +28,7 @@ def batches(count=1, batch=BATCH, runs=3):
 
 def forward(network, x, **options):
     runs, batch, _ = x.shape
-    buffers = Buffers(network.architecture, runs, batch, dtype=x.dtype)
+    buffers = Buffers(network.architecture, range(runs), batch, dtype=x.dtype)
     buffers.x.copy_(x)
     network.forward(buffers, **options)
     return buffers
@@ -36,10 +36,8 @@ def forward(network, x, **options):
 
 def loss(buffers, labels):
     """Losses and counts of correct answers of each run; fills buffers.delta."""
-    losses = torch.empty(len(labels), dtype=buffers.x.dtype)
-    correct = torch.empty(len(labels), dtype=torch.int64)
-    cross_entropy(buffers, labels.unsqueeze(1), losses, correct)
-    return losses, correct
+    targets = labels.unsqueeze(1)
+    return score(*cross_entropy(buffers, targets), targets)
 
 
 @pytest.mark.parametrize("depth", [2, 6, 10])
@@ -201,7 +199,7 @@ def test_keep(block):
 def test_cross_entropy_of_large_logits():
     """No overflow where exp(logit) is infinite in float32; a tie counts for the first class."""
     architecture = Architecture(2, "plain", "relu", width=32, inputs=12, classes=5)
-    buffers = Buffers(architecture, 1, 2)
+    buffers = Buffers(architecture, [0], 2)
     buffers.logits.copy_(torch.tensor([[1e4, 0, 0, 0, -1e4], [7, 7, 7, 7, 7]]).T)
     labels = torch.tensor([[1, 0]])
     losses, correct = loss(buffers, labels)

@@ -390,7 +390,6 @@ def test_splits(idx_folder):
     assert which(small.train) == order[:20] and which(larger.train) == order[:45]
     assert which(small.validation) == which(larger.validation) == order[45:]
     assert which(small.test) == list(range(20))
-    assert small.classes == 10
 
 
 @pytest.mark.parametrize("images", [46, 60])
@@ -419,15 +418,26 @@ def test_training_on_idx_files(idx_folder):
 # ---------------------------------------------------------------- random streams
 
 
-def test_orders_are_named_by_seed_and_epoch():
-    batch = FusedBatch([make_run(seed=seed) for seed in (0, 1, 0)], TinyDataset(images=50))
-    first, second = (batch.orders(epoch) for epoch in (1, 2))
-    for order in [*first, *second]:
-        assert sorted(order.tolist()) == list(range(50))
-    assert torch.equal(first[0], first[2]), "runs of one seed see the same batches"
+def test_batches_are_named_by_seed_and_epoch():
+    """Every image once an epoch, the last batch smaller; runs of one seed share a stream."""
+    dataset = TinyDataset(images=50)
+    batch = FusedBatch([make_run(seed=seed, batch_size=16) for seed in (4, 1, 4)], dataset)
+    assert batch.stream == [0, 1, 0]
+
+    def order(epoch):
+        return torch.cat([index for index, _ in batch.batches(epoch)], 1)
+
+    first, second = order(1), order(2)
+    for stream in [*first, *second]:
+        assert sorted(stream.tolist()) == list(range(50))
     assert not torch.equal(first[0], first[1]) and not torch.equal(first[0], second[0])
+    sizes = []
+    for index, targets in batch.batches(1):
+        sizes.append(index.shape[1])
+        assert torch.equal(targets[:, 0], dataset.train.labels[index[batch.stream]])
+    assert sizes == [16, 16, 16, 2]
     batch.keep([1])
-    assert torch.equal(batch.orders(1)[0], first[1])
+    assert batch.stream == [0] and torch.equal(order(1)[0], first[1])
 
 
 def test_streams_differ_by_any_part_of_their_name():

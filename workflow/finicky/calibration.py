@@ -8,7 +8,7 @@ import torch
 from finicky import machine
 from finicky.engine import streams
 from finicky.engine import train as engine
-from finicky.runs import Cost, Run, fused_size, parameters
+from finicky.runs import RUNS_A_SEED, Cost, Run, fused_size, parameters
 
 DEPTHS = (2, 20)
 SECONDS = 0.2  # of steps, and of evaluations, of each network
@@ -44,19 +44,19 @@ def measured(depth, block, dataset):
     size = fused_size(parameters(depth, 128), machine.l2_cache_bytes())
     batch = engine.FusedBatch(
         [
-            Run("mnist", 2048, 1, depth, block, "relu", "he", "adam", 1e-4, 64, 128, seed)
-            for seed in range(size)
+            Run(
+                "mnist", 2048, 1, depth, block, "relu", "he", "adam", 1e-4, 64, 128,
+                seed=run // RUNS_A_SEED,
+            )
+            for run in range(size)
         ],
         dataset,
-    )
-    order = batch.orders(1)
-    targets = dataset.train.labels[order].unsqueeze(1)
-    starts = itertools.cycle(range(0, len(dataset.train.labels), 64))
+    )  # fmt: skip
+    batches = itertools.cycle(batch.batches(1))
 
     def step():
-        at = next(starts)
-        batch.step(order[:, at : at + 64], targets[:, :, at : at + 64])
-        if batch.seen == len(batch.losses):
+        batch.step(*next(batches))
+        if len(batch.seen) == engine.CHECK_EVERY:
             batch.take_losses()
 
     split = engine.Split(dataset.train.images[:500], dataset.train.labels[:500])

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from finicky import data, sources
 
 SCHEME = 1  # version of the identity below
+RUNS_A_SEED = 4  # of a fused batch of the default preset at 2 and at 10 layers, on average
 BLOCKS = ("plain", "batch_norm", "residual", "batch_norm_residual")
 
 

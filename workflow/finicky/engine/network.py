@@ -93,13 +93,20 @@ class Stacked:
 
 
 class Buffers:
-    """Room for one batch of B images through R networks, reused at every step."""
+    """Room for one batch of B images through R networks, reused at every step.
 
-    def __init__(self, architecture, runs, batch, dtype=torch.float32, device="cpu"):
+    `stream[r]` says which of the S batches x [S, B, inputs] run r sees: runs of one seed see the
+    same images and share them. inputs[r] [B, inputs] is that batch.
+    """
+
+    def __init__(self, architecture, stream, batch, dtype=torch.float32, device="cpu"):
+        runs, streams = len(stream), max(stream) + 1
+
         def room(*shape):
             return torch.empty(runs, *shape, dtype=dtype, device=device)
 
-        self.x = room(batch, architecture.inputs)
+        self.x = torch.empty(streams, batch, architecture.inputs, dtype=dtype, device=device)
+        self.inputs = [self.x[s] for s in stream]
         self.z = [room(batch, architecture.width) for _ in range(architecture.hidden)]
         self.u = [None] * architecture.hidden  # what f gets; y itself where f works in place
         self.y = [None] * architecture.hidden
@@ -107,17 +114,18 @@ class Buffers:
             layers, row = architecture.hidden, (1, architecture.width)
             self.normalised = [room(batch, architecture.width) for _ in range(layers)]
             self.product = room(batch, architecture.width)
-            # Mean, variance + eps and 1/deviation of every layer's z; and room for single rows.
-            self.mean, self.var, self.inverse = (
-                torch.empty(layers, runs, *row, dtype=dtype, device=device) for _ in range(3)
+            # Of every layer's z: mean, variance + eps, 1/deviation, γ/deviation.
+            self.mean, self.var, self.inverse, self.scale = (
+                torch.empty(layers, runs, *row, dtype=dtype, device=device) for _ in range(4)
             )
-            self.scale, self.delta_mean, self.delta_along = (room(*row) for _ in range(3))
-            self.average = room(1, batch).fill_(1 / batch)
+            self.along = room(*row)
+            self.ones, self.average = (room(1, batch).fill_(value) for value in (1, 1 / batch))
             self.eps = room(*row).fill_(BN_EPS)
         # Classes before images, so that the softmax reduces along vectors and not within them:
         # ten times faster than along a last axis of ten.
         self.logits = room(architecture.classes, batch)
         self.delta = room(architecture.classes, batch)
+        self.minus_one = torch.full((), -1.0, dtype=dtype, device=device)
         self.deltas = [room(batch, architecture.width) for _ in range(2)]
 
 
@@ -157,14 +165,18 @@ class Network:
         return Network(self.architecture, self.parameters.flat[rows].clone(), *statistics)
 
     def forward(self, buffers, update_statistics=True):
-        """Training-mode forward pass of buffers.x [R, B, inputs].
+        """Training-mode forward pass of buffers.x [S, B, inputs].
 
         Fills buffers.y, a list of [R, B, width], and returns buffers.logits [R, classes, B].
         `update_statistics=False` leaves batch norm's running averages alone (for probes).
         """
-        p, h = self.parameters, buffers.x
+        p, h = self.parameters, None
         for layer, z in enumerate(buffers.z):
-            torch.baddbmm(p.biases[layer], h, p.weights[layer], out=z)
+            if layer:
+                torch.baddbmm(p.biases[layer], h, p.weights[layer], out=z)
+            else:
+                for x, w, b, out in zip(buffers.inputs, p.weights[0], p.biases[0], z, strict=True):
+                    torch.addmm(b, x, w, out=out)
             u = z
             if self.architecture.batch_norm:
                 u = self._normalise(buffers, layer)
@@ -186,7 +198,7 @@ class Network:
         z.sub_(torch.bmm(b.average, z, out=b.mean[layer]))
         torch.baddbmm(b.eps, b.average, torch.mul(z, z, out=b.product), out=b.var[layer])
         inverse = torch.rsqrt(b.var[layer], out=b.inverse[layer])
-        scale = torch.mul(inverse, p.gammas[layer], out=b.scale)
+        scale = torch.mul(inverse, p.gammas[layer], out=b.scale[layer])
         return torch.addcmul(p.betas[layer], z, scale, out=b.normalised[layer])
 
     def _update_statistics(self, buffers):
@@ -211,7 +223,7 @@ class Network:
                 torch.sum(delta, 1, keepdim=True, out=g.biases[layer])
             if layer:
                 torch.bmm(buffers.y[layer - 1].mT, delta, out=g.weights[layer])
-        rows = zip(buffers.x, delta, self.first_gradients, strict=True)
+        rows = zip(buffers.inputs, delta, self.first_gradients, strict=True)
         for run, (x, d, room) in enumerate(rows):
             torch.mm(x.T, d, out=room)
             finished(run)
@@ -238,7 +250,7 @@ class Network:
         for layer, delta in self._deltas(buffers):
             if layer == self.architecture.hidden - 1:
                 step(layer + 1, buffers.y[layer], buffers.delta.mT)
-            step(layer, buffers.y[layer - 1] if layer else buffers.x, delta)
+            step(layer, buffers.y[layer - 1] if layer else buffers.inputs, delta)
 
     def _deltas(self, buffers):
         """Gradients by each hidden layer's z, last layer first, as (layer, [R, B, width]).
@@ -265,19 +277,17 @@ class Network:
     def _normalise_backward(self, buffers, layer, delta):
         """Gradient by z (Ioffe & Szegedy 2015, section 3), from that by BN(z).
 
-        With x̂ = (z - mean)/√(var + eps) and means over the batch:
-        γ/√(var + eps) · (δ - mean δ - x̂ mean(δ x̂)).
+        With x̂ = (z - mean)/√(var + eps): γ/√(var + eps) · (δ - Σδ/B - x̂ Σ(δ x̂)/B). The sums, over
+        the batch, are the gradients by β and γ.
         """
-        b, p, g = buffers, self.parameters, self.gradients
-        centred, inverse, batch = b.z[layer], b.inverse[layer], delta.shape[1]
-        torch.mul(delta, centred, out=b.product)
-        along = torch.bmm(b.average, b.product, out=b.delta_along).mul_(inverse)
-        mean = torch.bmm(b.average, delta, out=b.delta_mean)
-        torch.mul(along, batch, out=g.gammas[layer])
-        torch.mul(mean, batch, out=g.betas[layer])
-        result = torch.sub(delta, mean, out=b.product)
-        result.addcmul_(centred, along.mul_(inverse), value=-1)
-        return result.mul_(torch.mul(inverse, p.gammas[layer], out=b.scale))
+        b, g, share = buffers, self.gradients, -1 / delta.shape[1]
+        centred, inverse = b.z[layer], b.inverse[layer]
+        along = torch.bmm(b.ones, torch.mul(delta, centred, out=b.product), out=b.along)
+        gamma = torch.mul(along, inverse, out=g.gammas[layer])
+        beta = torch.bmm(b.ones, delta, out=g.betas[layer])
+        result = torch.add(delta, beta, alpha=share, out=b.product)
+        result.addcmul_(centred, torch.mul(gamma, inverse, out=along), value=share)
+        return result.mul_(b.scale[layer])
 
     def predict(self, x):
         """Evaluation-mode logits [R, classes, N] of images x [N, inputs], the same for all runs."""
@@ -299,18 +309,24 @@ class Network:
         return torch.baddbmm(p.biases[-1].mT, p.weights[-1].mT, h.mT)
 
 
-def cross_entropy(buffers, targets, losses, correct):
-    """Mean cross-entropy of buffers.logits [R, classes, B] and its gradient, for every run.
+def cross_entropy(buffers, targets):
+    """Softmax and cross-entropy of buffers.logits [R, classes, B] for every run.
 
-    targets int64 [R, 1, B]. Writes losses [R] (nats, mean over the batch), correct [R] (count) and
-    buffers.delta = (softmax - one-hot)/B.
+    targets int64 [R, 1, B]. Fills buffers.delta = (softmax - one-hot)/B, the gradient of the mean
+    loss. Returns the log-probability of each target and the class that each network answers, both
+    [R, 1, B]; from these `score` makes losses and counts whenever it suits.
     """
-    logits, delta, batch = buffers.logits, buffers.delta, buffers.logits.shape[2]
+    logits, delta = buffers.logits, buffers.delta
     logarithms = torch.log_softmax(logits, 1)
-    torch.mean(logarithms.gather(1, targets), (1, 2), out=losses)
-    losses.neg_()
-    torch.sum(logits.max(1, keepdim=True).indices == targets, (1, 2), out=correct)
-    torch.softmax(logits, 1, out=delta)
-    minus_one = torch.full((), -1.0, dtype=delta.dtype, device=delta.device)
-    delta.scatter_add_(1, targets, minus_one.expand(targets.shape))
-    delta.div_(batch)
+    torch.exp(logarithms, out=delta)
+    delta.scatter_add_(1, targets, buffers.minus_one.expand(targets.shape))
+    delta.div_(logits.shape[2])
+    return logarithms.gather(1, targets), logits.max(1, keepdim=True).indices
+
+
+def score(picked, answers, targets):
+    """Loss (nats, mean over the batch) and count of correct answers of each run: two [R].
+
+    `picked` and `answers` are from `cross_entropy`. A tie counts for the first class.
+    """
+    return picked.mean((1, 2)).neg_(), (answers == targets).sum((1, 2))

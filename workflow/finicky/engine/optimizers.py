@@ -8,6 +8,7 @@ have its own rate, and makes a run's bits independent of its neighbours.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 
@@ -78,7 +79,7 @@ def adam_kernel(kernel, parameters, gradient, state, learning_rate, step, weight
         [state["mean"]],
         [state["square"]],
         [],
-        [torch.tensor(float(step), device=parameters.device)],
+        [counter(step, parameters.device)],
         lr=learning_rate,
         beta1=0.9,
         beta2=0.999,
@@ -87,3 +88,9 @@ def adam_kernel(kernel, parameters, gradient, state, learning_rate, step, weight
         amsgrad=False,
         maximize=False,
     )
+
+
+@lru_cache(maxsize=1)
+def counter(step, device):
+    """The step as the kernel wants it; the runs of a fused batch ask for the same one in turn."""
+    return torch.tensor(float(step), device=device)

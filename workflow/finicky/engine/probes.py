@@ -32,12 +32,10 @@ def probe(network, images, targets):
     """
     architecture, runs = network.architecture, len(network.parameters.flat)
     dtype, device = images.dtype, images.device
-    buffers = Buffers(architecture, runs, len(images), dtype, device)
-    buffers.x.copy_(images.expand_as(buffers.x))
+    buffers = Buffers(architecture, [0] * runs, len(images), dtype, device)
+    buffers.x[0] = images
     network.forward(buffers, update_statistics=False)
-    losses = torch.empty(runs, dtype=dtype, device=device)
-    correct = torch.empty(runs, dtype=torch.int64, device=device)
-    cross_entropy(buffers, targets.expand(runs, 1, -1), losses, correct)
+    cross_entropy(buffers, targets.expand(runs, 1, -1))
 
     threshold = FLAT * network.activation.steepest()
     means, variances, dead, saturated = [], [], [], []

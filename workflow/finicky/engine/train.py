@@ -8,7 +8,7 @@ import torch
 
 from finicky import data
 from finicky.engine import streams
-from finicky.engine.network import Architecture, Buffers, Network, cross_entropy
+from finicky.engine.network import Architecture, Buffers, Network, cross_entropy, score
 from finicky.engine.optimizers import OPTIMIZERS
 from finicky.engine.probes import PROBE_IMAGES, probe
 
@@ -36,7 +36,6 @@ class Dataset:
     def __init__(self, name, folder, images, device="cpu"):
         arrays = [torch.from_numpy(a) for a in data.load(name, folder)]
         train_images, train_labels, test_images, test_labels = arrays
-        self.classes = data.DATASETS[name]["classes"]
         mean, deviation = data.DATASETS[name]["mean"], data.DATASETS[name]["std"]
         # (x/255 - mean)/deviation as one multiplication and one addition.
         self.scale = 1 / (255 * deviation)
@@ -190,7 +189,8 @@ def evaluate(network, dataset, split):
 class FusedBatch:
     """Runs in training together: their networks, the optimizer's state, and room for a batch.
 
-    The runs share everything but init, learning rate and seed.
+    The runs share everything but init, learning rate and seed; those of one seed see the same
+    images in the same order, which are loaded once for all of them: S streams for R runs.
     """
 
     def __init__(self, runs, dataset, device="cpu", dtype=torch.float32):
@@ -208,14 +208,14 @@ class FusedBatch:
         self._make_room()
 
     def _make_room(self):
-        runs, inputs = len(self.runs), self.architecture.inputs
+        self.seeds = list(dict.fromkeys(run.seed for run in self.runs))
+        self.stream = [self.seeds.index(run.seed) for run in self.runs]
         sizes = {self.size, self.images % self.size or self.size}
-        shape = (self.architecture, runs)
+        shape = (self.architecture, self.stream)
         self.buffers = {size: Buffers(*shape, size, self.dtype, self.device) for size in sizes}
-        self.pixels = torch.empty(runs * self.size, inputs, dtype=torch.uint8, device=self.device)
-        self.losses = torch.empty(CHECK_EVERY, runs, dtype=self.dtype, device=self.device)
-        self.correct = torch.empty(CHECK_EVERY, runs, dtype=torch.int64, device=self.device)
-        self.seen = 0
+        room = (len(self.seeds) * self.size, self.architecture.inputs)
+        self.pixels = torch.empty(room, dtype=torch.uint8, device=self.device)
+        self.seen = []
         parameters, gradients = self.network.parameters.flat, self.network.gradients.flat
         self.rows = list(zip(parameters, gradients, self.states, self.rates, strict=True))
 
@@ -226,21 +226,26 @@ class FusedBatch:
             setattr(self, name, [getattr(self, name)[row] for row in rows])
         self._make_room()
 
-    def orders(self, epoch):
-        """The order of the training images in an epoch, int64 [R, images]."""
-        seeds = {run.seed for run in self.runs}
-        orders = {s: streams.permutation(self.images, s, "order", epoch) for s in seeds}
-        return torch.stack([orders[run.seed] for run in self.runs]).to(self.device)
+    def batches(self, epoch):
+        """The batches of an epoch: pairs (index int64 [S, B], targets int64 [R, 1, B]).
+
+        An index says which training images each stream has next, its targets what each run is to
+        answer.
+        """
+        orders = [streams.permutation(self.images, seed, "order", epoch) for seed in self.seeds]
+        order = torch.stack(orders).to(self.device)
+        targets = self.dataset.train.labels[order][self.stream].unsqueeze(1)
+        return list(zip(order.split(self.size, 1), targets.split(self.size, 2), strict=True))
 
     def step(self, index, targets):
-        """One optimizer step of every run on its images `index` [R, B], targets [R, 1, B]."""
+        """One optimizer step of every run on a batch of `batches`."""
         b = self.load(index)
         self.network.forward(b)
         self.look(b, targets)
         self.learn(b)
 
     def load(self, index):
-        """Buffers with the images `index` [R, B] in them, normalised."""
+        """Buffers with the images `index` [S, B] in them, normalised."""
         b = self.buffers[index.shape[1]]
         pixels = self.pixels[: index.numel()]
         # As bytes through the caches: a quarter of the memory traffic of gathered floats.
@@ -249,9 +254,8 @@ class FusedBatch:
         return b
 
     def look(self, buffers, targets):
-        """Loss and its gradient by the logits; losses and counts go to `take_losses`."""
-        cross_entropy(buffers, targets, self.losses[self.seen], self.correct[self.seen])
-        self.seen += 1
+        """The loss' gradient by the logits; what was seen goes to `take_losses`."""
+        self.seen.append((*cross_entropy(buffers, targets), targets))
 
     def learn(self, buffers):
         """Backward pass and update."""
@@ -266,10 +270,15 @@ class FusedBatch:
         self.optimizer.update(*self.rows[run], self.steps)
 
     def take_losses(self):
-        """Batch losses and counts of correct answers since the last call: two lists a run."""
-        losses, correct = self.losses[: self.seen], self.correct[: self.seen]
-        self.seen = 0
-        return list(zip(losses.T.tolist(), correct.T.tolist(), strict=True))
+        """Batch losses and counts of correct answers since the last call: two lists a run.
+
+        Many steps at once, while the code for it is in the cache: within the steps, between matrix
+        products, these small sums would take five times as long.
+        """
+        losses, correct = zip(*(score(*step) for step in self.seen), strict=True)
+        self.seen.clear()
+        columns = (torch.stack(rows, 1).tolist() for rows in (losses, correct))
+        return list(zip(*columns, strict=True))
 
 
 @torch.no_grad()
@@ -308,12 +317,10 @@ def train(runs, dataset, device="cpu", dtype=torch.float32):
 
 def train_epoch(batch, histories, epoch):
     """One epoch of a fused batch; returns the histories of the runs that have not ended."""
-    order = batch.orders(epoch)
-    targets = batch.dataset.train.labels[order].unsqueeze(1)
-    for start in range(0, batch.images, batch.size):
-        stop = start + batch.size
-        batch.step(order[:, start:stop], targets[:, :, start:stop])
-        if batch.seen == CHECK_EVERY or stop >= batch.images:
+    batches = batch.batches(epoch)
+    for done in range(1, len(batches) + 1):
+        batch.step(*batches[done - 1])
+        if done % CHECK_EVERY == 0 or done == len(batches):
             for history, (losses, correct) in zip(histories, batch.take_losses(), strict=True):
                 history.add_steps(losses, correct)
             alive = [row for row, history in enumerate(histories) if not history.ended]
@@ -322,5 +329,5 @@ def train_epoch(batch, histories, epoch):
                 if not histories:
                     break
                 batch.keep(alive)
-                order, targets = order[alive], targets[alive]
+                batches = batch.batches(epoch)
     return histories

@@ -5,6 +5,7 @@ the textbook's loop, one network at a time with the data in memory, torch.func's
 tensors with autograd. None of them is used for results.
 """
 
+import itertools
 import tempfile
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from torch import nn
 
 from finicky import data
 from finicky.engine.network import Network
-from finicky.engine.train import FusedBatch
-from finicky.runs import Run
+from finicky.engine.train import CHECK_EVERY, FusedBatch
+from finicky.runs import RUNS_A_SEED, Run
 
 
 class ResidualBlock(nn.Module):
@@ -217,7 +218,7 @@ class StackedAutograd(InMemory):
 
 
 class Engine:
-    """The project's own: FusedBatch, step by step."""
+    """The project's own: FusedBatch, step by step, RUNS_A_SEED runs of every seed."""
 
     def __init__(self, architecture, optimizer, dataset, runs, device="cpu"):
         self.runs = runs
@@ -227,26 +228,20 @@ class Engine:
                 Run(
                     "mnist", depth=architecture.depth, block=architecture.block, activation="relu",
                     init="he", optimizer=optimizer, learning_rate=1e-4, width=architecture.width,
-                    seed=seed, **of,
+                    seed=run // RUNS_A_SEED, **of,
                 )
-                for seed in range(runs)
+                for run in range(runs)
             ],
             dataset,
             device,
         )  # fmt: skip
-        self.order = self.batch.orders(1)
-        self.targets = dataset.train.labels[self.order].unsqueeze(1)
-        self.at = 0
+        self.batches = itertools.cycle(self.batch.batches(1)[:-1])  # whole ones
 
     @torch.no_grad()
     def step(self):
         """One step of every network."""
-        if self.at + 64 > self.order.shape[1]:
-            self.at = 0
-        here = slice(self.at, self.at + 64)
-        self.at += 64
-        self.batch.step(self.order[:, here], self.targets[:, :, here])
-        if self.batch.seen == len(self.batch.losses):
+        self.batch.step(*next(self.batches))
+        if len(self.batch.seen) == CHECK_EVERY:
             self.batch.take_losses()
 
 
