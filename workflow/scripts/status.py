@@ -26,9 +26,9 @@ def main(files):
         line = f"{config['preset']}: {len(every) - len(missing):,} of {len(every):,} runs stored"
         if missing:
             if cost is None:
-                from finicky.calibration import calibrated
+                from finicky.pace import cost_here
 
-                cost = calibrated()
+                cost = cost_here()
             left = sum(map(cost.seconds, missing)) / cores
             line += f", about {progress.duration(left)} of training left on {cores} cores"
         print(line)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from finicky.calibration import calibrated
+from finicky.pace import cost_here
 from finicky.runs import NOMINAL
 
 from .engine_fixtures import make_run, training_process
@@ -13,7 +13,7 @@ from .engine_fixtures import make_run, training_process
 @pytest.fixture(scope="module")
 def cost():
     with training_process():
-        return calibrated()
+        return cost_here()
 
 
 @pytest.mark.parametrize("block", ["plain", "batch_norm"])

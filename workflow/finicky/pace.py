@@ -18,7 +18,7 @@ class Noise(engine.Dataset):
     """Random images: what a step costs does not depend on what is in the picture."""
 
     def __init__(self, images):
-        random = streams.generator("calibration")
+        random = streams.generator("pace")
         pixels = torch.randint(0, 256, (images, 784), generator=random).to(torch.uint8)
         self.train = engine.Split(pixels, torch.randint(0, 10, (images,), generator=random))
         self.validation, self.test = None, self.train
@@ -26,7 +26,7 @@ class Noise(engine.Dataset):
 
 
 @torch.no_grad()
-def calibrated():
+def cost_here():
     """The Cost of this machine, by networks of 2 and 20 layers, plain and batch-normalised."""
     engine.prepare()
     dataset = Noise(2048)
