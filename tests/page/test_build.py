@@ -6,6 +6,7 @@ import hashlib
 import re
 
 import html5lib
+import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
@@ -291,6 +292,56 @@ def test_words_change_with_the_evidence(ledger, claims, provenance):
     claims[1]["conditions"][1]["measured"] = 94.87
     after = build.render(ledger, claims, {}, {}, provenance)
     assert "94.87" in after and "94.87" not in before
+
+
+def test_card_says_how_large_an_effect_its_seeds_decide(ledger, claims, provenance):
+    def power(claim, **more):
+        claims[claim]["parts"][0] |= more
+        card = parsed(build.render(ledger, claims, {}, {}, provenance)).find(id=claims[claim]["id"])
+        head = card.find("dt", string="Power")
+        return words(head.find_next("dd")) if head else None
+
+    assert power(1) is None
+    assert power(1, reach=0.513).startswith("5 seeds that scatter like these decide, in 90 % of")
+    assert "what lies 0.5 pp or more beyond a limit of the rule." in power(6, reach=0.513, unit="%")
+    assert "in a typical condition" in power(2, reach=1.2)
+    assert power(3, reach=0.979).endswith("what 98 % of all runs do, or only 2 %.")
+    assert power(6, reach=0).endswith("agree like these decide any effect.")
+
+
+def test_what_looks_at_every_trial_shows_no_interval(ledger, claims, provenance):
+    ledger["claims"][6]["rule"] = claims[6]["rule"] = "identity"
+    claims[6]["parts"] = [
+        claims[6]["parts"][0] | {"measured": 9.881e-15, "ci_low": 9.881e-15, "ci_high": 9.881e-15}
+    ]
+    card = parsed(build.render(ledger, claims, {}, {}, provenance)).find(id="C180")
+    cell = card.find("td", class_="measured")
+    assert words(cell) == "1·10⁻¹⁴" and not card.select("thead text")
+
+
+def test_answers_link_to_their_claims(ledger, claims, provenance):
+    ledger["tables"]["T02"]["rows"] = [
+        {"question": "Why?", "answer": "so", "claims": ["C064", "C062"]}
+    ]
+    table = parsed(build.render(ledger, claims, {}, {}, provenance)).find(id="T02")
+    cells = [[link["href"] for link in cell.find_all("a")] for cell in table.select("tbody td")]
+    assert cells == [["#C064"], ["#C062"]]
+    assert table.select("thead use")[1]["href"] == "#i-not-reproduced"
+
+
+def test_the_method_shows_how_the_rules_were_judged(ledger, claims, provenance):
+    row = {"rule": "ordering", "metric": "normal", "seeds": 5, "distance": "on", "shared": 0.0,
+           "combined": "conditions", "count": 1, "quantity": "wrongly_for", "value": 3.125,
+           "error": 0.2}  # fmt: skip
+    tables = {"calibration": pd.DataFrame([row])}
+    html = build.render(ledger, claims, tables, {}, provenance)
+    html5lib.HTMLParser(strict=True).parse(html)
+    page = parsed(html)
+    assert "3.1 ± 0.2" in words(page.select_one("#method #calibration-table"))
+    assert "gap" in page.find(id="calibration")["class"]  # it was measured and not drawn
+    assert "2.04 standard deviations of its seeds’ numbers with 5 seeds" in words(
+        page.find(id="method")
+    )
 
 
 # ---- Gaps ---------------------------------------------------------------------------------------

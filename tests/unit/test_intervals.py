@@ -2,9 +2,15 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binom, binomtest, quantile_test
+from scipy.stats import binom, binomtest, norm, quantile_test
 
-from finicky.evidence.intervals import median_interval, proportion_interval
+from finicky.evidence.intervals import (
+    decided_distance,
+    decided_share,
+    median_interval,
+    noticed_share,
+    proportion_interval,
+)
 
 
 @pytest.mark.parametrize("n", range(5, 13))
@@ -66,3 +72,17 @@ def test_proportion_interval_is_scipys_exact_one():
     low, high = proportion_interval(5, 5)
     assert low == pytest.approx(0.05 ** (1 / 5)) and high == 1
     assert all(map(math.isnan, proportion_interval(0, 0)))
+
+
+@pytest.mark.parametrize("n, fewest", [(5, 5), (8, 7), (11, 9)])
+def test_at_the_decided_share_nine_of_ten_claims_are_decided(n, fewest):
+    assert binom.sf(fewest - 1, n, decided_share(n)) == pytest.approx(0.9)
+    assert norm.cdf(decided_distance(n)) == pytest.approx(decided_share(n))
+
+
+def test_too_few_seeds_decide_nothing():
+    assert math.isnan(decided_share(4)) and math.isnan(decided_distance(4))
+
+
+def test_at_the_noticed_share_nine_of_ten_flaws_are_met():
+    assert (1 - noticed_share(5)) ** 5 == pytest.approx(0.1)

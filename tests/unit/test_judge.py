@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import jsonschema
@@ -70,7 +71,8 @@ def test_one_number():
         {
             "name": "gain", "chapter": 97.82, "measured": 97.7, "ci_low": 97.5, "ci_high": 97.9,
             "n": 5, "margin": 1, "unit": "%", "outcome": "finite", "verdict": "reproduced",
-            "failed_share": 0.0, "counts": record["counts"],
+            "failed_share": 0.0, "reach": pytest.approx(2.0365 * math.sqrt(0.025), rel=1e-4),
+            "counts": record["counts"],
         }
     ]  # fmt: skip
     assert record["conditions"] == [] and record["counts"]["conditions"] == 0
@@ -91,6 +93,26 @@ def test_how_often_something_happens_is_said_in_runs():
     (found,) = record["parts"]
     assert (found["measured"], found["ci_high"], found["outcome"]) == (1.0, 1.0, "nan")
     assert found["margin"] is None and found["failed_share"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "rule, values, words",
+    [
+        ("identity", [1e-15, 9.881e-15], "1·10⁻¹⁴ (2 seeds): reproduced"),
+        ("construction", [1, 1, 0], "passed in 2 of 3 seeds: not reproduced"),
+    ],
+)
+def test_what_looks_at_every_trial_has_no_interval(rule, values, words):
+    spec = claim(part(margin=1e-12, unit=""), rule=rule)
+    assert judged(spec, rows(values))[0]["sentence"] == words
+
+
+def test_reach_of_several_conditions_is_the_typical_one():
+    record, _ = judged(
+        claim(part(), conditions=["depth"]),
+        *(rows([0.0, scale, 2 * scale, 3 * scale, 4 * scale], depth=scale) for scale in (1, 2, 8)),
+    )
+    assert record["parts"][0]["reach"] == pytest.approx(2 * 2.0365 * math.sqrt(2.5), rel=1e-4)
 
 
 def test_conditions_are_counted_and_the_axis_named():

@@ -102,6 +102,17 @@ def test_a_good_ledger_comes_back_as_written(load):
     assert load(SMALL) == SMALL
 
 
+def test_a_table_of_answers_names_claims_of_the_ledger(load, refused):
+    def with_claims(*claims):
+        row = {"question": "Why?", "answer": "so", "claims": list(claims)}
+        table = {"title": "t", "line": 1, "section": SMALL["sections"][0]["id"], "refill": "x"}
+        return changed(lambda document: document["tables"].update(T01=table | {"rows": [row]}))
+
+    known = SMALL["claims"][0]["id"]
+    assert load(with_claims(known))["tables"]["T01"]["rows"][0]["claims"] == [known]
+    assert refused(with_claims(known, "C999")).startswith("tables.T01.rows[0].claims: found C999")
+
+
 def test_declared_reads_literals_without_importing(experiments):
     assert ledger.declared(experiments) == {
         "toy-grid": {"TITLE": "Toy", "QUANTITIES": {"gain": ("", "a gain")}}

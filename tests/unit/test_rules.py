@@ -139,6 +139,40 @@ def test_parts_combine(parts, expected):
     assert combine_parts(parts) == expected
 
 
+@pytest.mark.parametrize(
+    "hold, fail, undecided, expected",
+    [
+        (1, 0, 19, OPEN),  # one of twenty may be luck
+        (1, 19, 0, NO),
+        (2, 18, 0, SOME),
+        (0, 1, 19, OPEN),
+        (0, 2, 18, NO),
+        (1, 3, 0, SOME),  # of fewer than five every one counts
+        (20, 0, 0, YES),
+        (19, 1, 0, SOME),
+    ],
+)
+def test_stray_parts_do_not_count(hold, fail, undecided, expected):
+    assert combine_parts([YES] * hold + [NO] * fail + [OPEN] * undecided) == expected
+
+
+@pytest.mark.parametrize(
+    "kind, values, expected",
+    [
+        ("ordering", [1.0, 2.0, 3.0, 4.0, 5.0], 2.0365 * math.sqrt(2.5)),
+        ("value", [3.0] * 5, 0.0),
+        ("value", [3.0] * 4, NAN),
+        ("value", [3.0] * 4 + [INF], NAN),
+        ("existence", [1.0] * 5, 0.9 ** (1 / 5)),
+        ("identity", [1e-16] * 5, 1 - 0.1 ** (1 / 5)),
+        ("construction", [1.0], NAN),  # made once: it leaves nothing to chance
+        ("source", [1.0], NAN),
+    ],
+)
+def test_reach_is_the_smallest_effect_that_the_seeds_decide(kind, values, expected):
+    assert rules.RULES[kind].reach(values) == pytest.approx(expected, rel=1e-4, nan_ok=True)
+
+
 def test_by_axis_names_the_axis_that_explains_most():
     levels = [
         {"optimizer": optimizer, "depth": depth}
@@ -173,7 +207,7 @@ def test_by_axis_finds_nothing_where_verdicts_are_scattered():
         ("ordering", 0, None, "pp", "the whole interval lies above 0 pp"),
         ("noninferiority", 0.5, None, "pp", "the whole interval lies above −0.5 pp"),
         ("equivalence", 1, None, "pp", "the whole interval lies within ±1 pp of no difference"),
-        ("identity", 1e-12, None, "", "the largest relative error over random trials is at most 1e-12"),  # noqa: E501
+        ("identity", 1e-12, None, "", "the largest relative error over random trials is at most 10⁻¹²"),  # noqa: E501
     ],
 )  # fmt: skip
 def test_rules_in_words(kind, margin, number, unit, words):

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 CONFIDENCE = 0.90  # two-sided, so that each side errs in at most 5 % of the cases
 FEWEST = 5  # below this number of values no order statistic reaches that confidence
+POWER = 0.90  # how often seeds are to decide what they are said to be able to decide
 
 
 @lru_cache
@@ -51,3 +52,36 @@ def proportion_interval(k, n):
 
     low, high = binomtest(k, n).proportion_ci(CONFIDENCE, "exact")
     return float(low), float(high)
+
+
+# ---- How large an effect a number of seeds can decide -------------------------------------------
+
+
+@lru_cache
+def decided_share(n):
+    """The share of runs on one side of a limit at which n runs decide with probability POWER.
+
+    All but the runs below the interval's lower end have to lie on that side; of n independent runs
+    at least k do so with that probability at the beta quantile (Clopper & Pearson 1934). NaN for
+    fewer than five.
+    """
+    if n < FEWEST:
+        return math.nan
+    from scipy.stats import beta
+
+    k = n + 1 - _ranks(n)[0]
+    return float(beta.ppf(POWER, k, n + 1 - k))
+
+
+@lru_cache
+def decided_distance(n):
+    """The distance of the median from a limit, in standard deviations, at which n normal values
+    decide with probability POWER; NaN for fewer than five."""
+    from scipy.stats import norm
+
+    return float(norm.ppf(decided_share(n)))
+
+
+def noticed_share(n):
+    """The share of flawed trials of which n trials meet at least one with probability POWER."""
+    return 1 - (1 - POWER) ** (1 / n)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from finicky.errors import InputError
 from finicky.evidence import rules
+from finicky.numbers import significant
 
 CHANCE = 10.0  # % accuracy of guessing among ten classes
 TRAINS = 2 * CHANCE  # an arm trains where its median accuracy reaches this
@@ -238,8 +239,17 @@ def _part_record(part, judged=True, name=None):
         "outcome": _typical(outcomes),
         "verdict": part.count.verdict if judged else None,
         "failed_share": _failed_share(outcomes),
+        "reach": _reach(part) if judged else None,
         "counts": _counts([part]),
     }
+
+
+def _reach(part):
+    """The smallest effect that the seeds of a typical condition decide; None if none is known."""
+    of = rules.RULES[part.rule].reach
+    known = [of(list(condition.values.values())) for condition in part.kept or part.conditions]
+    known = [reach for reach in known if math.isfinite(reach)]
+    return median(known) if known else None
 
 
 def _finite(number):
@@ -428,9 +438,12 @@ def _numbers_in_words(part):
     unit, n = part.spec["unit"], condition.n
     if part.rule == "existence":
         words = f"{round(condition.measured * n)} of {_many(n, 'run')}"
+    elif part.rule == "construction":
+        passed = sum(value == 1 for value in condition.values.values())
+        words = f"passed in {passed} of {_many(n, 'seed')}"
     else:
         words = f"{_show(condition.measured, unit)} ("
-        if not math.isnan(condition.low):
+        if rules.RULES[part.rule].fewest > 1 and not math.isnan(condition.low):
             words += f"{_show(condition.low)} to {_show(condition.high)}, "
         words += f"{_many(n, 'seed')})"
     if part.spec.get("number") is not None:
@@ -517,7 +530,4 @@ def _show(number, unit=""):
     """A number and its unit: four significant digits from 10 on, five below."""
     if math.isnan(number):
         return "no finite number"
-    if math.isinf(number):
-        return "∞" if number > 0 else "−∞"
-    digits = f"{number:.4g}" if abs(number) >= 10 else f"{number:.5g}"
-    return f"{digits} {unit}".strip().replace("-", "−")
+    return f"{significant(number, 4 if abs(number) >= 10 else 5)} {unit}".strip()

@@ -22,9 +22,9 @@ def load(path, experiments=EXPERIMENTS):
     path: the ledger's file; experiments: the folder of the experiment modules.
     Returns the document as in the file (schema: workflow/schemas/claims.schema.yaml).
     Raises InputError, one line, for: a missing or unreadable file, anything the schema forbids,
-    duplicate ids, duplicate names of a claim's parts, a section that does not exist, a part
-    without the margin or number that its rule needs, and a part that reads an experiment or
-    quantity that nobody makes.
+    duplicate ids, duplicate names of a claim's parts, a section or a table row's claim that does
+    not exist, a part without the margin or number that its rule needs, and a part that reads an
+    experiment or quantity that nobody makes.
     """
     path = Path(path)
     ledger = documents.read(path, "the ledger of claims")
@@ -82,6 +82,12 @@ def _check_ids(ledger, path):
     for key, entry in entries:
         if entry["section"] not in sections:
             raise InputError(path, f"{key}.section", entry["section"], ", ".join(sections))
+    for name, table in ledger["tables"].items():
+        for i, row in enumerate(table.get("rows", [])):
+            for claim in row["claims"]:
+                if claim not in claims:
+                    key = f"tables.{name}.rows[{i}].claims"
+                    raise InputError(path, key, claim, "claims of the ledger")
 
 
 def _check_claim(claim, path):

@@ -9,9 +9,10 @@ by `combine_parts`.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
+from statistics import median, stdev
 
 from finicky.evidence import intervals
+from finicky.numbers import significant
 
 REPRODUCED = "reproduced"
 UNDER_CONDITIONS = "reproduced under conditions"
@@ -53,6 +54,34 @@ def smallest(values):
     """The smallest value, as a point: one counterexample (0) outweighs every success (1)."""
     worst = math.nan if any(map(math.isnan, values)) else min(values)
     return worst, worst, worst
+
+
+# ---- What the seeds could have decided, at power intervals.POWER --------------------------------
+
+
+def distance(values):
+    """How far beyond a limit the median has to lie: so many standard deviations of these seeds.
+
+    In the unit of the values; NaN where the seeds are too few or not all finite.
+    """
+    if len(values) < intervals.FEWEST or not all(map(math.isfinite, values)):
+        return math.nan
+    return intervals.decided_distance(len(values)) * stdev(values)
+
+
+def share(values):
+    """The share of runs that has to do it (or not to do it)."""
+    return intervals.decided_share(len(values))
+
+
+def flaws(values):
+    """The share of seeds in which a flaw has to show; NaN for one seed: a check without chance."""
+    return intervals.noticed_share(len(values)) if len(values) > 1 else math.nan
+
+
+def nothing(values):
+    """Facts of the literature have no seeds."""
+    return math.nan
 
 
 # ---- How a rule decides -------------------------------------------------------------------------
@@ -101,7 +130,8 @@ class Rule:
 
     measure: seeds' values -> (measured, low, high); decide: (low, high, margin, number) -> verdict;
     words: the condition for "reproduced"; fewest: seeds without which it cannot decide;
-    needs: what a part in the ledger has to state; hold, fail: what a card says of a condition.
+    needs: what a part in the ledger has to state; hold, fail: what a card says of a condition;
+    reach: seeds' values -> the smallest effect that they decide with probability intervals.POWER.
     """
 
     measure: Callable
@@ -111,6 +141,7 @@ class Rule:
     needs: tuple = ()
     hold: str = "hold"
     fail: str = "do not"
+    reach: Callable = distance
 
 
 RULES = {
@@ -146,6 +177,7 @@ RULES = {
         share_of_runs,
         existence,
         "more than half of all runs do it: the whole interval of their share lies above 0.5",
+        reach=share,
     ),
     "noninferiority": Rule(
         typical_run,
@@ -166,14 +198,16 @@ RULES = {
         "the largest relative error over random trials is at most {margin}",
         fewest=1,
         needs=("margin",),
+        reach=flaws,
     ),
     "construction": Rule(
         smallest,
         construction,
         "what the code builds passes every check; one counterexample refutes it",
         fewest=1,
+        reach=flaws,
     ),
-    "source": Rule(smallest, construction, "the cited source agrees", fewest=1),
+    "source": Rule(smallest, construction, "the cited source agrees", fewest=1, reach=nothing),
 }
 KINDS = (*RULES, "opinion")
 
@@ -201,8 +235,10 @@ def in_words(kind, margin=None, number=None, unit=""):
     rule = RULES[kind]
     apart = "pp" if unit == "%" else unit  # two percentages lie points apart
     words = rule.words.format(
-        margin="m" if margin is None else f"{margin:.6g} {apart}".strip(),
-        number="the chapter's number" if number is None else f"{number:.6g} {unit}".strip(),
+        margin="m" if margin is None else f"{significant(margin, 6)} {apart}".strip(),
+        number="the chapter's number"
+        if number is None
+        else f"{significant(number, 6)} {unit}".strip(),
     )
     if margin is None and "margin" in rule.needs:
         words += ", with a margin m fixed before it is measured"
@@ -250,15 +286,17 @@ def combine_conditions(verdicts):
 def combine_parts(verdicts):
     """Combine the verdicts of a claim's parts, each of which has combined its own conditions.
 
-    All parts reproduced: reproduced. Some reproduced, or any reproduced under conditions:
-    reproduced under conditions (the other parts may be refuted, undecided or missing). None of
-    these, and at least one not reproduced: not reproduced. Else undecided.
+    All parts reproduced: reproduced. Enough of them (`need`) reproduced, be it under conditions:
+    reproduced under conditions (the other parts may be refuted, undecided or missing). Fewer, and
+    enough not reproduced: not reproduced. Else undecided. Were one part always enough, a claim of
+    twenty numbers, all just off, would by luck hold in part in one case of five (calibration).
     """
-    if verdicts and all(verdict == REPRODUCED for verdict in verdicts):
+    total = len(verdicts)
+    if total and verdicts.count(REPRODUCED) == total:
         return REPRODUCED
-    if any(verdict in (REPRODUCED, UNDER_CONDITIONS) for verdict in verdicts):
+    if verdicts.count(REPRODUCED) + verdicts.count(UNDER_CONDITIONS) >= need(total):
         return UNDER_CONDITIONS
-    return NOT_REPRODUCED if NOT_REPRODUCED in verdicts else UNDECIDED
+    return NOT_REPRODUCED if verdicts.count(NOT_REPRODUCED) >= need(total) else UNDECIDED
 
 
 @dataclass(frozen=True)

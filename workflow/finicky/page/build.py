@@ -15,20 +15,23 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from finicky import numbers
+from finicky.evidence.intervals import POWER, decided_distance
 from finicky.evidence.rules import (
     KINDS,
     NOT_MEASURED,
     NOT_REPRODUCED,
     OPINION,
     REPRODUCED,
+    RULES,
     UNDECIDED,
     UNDER_CONDITIONS,
     VERDICTS,
     in_words,
 )
-from finicky.page import numbers, svg
+from finicky.page import svg
 from finicky.page.figures import LOOKS
-from finicky.page.tables import MAKERS, level_name, refill
+from finicky.page.tables import MAKERS, calibration, level_name, refill
 
 TEMPLATES = Path(__file__).parents[3] / "report"
 # What an entry of `conditions` holds besides its axes.
@@ -147,7 +150,8 @@ class _Page:
         self.tables, self.texts, self.sheet = tables, texts, sheet
         self.preset = str(provenance.get("preset", "default"))
         self.evidence = {entry["id"]: entry for entry in claims}
-        self.refilled = refill(ledger, tables)
+        verdicts = {claim: entry["verdict"] for claim, entry in self.evidence.items()}
+        self.refilled = refill(ledger, tables, verdicts)
         self.reference = reference
         self.reference_claims = {
             entry["id"]: entry for entry in (reference or {"claims": []})["claims"]
@@ -172,6 +176,9 @@ class _Page:
             "sections": sections,
             "agreement": self.agreement(),
             "provenance": self.provenance_view(),
+            "calibration": self.calibration(),
+            "power": numbers.number(100 * POWER, 0),
+            "reach": [(n, numbers.number(decided_distance(n), 2)) for n in (5, 8, 11)],
             "rules": {kind: in_words(kind) for kind in KINDS},
             "slug": _slug,
         }
@@ -188,6 +195,22 @@ class _Page:
             "svg": Markup(svg.adopt(bench["svg"], "bench", bench["alt"], self.sheet)),
             "files": list(bench["files"].items()),
         }
+
+    def calibration(self):
+        """The verdict rules, judged: a figure and a table for the method, if they are there."""
+        if "calibration" not in self.tables:
+            return []
+        entry = {"title": "The verdict rules, judged", "line": None, "by": "calibration"}
+        table = {
+            "kind": "table",
+            "id": "calibration-table",
+            "title": "How often the rules are wrong",
+            "line": None,
+            "state": "shown",
+            "table": calibration(self.tables["calibration"]),
+            "files": [("calibration.parquet", "../experiments/calibration.parquet")],
+        }
+        return [self.figure("calibration", entry), table]
 
     # ---- Sections -------------------------------------------------------------------------------
 
@@ -218,12 +241,17 @@ class _Page:
     def table(self, key, entry):
         """A refilled table, the gap where it should stand, or the plan for it."""
         view = {"kind": "table", "id": key, "title": entry["title"], "line": entry["line"]}
+        if key in self.refilled and key not in MAKERS:
+            files = [("claims.json", "claims.json")]
+            return view | {"state": "shown", "table": self.refilled[key], "files": files}
         if key in self.refilled:
             csv = [(f"{MAKERS[key][0]}.parquet", f"../experiments/{MAKERS[key][0]}.parquet")]
             return view | {"state": "shown", "table": self.refilled[key], "files": csv}
         if key in MAKERS:
             return view | {"state": "gap", "by": [MAKERS[key][0]]}
-        planned = self.texts["planned_tables"].get(key, [])
+        behind = {claim for row in entry.get("rows", []) for claim in row["claims"]}
+        by = [by for claim in self.ledger["claims"] if claim["id"] in behind for by in claim["by"]]
+        planned = list(dict.fromkeys(by)) or self.texts["planned_tables"].get(key, [])
         return view | {"state": "planned", "by": planned, "refill": entry.get("refill", "")}
 
     def figure(self, key, entry):
@@ -288,7 +316,8 @@ class _Page:
                 for part in (entry.get("parts") or [] if measured else [])
                 if len(_conditions(entry, part)) > LISTED
             ],
-            "also": [_also(part) for part in entry.get("also") or []],
+            "also": [_also(part, claim["rule"]) for part in entry.get("also") or []],
+            "power": _power(entry) if measured else "",
             "evidence": self.evidence_rows(entry) if measured else [],
         }
 
@@ -319,7 +348,7 @@ class _Page:
                 {
                     "unit": unit,
                     "rows": rows,
-                    "ticks": axis.ticks,
+                    "ticks": axis.ticks if any(row["plot"] for row in rows) else [],
                     "named": len(rows) > 1 or rows[0]["name"] != rows[0]["part"],
                     "has_chapter": any(row["chapter"] is not None for row in rows),
                     "has_reference": any(row["reference"] is not None for row in rows),
@@ -503,6 +532,7 @@ def _rows(entry):
             "margin": part.get("margin"),
             "unit": part.get("unit") or "",
             "failed": failed,
+            "point": _is_point(entry["rule"]),
         }
         split = 1 < len(conditions) <= LISTED
         axes = _axes(conditions)
@@ -705,8 +735,49 @@ def _sentence(text, end=""):
     return text if not text or not end or text[-1] in ".!?" else text + end
 
 
-def _also(part):
-    return part | {"places": _places(part), "failed": _failed(part)}
+def _also(part, rule):
+    return part | {"places": _places(part), "failed": _failed(part), "point": _is_point(rule)}
+
+
+def _is_point(rule):
+    """Whether a rule looks at every trial, so that what it measures has no interval."""
+    return RULES[rule].fewest == 1 if rule in RULES else False
+
+
+def _power(entry):
+    """How large an effect the seeds of a claim decide with power POWER, in words; empty if none
+    is known."""
+    parts = [part for part in entry["parts"] if part.get("reach") is not None]
+    if not parts:
+        return ""
+    n = _range({part["n"] for part in parts}, 0)
+    often = f"in {numbers.number(100 * POWER, 0)} % of cases"
+    most = max(part["reach"] for part in parts)
+    share = numbers.number(100 * most, 0)
+    if entry["rule"] == "existence":
+        rest = numbers.number(100 - 100 * most, 0)
+        return f"{n} runs decide, {often}, what {share} % of all runs do, or only {rest} %"
+    if _is_point(entry["rule"]):
+        return f"{n} seeds meet, {often}, a flaw that shows in {share} % of all seeds"
+    if most == 0:
+        return f"{n} seeds that agree like these decide any effect"
+    by_unit = {}
+    for part in parts:
+        by_unit.setdefault("pp" if part["unit"] == "%" else part["unit"], set()).add(part["reach"])
+    sizes = "; ".join(
+        f"{_range(found, numbers.decimals(max(found)))} {unit}".strip()
+        for unit, found in by_unit.items()
+    )
+    several = any(len(_conditions(entry, part)) > 1 for part in parts)
+    where = " in a typical condition" if several else ""
+    what = f"what lies {sizes} or more beyond a limit of the rule{where}"
+    return f"{n} seeds that scatter like these decide, {often}, {what}"
+
+
+def _range(found, places):
+    """Numbers as text: the one, or the smallest to the largest."""
+    ends = dict.fromkeys(numbers.number(end, places) for end in (min(found), max(found)))
+    return " to ".join(ends)
 
 
 def _places(part):
@@ -720,7 +791,9 @@ def _places(part):
 
 
 def _has_interval(part):
-    """Whether both ends of an interval are known."""
+    """Whether there is an interval and both of its ends are known."""
+    if part.get("point"):
+        return False
     ends = (part.get("ci_low"), part.get("ci_high"))
     return all(end is not None and math.isfinite(end) for end in ends)
 

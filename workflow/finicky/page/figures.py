@@ -24,6 +24,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from finicky.numbers import significant
+
 WIDTH = 7.5  # inches: the page's text column
 INK = "#1b1b1d"  # stands for the page's text colour
 DASHES = (0, (3, 1.6))
@@ -310,7 +312,7 @@ def _limits_and_ticks(ax, which, low, high, ticks):
     getattr(ax, f"set_{which}lim")(low, high)
     axis = getattr(ax, f"{which}axis")
     axis.set_ticks([], minor=True)
-    axis.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    axis.set_ticks(ticks, labels=[significant(tick, 6) for tick in ticks])
 
 
 def heat_map(ax, cells: pd.DataFrame, x: str, columns: list[str], y: str, rows: list[str]) -> None:

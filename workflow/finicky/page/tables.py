@@ -1,7 +1,8 @@
 """The chapter's tables, refilled: its printed numbers beside ours.
 
 Each maker reads one experiment's tidy table (one number a seed) and the ledger, and returns a
-`Table` that the template prints; nothing here knows HTML.
+`Table` that the template prints; nothing here knows HTML. A table of questions and answers is
+refilled with verdicts (`answers`).
 """
 
 import math
@@ -10,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 
 from finicky.evidence.intervals import median_interval
+from finicky.evidence.rules import NOT_MEASURED, VERDICTS
+from finicky.numbers import decimals, number, printed_decimals
 from finicky.page.figures import look
-from finicky.page.numbers import decimals, number, printed_decimals
 
 OPTIMIZERS = ["sgd", "momentum", "rmsprop", "adam", "adamw"]
 BLOCKS = ["plain", "batch_norm", "residual", "batch_norm_residual"]
@@ -19,7 +21,8 @@ BLOCKS = ["plain", "batch_norm", "residual", "batch_norm_residual"]
 
 @dataclass(frozen=True)
 class Cell:
-    """One entry: the chapter's number or word, or our median with its interval over n seeds."""
+    """One entry: the chapter's number or word, our median with its interval over n seeds (or a
+    share with its standard `error`), or the ids of claims."""
 
     value: float | None = None
     low: float = math.nan
@@ -27,11 +30,13 @@ class Cell:
     n: int = 0
     note: str = ""
     text: str = ""
+    error: float = math.nan
+    claims: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of numbers; `kind` is `chapter` or `measured`, `places` its digits.
+    """A column; `kind` is `chapter`, `measured` or `verdict` (its label), `places` its digits.
 
     Measured columns of one `quantity` have the same number of digits.
     """
@@ -79,13 +84,17 @@ class Table:
         return sorted({cell.n for cell in cells if cell.n})
 
 
-def refill(ledger, experiments):
+def refill(ledger, experiments, verdicts):
     """The tables that can be refilled now: {table id: Table}.
 
-    `experiments` is {slug: DataFrame}. A table whose experiment is missing, or holds none of the
-    numbers it needs, is left out: the page shows the gap.
+    `experiments` is {slug: DataFrame}, `verdicts` {claim id: verdict}. A table whose experiment is
+    missing, or holds none of the numbers it needs, is left out: the page shows the gap.
     """
     made = {}
+    for table, entry in ledger["tables"].items():
+        behind = {claim for row in entry.get("rows", []) for claim in row["claims"]}
+        if any(verdicts.get(claim, NOT_MEASURED) != NOT_MEASURED for claim in behind):
+            made[table] = answers(entry["rows"], verdicts)
     for table, (slug, make) in MAKERS.items():
         if table in ledger["tables"] and slug in experiments:
             filled = make(ledger, experiments[slug])
@@ -101,6 +110,31 @@ def level_name(level):
     if isinstance(level, bool):
         return "yes" if level else "no"
     return f"{level:,.10g}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def answers(rows, verdicts):
+    """Questions with the chapter's answers (the ledger's `rows`), and the claims behind each
+    answer by verdict ({claim id: verdict}; without one, not measured). One maker for every table
+    of that kind (T01)."""
+    found = {claim: verdicts.get(claim, NOT_MEASURED) for row in rows for claim in row["claims"]}
+    shown = [verdict for verdict in VERDICTS if verdict in found.values()]
+    lines = [
+        Row(
+            [row["question"], row["answer"]],
+            [
+                Cell(claims=tuple(claim for claim in row["claims"] if found[claim] == verdict))
+                for verdict in shown
+            ],
+        )
+        for row in rows
+    ]
+    return Table(
+        ["Question", "The chapter’s answer"],
+        [("Claims behind the answer, by verdict", len(shown))],
+        [Column(verdict, "verdict") for verdict in shown],
+        [Body("", lines)],
+        shows="Each answer with the claims behind it, by their verdicts.",
+    )
 
 
 def ten_layers(ledger, table):
@@ -265,6 +299,57 @@ def update_rules(ledger, table):
         "their start, over all seeds."
     )
     return replace(_table(["Rule"], groups, columns, [Body("", rows)], notes), shows=shows)
+
+
+def calibration(table):
+    """The verdict rules on simulated seeds: how often they decide wrongly, and how often not.
+
+    The worst over shapes of the seeds' numbers, over what the conditions share, and over both
+    sides; of claims of several conditions or parts over all rules as well.
+    """
+    sizes = sorted(set(table["seeds"]))
+    wrong, on = table["quantity"] != "undecided", table["distance"] == "on"
+    clear = (table["distance"] == "clear") & (table["metric"] == "normal")
+    parts = {
+        "Wrong on the limit, %": table[wrong & on],
+        "Wrong elsewhere, %": table[wrong & ~on],
+        "Undecided where clear, %": table[~wrong & clear],
+    }
+
+    def row(head, **levels):
+        cells = [_worst(_where(part, seeds=n, **levels)) for part in parts.values() for n in sizes]
+        return Row([head], cells)
+
+    single = {"combined": "conditions", "count": 1}
+    several = sorted(set(zip(table["combined"], table["count"], strict=True)))[1:]
+    bodies = [
+        Body(
+            "One condition",
+            [row(rule, rule=rule, **single) for rule in dict.fromkeys(table["rule"])],
+        ),
+        Body(
+            "A claim of several, any of the rules that depend on chance",
+            [row(f"{count} {name}", combined=name, count=count) for name, count in several],
+        ),
+    ]
+    return Table(
+        ["Rule"],
+        [(label, len(sizes)) for label in parts],
+        [Column(f"{n} seeds", "measured", label) for label in parts for n in sizes],
+        [body for body in bodies if body.rows],
+        shows="Verdicts on simulated seeds whose truth is known, in % of the claims, ± the "
+        "standard error of the simulation: the worst of four shapes of the seeds’ numbers and of "
+        "both sides. All rules see the same seeds. Clear is what the seeds should decide in nine "
+        "of ten cases if their numbers are normal.",
+    )
+
+
+def _worst(rows):
+    """The row with the largest value, and its error; empty if there is none."""
+    if rows.empty:
+        return Cell()
+    worst = rows.loc[rows["value"].idxmax()]
+    return Cell(worst["value"], n=int(worst["seeds"]), error=worst["error"])
 
 
 MAKERS = {

@@ -4,6 +4,8 @@ import math
 
 MINUS = "\N{MINUS SIGN}"
 MOST_DECIMALS = 4
+SMALL, LARGE = 1e-3, 1e5  # beyond them, significant digits are written with a power of ten
+ROUNDING = 1e-6  # below it, numbers are errors of rounding
 
 
 def decimals(width, fallback=2):
@@ -37,14 +39,34 @@ def number(value, places=2):
     """
     if value is None or not math.isfinite(value):
         return "\N{EN DASH}"
-    if value and (abs(value) >= 1e5 or abs(value) < 0.5 * 10 ** -max(places, MOST_DECIMALS)):
-        mantissa, exponent = f"{value:.1e}".split("e")
-        text = f"{mantissa}·10{_superscript(int(exponent))}"
-    else:
-        text = f"{value:,.{places}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-        if float(f"{value:.{places}f}") == 0:
-            text = text.lstrip("-")
+    if value and (abs(value) >= LARGE or abs(value) < 0.5 * 10 ** -max(places, MOST_DECIMALS)):
+        return scientific(value)
+    text = f"{value:,.{places}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    if float(f"{value:.{places}f}") == 0:
+        text = text.lstrip("-")
     return text.replace("-", MINUS)
+
+
+def scientific(value):
+    """A finite number with a power of ten: two significant digits, 6.1·10⁶.
+
+    Below a millionth one, 1·10⁻¹⁴: so small are the errors of rounding, of which only the size
+    says something. An exact power of ten, as tolerances are, stands alone: 10⁻¹².
+    """
+    mantissa, exponent = f"{value:.{0 if abs(value) < ROUNDING else 1}e}".split("e")
+    power = f"10{_superscript(int(exponent))}"
+    alone = value == float(f"1e{exponent}")
+    return power if alone else f"{mantissa}·{power}".replace("-", MINUS)
+
+
+def significant(value, digits):
+    """A number to so many significant digits, like Python's format `g` but for powers of ten."""
+    if math.isinf(value):
+        return "∞" if value > 0 else f"{MINUS}∞"
+    if value and not SMALL <= abs(value) < LARGE:
+        return scientific(value)
+    text = f"{value:.{digits}g}"
+    return (f"{value:.0f}" if "e" in text else text).replace("-", MINUS)
 
 
 def exact(value):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from finicky.page import numbers
+from finicky import numbers
 
 
 @pytest.mark.parametrize(
@@ -33,13 +33,35 @@ def test_printed_digits(value, places):
         (-0.001, 2, "0.00"),
         (60000, 0, "60\N{NARROW NO-BREAK SPACE}000"),
         (6.1e6, 2, "6.1·10⁶"),
-        (-3.2e-7, 4, "−3.2·10⁻⁷"),
+        (3.24e-5, 4, "3.2·10⁻⁵"),
+        (-3.2e-7, 4, "−3·10⁻⁷"),
+        (9.881e-15, 2, "1·10⁻¹⁴"),  # an error of rounding: its size is all it says
+        (1e-12, 2, "10⁻¹²"),
         (None, 2, "–"),
         (math.nan, 2, "–"),
     ],
 )
 def test_number(value, places, text):
     assert numbers.number(value, places) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (97.816, 4, "97.82"),
+        (-0.25, 5, "−0.25"),
+        (0, 5, "0"),
+        (1e-12, 6, "10⁻¹²"),
+        (9.881e-15, 5, "1·10⁻¹⁴"),
+        (-0.00034, 5, "−3.4·10⁻⁴"),
+        (math.inf, 5, "∞"),
+        (-math.inf, 5, "−∞"),
+        (60000, 4, "60000"),
+        (6.12e6, 4, "6.1·10⁶"),
+    ],
+)
+def test_significant_digits(value, digits, text):
+    assert numbers.significant(value, digits) == text
 
 
 def test_exact_reads_back():
