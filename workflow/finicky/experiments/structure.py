@@ -1,0 +1,421 @@
+"""How much structure does the world have, and what is left to learn without it?
+
+Images are counted, and MNIST's pixels averaged. The intrinsic dimension of images is compared with
+that of noise of the same size, and of noise that also has the images' covariance. Neighbours among
+images are asked for their labels. Networks are trained on labels that were drawn at random, and on
+images that are noise.
+"""
+
+import copy
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+
+from finicky import data, machine
+from finicky import runs as planning
+from finicky.experiments import arms
+
+TITLE = "Structure in images"
+ANSWERS = ["C040", "C041", "C042", "C043", "C198"]
+READS = []
+DATASETS = ["mnist", "fashion_mnist"]
+QUANTITIES = {
+    "image_exponent": ("thousand", "decimal logarithm of the number of 256×256 RGB images"),
+    "pixel_mean": ("", "mean of MNIST's training pixels, 0 to 1"),
+    "pixel_deviation": ("", "standard deviation of MNIST's training pixels"),
+    "test_pixel_mean": ("", "mean of MNIST's test pixels"),
+    "test_pixel_deviation": ("", "standard deviation of MNIST's test pixels"),
+    "dimension": ("dimensions", "intrinsic dimension by two nearest neighbours"),
+    "noise_over_images": ("×", "intrinsic dimension of noise over that of images"),
+    "components": ("components", "principal components that hold 95 % of the variance"),
+    "components_over_images": ("×", "principal components of noise over those of images"),
+    "neighbours_agree": ("%", "images of a class whose nearest neighbour is of that class"),
+    "same_label": ("%", "pairs with the same label, by the rank of the neighbour"),
+    "train_accuracy": ("%", "accuracy on the images trained on"),
+    "test_accuracy": ("%", "accuracy on 10,000 images that were not"),
+}
+FIGURES = {
+    "F10": "Left: intrinsic dimension as two nearest neighbours tell it. Noise looks the more "
+    "dimensional the more of it there is, and has far more dimensions than are seen; images stay "
+    "where they are. Noise with the images' covariance has the same principal components as they. "
+    "Middle: how often an image and its k-th nearest neighbour are of one class, and two images "
+    "drawn at random. Right: accuracy on new images (solid) and on those trained on (dashed).",
+}
+
+CONDITIONS = {
+    "dataset": "str",
+    "noise": "str",
+    "images": "Int64",
+    "label": "Int64",
+    "rank": "Int64",
+    "problem": "str",
+    "width": "Int64",
+}
+NOISES = ["equal size", "equal covariance"]
+PROBLEMS = ["true labels", "random labels", "noise images"]
+CLASSES, SIDE = 10, 28
+KEPT = 0.9  # share of the images that the fit of two neighbours keeps (Facco et al. 2017)
+
+
+def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """One row a quantity, seed and condition; QUANTITIES says what each number is.
+
+    settings: seeds, data; images (numbers of them whose dimension is estimated; neighbours are
+    sought among the largest), asked (images whose neighbours are ranked), learnt (numbers of images
+    trained on), width, epochs (at most; a network whose answers are all right stops).
+    """
+    seeds, rows = settings["seeds"], []
+    loaded = {name: data.load(name, settings["data"]) for name in DATASETS}
+    same = [*counted(), *averaged(loaded["mnist"])]  # nothing is drawn
+    for seed in seeds:
+        rows += [row | {"seed": seed} for row in same]
+        for name in DATASETS:
+            images, labels = loaded[name][:2]
+            found = compared(images, labels, settings, np.random.default_rng([seed, 41]))
+            rows += [row | {"seed": seed, "dataset": name} for row in found]
+    rows += list(memorised(loaded["mnist"], settings))
+    types = arms.VALUES | CONDITIONS
+    table = pd.DataFrame([{"outcome": "finite"} | row for row in rows])
+    return table.reindex(columns=list(types)).astype(types)
+
+
+# ---- Counting -----------------------------------------------------------------------------------
+
+
+def counted():
+    """The number of 256×256 RGB images is a whole number; its logarithm is exact to rounding."""
+    yield {"quantity": "image_exponent", "value": math.log10(256 ** (256 * 256 * 3)) / 1000}
+
+
+def averaged(arrays):
+    """Mean and standard deviation over all pixels, as shares of 255; in whole numbers up to the
+    last division."""
+    for prefix, images in (("", arrays[0]), ("test_", arrays[2])):
+        count = np.bincount(images.ravel(), minlength=256)
+        n, values = int(count.sum()), np.arange(256)
+        total, squares = int(count @ values), int(count @ values**2)
+        deviation = math.sqrt(n * squares - total**2) / n
+        yield {"quantity": f"{prefix}pixel_mean", "value": total / n / 255}
+        yield {"quantity": f"{prefix}pixel_deviation", "value": deviation / 255}
+
+
+# ---- Dimension and neighbours -------------------------------------------------------------------
+
+
+def two_neighbours(distances):
+    """Intrinsic dimension from distances [n, n] with infinity on the diagonal.
+
+    The ratio μ of an image's second to its first neighbour's distance has P(μ ≤ m) = 1 − m^(−d) in
+    d dimensions if the density is even that far; d is the slope of −log(1 − F) by log μ through
+    the origin, the largest tenth left out (Facco, d'Errico, Rodriguez and Laio 2017, Scientific
+    Reports 7:12140). Images that occur twice are left out.
+    """
+    first, second = distances.topk(2, largest=False).values.double().numpy().T
+    ratios = np.sort(np.log(second[first > 0] / first[first > 0]))
+    below = np.arange(1, len(ratios) + 1) / len(ratios)
+    x, y = ratios[below <= KEPT], -np.log1p(-below[below <= KEPT])
+    return float(x @ y / (x @ x))
+
+
+def between(x):
+    """Distances [n, n] between points [n, pixels], infinity on the diagonal."""
+    import torch
+
+    centred = torch.from_numpy((x - x.mean(0)).astype(np.float32))
+    return torch.cdist(centred, centred).fill_diagonal_(torch.inf)
+
+
+def principal(x):
+    """Mean, variances (ascending) along the principal components of x [n, pixels], and these as
+    columns."""
+    variances, directions = np.linalg.eigh(np.cov(x.T))
+    return x.mean(0), np.maximum(variances, 0), directions
+
+
+def components(variances):
+    """How many of the largest variances hold 95 % of their sum."""
+    shares = np.cumsum(np.sort(variances)[::-1]) / variances.sum()
+    return int(np.searchsorted(shares, 0.95) + 1)
+
+
+def compared(images, labels, settings, random):
+    """Images against noise, and neighbours' labels: the rows of one data set and seed."""
+    most = max(settings["images"])
+    chosen = random.choice(len(images), most, replace=False)
+    x, labels = images[chosen] / 255, labels[chosen]
+    mean, variances, directions = principal(x)
+    normals = random.standard_normal(x.shape)
+    clouds = {
+        "none": x,
+        "equal size": random.integers(256, size=x.shape) / 255,
+        "equal covariance": mean + (normals * np.sqrt(variances)) @ directions.T,
+    }
+    held = {noise: components(principal(cloud)[1]) for noise, cloud in clouds.items()}
+    dimensions = {}
+    for noise, cloud in clouds.items():
+        distances = between(cloud)
+        yield {"quantity": "components", "noise": noise, "value": held[noise]}
+        for n in settings["images"]:
+            dimensions[noise, n] = two_neighbours(distances[:n, :n])
+            where = {"quantity": "dimension", "noise": noise, "images": n}
+            yield where | {"value": dimensions[noise, n]}
+        if noise == "none":
+            yield from agreeing(distances, labels, settings["asked"])
+    for noise in NOISES:
+        where = {"noise": noise, "images": most}
+        ratio = dimensions[noise, most] / dimensions["none", most]
+        yield where | {"quantity": "noise_over_images", "value": ratio}
+        ratio = held[noise] / held["none"]
+        yield where | {"quantity": "components_over_images", "value": ratio}
+
+
+def agreeing(distances, labels, asked):
+    """How often neighbours have the same label: by class, and by rank for the first `asked`."""
+    nearest = labels[distances.argmin(1).numpy()]
+    for label in range(CLASSES):
+        share = 100 * (nearest[labels == label] == label).mean()
+        yield {"quantity": "neighbours_agree", "label": label, "value": share}
+    order = distances[:asked].argsort(1).numpy()[:, :-1]  # the last is the image itself
+    ranks = np.unique(np.geomspace(1, order.shape[1], 60).astype(int))
+    window = np.maximum(1, ranks // 10)  # of ranks to average over: single ones are few pairs
+    same = labels[order] == labels[: len(order), None]
+    for rank, wide in zip(ranks, window, strict=True):
+        share = 100 * same[:, rank - 1 : rank - 1 + wide].mean()
+        yield {"quantity": "same_label", "rank": rank, "value": share}
+    shares = np.bincount(labels, minlength=CLASSES) / len(labels)
+    yield {"quantity": "same_label", "value": 100 * (shares**2).sum()}  # of a random pair
+
+
+# ---- Memorising ---------------------------------------------------------------------------------
+
+
+def memorised(arrays, settings):
+    """Rows of networks of two layers, trained until they know their images or `epochs` are over."""
+    from finicky.engine import train as engine
+
+    engine.prepare()
+    dataset = engine.Dataset("mnist", settings["data"], 1)  # for how it normalises
+    for problem, images, width in itertools.product(
+        PROBLEMS, settings["learnt"], settings["width"]
+    ):
+        runs = [
+            planning.Run(
+                dataset="mnist", images=images, epochs=settings["epochs"], depth=2, block="plain",
+                activation="relu", init="he", optimizer="adam", learning_rate=0.001, batch_size=64,
+                width=width, seed=seed,
+            )
+            for seed in settings["seeds"]
+        ]  # fmt: skip
+        for fused in planning.fused_batches(runs, machine.l2_cache_bytes()):
+            tasks = [task(arrays, problem, run) for run in fused]
+            for run, outcome, scores in learnt(fused, tasks, dataset):
+                where = {"problem": problem, "images": images, "width": width, "seed": run.seed}
+                for quantity, value in scores.items():
+                    yield where | {"quantity": quantity, "value": value, "outcome": outcome}
+
+
+def task(arrays, problem, run):
+    """(training, test) of one run as engine Splits; its own images, labels and noise."""
+    import torch
+
+    from finicky.engine.train import Split
+
+    random = np.random.default_rng([run.seed, 43])
+    train_images, train_labels, test_images, test_labels = arrays
+    chosen = random.choice(len(train_images), run.images, replace=False)
+    splits = []
+    for images, labels in (
+        (train_images[chosen], train_labels[chosen]),
+        (test_images, test_labels),
+    ):
+        if problem == "noise images":
+            images = random.integers(256, size=images.shape, dtype=np.uint8)
+        if problem != "true labels":
+            labels = random.integers(CLASSES, size=len(labels))
+        splits.append(Split(torch.from_numpy(images), torch.from_numpy(labels).long()))
+    return splits
+
+
+def learnt(runs, tasks, dataset):
+    """Train runs together, each on its own images; yields (run, outcome, accuracies in %)."""
+    import torch
+
+    from finicky.engine import train as engine
+
+    images = runs[0].images
+
+    class Apart(engine.FusedBatch):
+        """Every run draws from a block of images of its own."""
+
+        def __init__(self, runs, dataset):
+            super().__init__(runs, dataset)
+            self.images = images
+            self._make_room()
+
+        def orders(self, epoch):
+            starts = torch.tensor([[images * runs.index(run)] for run in self.runs])
+            return super().orders(epoch) + starts
+
+    together = copy.copy(dataset)
+    together.train = engine.Split(
+        torch.cat([train.images for train, _ in tasks]),
+        torch.cat([train.labels for train, _ in tasks]),
+    )
+    with torch.no_grad():
+        batch = Apart(runs, together)
+        every = [engine.History(math.ceil(images / batch.size)) for _ in runs]
+        going = every
+        for epoch in range(1, runs[0].epochs + 1):
+            going = engine.train_epoch(batch, going, epoch)
+            for history in going:
+                history.end_epoch(epoch, images, {})
+            if all(history.curves[-1]["running_accuracy"] == 100 for history in going):
+                break
+    for run, history, splits in zip(runs, every, tasks, strict=True):
+        scores = {"train_accuracy": arms.CHANCE, "test_accuracy": arms.CHANCE}
+        if history in going and history.outcome not in ("inf", "nan"):
+            alone = batch.network.keep([going.index(history)])
+            for quantity, split in zip(scores, splits, strict=True):
+                scores[quantity] = engine.evaluate(alone, dataset, split)[0][1]
+        yield run, history.outcome, scores
+
+
+# ---- Drawing ------------------------------------------------------------------------------------
+
+
+def draw(table: pd.DataFrame) -> dict:
+    """F10: figure id to (matplotlib Figure, data behind it)."""
+    from finicky.page import figures
+
+    accuracies = ["train_accuracy", "test_accuracy"]
+    data = pd.concat(
+        [
+            figures.summary(table[table["quantity"].isin(quantities)], ["quantity", *by])
+            for quantities, by in (
+                (["dimension"], ["dataset", "noise", "images"]),
+                (["same_label"], ["dataset", "rank"]),
+                (accuracies, ["problem", "width", "images"]),
+            )
+        ],
+        ignore_index=True,
+    )
+    with figures.style():
+        fig, axes = figures.panels([2.7], columns=3, left=0.45, right=0.95, between=(1.0, 0))
+        draw_dimensions(axes[0, 0], data[data["quantity"] == "dimension"])
+        random_pair = table[(table["quantity"] == "same_label") & table["rank"].isna()]
+        draw_labels(axes[0, 1], data[data["quantity"] == "same_label"], random_pair["value"])
+        widest = data[data["width"] == data["width"].max()]
+        draw_accuracies(axes[0, 2], widest)
+        figures.footer(
+            fig, data, {"solid": "new images", "dashed": "images trained on (right panel)"}
+        )
+        ends = data[(data["quantity"] == "dimension") & (data["images"] == data["images"].max())]
+        last = widest[widest["images"] == widest["images"].max()].set_index(["quantity", "problem"])
+        fig.set_label(
+            "Intrinsic dimension by two nearest neighbours: "
+            + ", ".join(
+                f"{row.median:.0f} for {figures.look(row.dataset).label}"
+                + ("" if row.noise == "none" else f" noise of {row.noise}")
+                for row in ends.itertuples()
+            )
+            + ". Accuracy on new images: "
+            + ", ".join(
+                f"{last.loc[('test_accuracy', problem), 'median']:.0f} % with {problem}"
+                for problem in PROBLEMS
+            )
+            + "."
+        )
+    return {"F10": (fig, data)}
+
+
+def draw_dimensions(ax, data):
+    """Dimension by the number of images, for images and both kinds of noise."""
+    from finicky.page import figures
+
+    ax.set_title("Intrinsic dimension")
+    counts = sorted(set(data["images"]))
+    figures.log_axis(ax, "x", counts[0], max(counts[-1], counts[0] + 1), counts)
+    figures.log_axis(ax, "y", 5, SIDE**2, [5, 10, 20, 50, 100, 200, 500])
+    ax.set_xlabel("images")
+    ax.text(counts[0], SIDE**2 * 1.02, f" {SIDE**2} pixels", fontsize=7.5, va="bottom")
+    names, colours = {}, {}
+    for (dataset, noise), rows in data.groupby(["dataset", "noise"]):
+        name = figures.look(dataset).label.replace("Fashion-MNIST", "Fashion")
+        colour = figures.BLUE if dataset == "mnist" else figures.TAN
+        if noise == "equal size":
+            if dataset != "mnist":
+                continue  # white noise of the same size once more
+            name, colour = "white noise", figures.PLUM
+        elif noise == "equal covariance":
+            name = f"noise, cov.\nof {name}"
+        band(ax, rows, "images", colour, noise == "equal covariance")
+        names[rows["median"].iloc[-1]], colours[name] = name, colour
+    name_ends(ax, names, colours)
+
+
+def draw_labels(ax, data, random_pair):
+    """Share of pairs with one label by rank of the neighbour; dots at the end: a random pair."""
+    from finicky.page import figures
+
+    ax.set_title("Same label (%)")
+    figures.log_axis(ax, "x", 1, data["rank"].max(), [1, 10, 100, 1000])
+    ax.set(ylim=(0, 100), xlabel="rank of the neighbour")
+    ax.axhline(random_pair.median(), color=figures.INK, linestyle=figures.DASHES, linewidth=0.9)
+    ax.text(1.1, random_pair.median() + 1.5, "two at random", fontsize=7.5, va="bottom")
+    for dataset, rows in data.dropna(subset="rank").groupby("dataset"):
+        colour = figures.BLUE if dataset == "mnist" else figures.TAN
+        band(ax, rows, "rank", colour)
+        middle = rows.iloc[len(rows) // 2]
+        ax.annotate(
+            figures.look(dataset).label, (middle["rank"], middle["median"]),
+            xytext=(5, 4) if dataset == "mnist" else (-4, -4), textcoords="offset points",
+            ha="left" if dataset == "mnist" else "right",
+            va="bottom" if dataset == "mnist" else "top", color=colour, fontsize=8,
+        )  # fmt: skip
+
+
+def draw_accuracies(ax, data):
+    """Accuracy by the number of images trained on, for true labels, random ones, and noise."""
+    from finicky.page import figures
+
+    ax.set_title(f"Accuracy (%), {int(data['width'].max())} units")
+    counts = sorted(set(data["images"]))
+    figures.log_axis(ax, "x", counts[0], max(counts[-1], counts[0] + 1), counts)
+    ax.set(ylim=(0, 104), xlabel="images trained on")
+    ax.set_yticks([0, 10, 50, 100])
+    names, looks = {}, dict(
+        zip(PROBLEMS, (figures.SAGE, figures.VERMILLION, figures.LAVENDER), strict=True)
+    )  # fmt: skip
+    for (quantity, problem), rows in data.groupby(["quantity", "problem"]):
+        band(ax, rows, "images", looks[problem], quantity == "train_accuracy")
+        if quantity == "test_accuracy":
+            names[rows["median"].iloc[-1]] = problem
+    name_ends(ax, names, looks)
+
+
+def band(ax, rows, x, colour, dashed=False):
+    """Median and range of the seeds."""
+    from finicky.page import figures
+
+    ax.fill_between(rows[x], rows["low"], rows["high"], color=colour, alpha=0.2, linewidth=0)
+    ax.plot(
+        rows[x], rows["median"], color=colour, linestyle=figures.DASHES if dashed else "-",
+        clip_on=False,
+    )  # fmt: skip
+
+
+def name_ends(ax, names, colours):
+    """Names right of the axes at the ends {y: name} of the lines, clear of each other."""
+    to_axes = (ax.transData + ax.transAxes.inverted()).transform
+    x = ax.get_xlim()[1]
+    places = sorted((float(to_axes((x, y))[1]), name) for y, name in names.items())
+    lowest = -1.0
+    for y, name in places:
+        y = max(y, lowest)
+        lowest = y + 0.075 * (1 + name.count("\n"))
+        ax.text(
+            1.03, y, name, transform=ax.transAxes, color=colours[name], fontsize=7.5, va="center",
+            linespacing=1,
+        )  # fmt: skip
