@@ -53,7 +53,6 @@ CONDITIONS = {
     "problem": "str",
     "width": "Int64",
 }
-NOISES = ["equal size", "equal covariance"]
 PROBLEMS = ["true labels", "random labels", "noise images"]
 CLASSES, SIDE = 10, 28
 KEPT = 0.9  # share of the images that the fit of two neighbours keeps (Facco et al. 2017)
@@ -66,6 +65,9 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     sought among the largest), asked (images whose neighbours are ranked), learnt (numbers of images
     trained on), width, epochs (at most; a network whose answers are all right stops).
     """
+    from finicky.engine.train import prepare
+
+    prepare()  # black margins have variances that are denormal numbers
     seeds, rows = settings["seeds"], []
     loaded = {name: data.load(name, settings["data"]) for name in DATASETS}
     same = [*counted(), *averaged(loaded["mnist"])]  # nothing is drawn
@@ -92,8 +94,10 @@ def counted():
 def averaged(arrays):
     """Mean and standard deviation over all pixels, as shares of 255; in whole numbers up to the
     last division."""
+    import torch
+
     for prefix, images in (("", arrays[0]), ("test_", arrays[2])):
-        count = np.bincount(images.ravel(), minlength=256)
+        count = torch.bincount(torch.from_numpy(images).view(-1), minlength=256).numpy()
         n, values = int(count.sum()), np.arange(256)
         total, squares = int(count @ values), int(count @ values**2)
         deviation = math.sqrt(n * squares - total**2) / n
@@ -127,17 +131,22 @@ def between(x):
     return torch.cdist(centred, centred).fill_diagonal_(torch.inf)
 
 
-def principal(x):
-    """Mean, variances (ascending) along the principal components of x [n, pixels], and these as
-    columns."""
-    variances, directions = np.linalg.eigh(np.cov(x.T))
-    return x.mean(0), np.maximum(variances, 0), directions
+def components(x):
+    """How many principal components of x [n, pixels] hold 95 % of its variance."""
+    import torch
+
+    variances = torch.linalg.eigvalsh(torch.cov(torch.from_numpy(x).float().T)).flip(0)
+    return int(torch.searchsorted(variances.cumsum(0) / variances.sum(), 0.95)) + 1
 
 
-def components(variances):
-    """How many of the largest variances hold 95 % of their sum."""
-    shares = np.cumsum(np.sort(variances)[::-1]) / variances.sum()
-    return int(np.searchsorted(shares, 0.95) + 1)
+def alike(x, random):
+    """Gaussian noise with mean and covariance of x [n, pixels], as many points: random mixtures
+    of the points' deviations from their mean."""
+    import torch
+
+    normals = torch.from_numpy(random.standard_normal((len(x), len(x)), np.float32))
+    deviations = torch.from_numpy((x - x.mean(0)).astype(np.float32))
+    return x.mean(0) + (normals @ deviations).numpy() / np.sqrt(len(x) - 1)
 
 
 def compared(images, labels, settings, random):
@@ -145,41 +154,39 @@ def compared(images, labels, settings, random):
     most = max(settings["images"])
     chosen = random.choice(len(images), most, replace=False)
     x, labels = images[chosen] / 255, labels[chosen]
-    mean, variances, directions = principal(x)
-    normals = random.standard_normal(x.shape)
     clouds = {
         "none": x,
         "equal size": random.integers(256, size=x.shape) / 255,
-        "equal covariance": mean + (normals * np.sqrt(variances)) @ directions.T,
+        "equal covariance": alike(x, random),
     }
-    held = {noise: components(principal(cloud)[1]) for noise, cloud in clouds.items()}
     dimensions = {}
     for noise, cloud in clouds.items():
         distances = between(cloud)
-        yield {"quantity": "components", "noise": noise, "value": held[noise]}
         for n in settings["images"]:
             dimensions[noise, n] = two_neighbours(distances[:n, :n])
             where = {"quantity": "dimension", "noise": noise, "images": n}
             yield where | {"value": dimensions[noise, n]}
         if noise == "none":
             yield from agreeing(distances, labels, settings["asked"])
-    for noise in NOISES:
-        where = {"noise": noise, "images": most}
-        ratio = dimensions[noise, most] / dimensions["none", most]
-        yield where | {"quantity": "noise_over_images", "value": ratio}
-        ratio = held[noise] / held["none"]
-        yield where | {"quantity": "components_over_images", "value": ratio}
+        else:
+            ratio = dimensions[noise, most] / dimensions["none", most]
+            yield {"quantity": "noise_over_images", "noise": noise, "value": ratio}
+    held = {noise: components(clouds[noise]) for noise in ("none", "equal size")}
+    yield {"quantity": "components", "value": held["none"]}
+    ratio = held["equal size"] / held["none"]
+    yield {"quantity": "components_over_images", "noise": "equal size", "value": ratio}
 
 
 def agreeing(distances, labels, asked):
     """How often neighbours have the same label: by class, and by rank for the first `asked`."""
     nearest = labels[distances.argmin(1).numpy()]
-    for label in range(CLASSES):
+    for label in np.unique(labels):
         share = 100 * (nearest[labels == label] == label).mean()
         yield {"quantity": "neighbours_agree", "label": label, "value": share}
     order = distances[:asked].argsort(1).numpy()[:, :-1]  # the last is the image itself
-    ranks = np.unique(np.geomspace(1, order.shape[1], 60).astype(int))
-    window = np.maximum(1, ranks // 10)  # of ranks to average over: single ones are few pairs
+    # windows of ranks to average over, as single ones are few pairs
+    ranks = np.unique(np.geomspace(1, order.shape[1] / 1.1, 40).astype(int))
+    window = np.maximum(1, ranks // 10)
     same = labels[order] == labels[: len(order), None]
     for rank, wide in zip(ranks, window, strict=True):
         share = 100 * same[:, rank - 1 : rank - 1 + wide].mean()
@@ -195,7 +202,6 @@ def memorised(arrays, settings):
     """Rows of networks of two layers, trained until they know their images or `epochs` are over."""
     from finicky.engine import train as engine
 
-    engine.prepare()
     dataset = engine.Dataset("mnist", settings["data"], 1)  # for how it normalises
     for problem, images, width in itertools.product(
         PROBLEMS, settings["learnt"], settings["width"]
@@ -308,9 +314,7 @@ def draw(table: pd.DataFrame) -> dict:
         draw_labels(axes[0, 1], data[data["quantity"] == "same_label"], random_pair["value"])
         widest = data[data["width"] == data["width"].max()]
         draw_accuracies(axes[0, 2], widest)
-        figures.footer(
-            fig, data, {"solid": "new images", "dashed": "images trained on (right panel)"}
-        )
+        figures.footer(fig, data)
         ends = data[(data["quantity"] == "dimension") & (data["images"] == data["images"].max())]
         last = widest[widest["images"] == widest["images"].max()].set_index(["quantity", "problem"])
         fig.set_label(
@@ -337,10 +341,11 @@ def draw_dimensions(ax, data):
     ax.set_title("Intrinsic dimension")
     counts = sorted(set(data["images"]))
     figures.log_axis(ax, "x", counts[0], max(counts[-1], counts[0] + 1), counts)
-    figures.log_axis(ax, "y", 5, SIDE**2, [5, 10, 20, 50, 100, 200, 500])
+    figures.log_axis(ax, "y", 5, 1000, [5, 10, 20, 50, 100, 200, 500])
     ax.set_xlabel("images")
-    ax.text(counts[0], SIDE**2 * 1.02, f" {SIDE**2} pixels", fontsize=7.5, va="bottom")
-    names, colours = {}, {}
+    ax.axhline(SIDE**2, color=figures.INK, linestyle=figures.DASHES, linewidth=0.9)
+    ax.text(counts[0], 0.95 * SIDE**2, f" {SIDE**2} pixels", fontsize=7.5, va="top")
+    names, colours = [], {}
     for (dataset, noise), rows in data.groupby(["dataset", "noise"]):
         name = figures.look(dataset).label.replace("Fashion-MNIST", "Fashion")
         colour = figures.BLUE if dataset == "mnist" else figures.TAN
@@ -351,7 +356,8 @@ def draw_dimensions(ax, data):
         elif noise == "equal covariance":
             name = f"noise, cov.\nof {name}"
         band(ax, rows, "images", colour, noise == "equal covariance")
-        names[rows["median"].iloc[-1]], colours[name] = name, colour
+        names.append((rows["median"].iloc[-1], name))
+        colours[name] = colour
     name_ends(ax, names, colours)
 
 
@@ -367,12 +373,9 @@ def draw_labels(ax, data, random_pair):
     for dataset, rows in data.dropna(subset="rank").groupby("dataset"):
         colour = figures.BLUE if dataset == "mnist" else figures.TAN
         band(ax, rows, "rank", colour)
-        middle = rows.iloc[len(rows) // 2]
-        ax.annotate(
-            figures.look(dataset).label, (middle["rank"], middle["median"]),
-            xytext=(5, 4) if dataset == "mnist" else (-4, -4), textcoords="offset points",
-            ha="left" if dataset == "mnist" else "right",
-            va="bottom" if dataset == "mnist" else "top", color=colour, fontsize=8,
+        x, y = (0.3, 0.88) if dataset == "mnist" else (0.03, 0.5)
+        ax.text(
+            x, y, figures.look(dataset).label, transform=ax.transAxes, color=colour, fontsize=8,
         )  # fmt: skip
 
 
@@ -385,13 +388,14 @@ def draw_accuracies(ax, data):
     figures.log_axis(ax, "x", counts[0], max(counts[-1], counts[0] + 1), counts)
     ax.set(ylim=(0, 104), xlabel="images trained on")
     ax.set_yticks([0, 10, 50, 100])
-    names, looks = {}, dict(
-        zip(PROBLEMS, (figures.SAGE, figures.VERMILLION, figures.LAVENDER), strict=True)
-    )  # fmt: skip
+    ax.text(1.03, 100, "all, images\ntrained on", transform=ax.get_yaxis_transform(), fontsize=7.5,
+            va="center", linespacing=1)  # fmt: skip
+    colours = (figures.SAGE, figures.VERMILLION, figures.LAVENDER)
+    names, looks = [], dict(zip(PROBLEMS, colours, strict=True))
     for (quantity, problem), rows in data.groupby(["quantity", "problem"]):
         band(ax, rows, "images", looks[problem], quantity == "train_accuracy")
         if quantity == "test_accuracy":
-            names[rows["median"].iloc[-1]] = problem
+            names.append((rows["median"].iloc[-1], problem))
     name_ends(ax, names, looks)
 
 
@@ -407,14 +411,14 @@ def band(ax, rows, x, colour, dashed=False):
 
 
 def name_ends(ax, names, colours):
-    """Names right of the axes at the ends {y: name} of the lines, clear of each other."""
+    """Names right of the axes at the ends [(y, name)] of the lines, clear of each other."""
     to_axes = (ax.transData + ax.transAxes.inverted()).transform
     x = ax.get_xlim()[1]
-    places = sorted((float(to_axes((x, y))[1]), name) for y, name in names.items())
-    lowest = -1.0
-    for y, name in places:
-        y = max(y, lowest)
-        lowest = y + 0.075 * (1 + name.count("\n"))
+    taken = -1.0
+    for y, name in sorted((float(to_axes((x, y))[1]), name) for y, name in names):
+        half = 0.024 * (1 + name.count("\n"))
+        y = max(y, taken + half)
+        taken = y + half
         ax.text(
             1.03, y, name, transform=ax.transAxes, color=colours[name], fontsize=7.5, va="center",
             linespacing=1,
