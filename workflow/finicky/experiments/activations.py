@@ -210,7 +210,7 @@ def slopes(random, trials: int):
     largest = max(-top.fun, slope(x).max(), by_complex_step(x).max())
     yield "quarter_error", abs(4 * largest - 1)
 
-    far = random.uniform(10, 600, trials) * random.choice([-1, 1], trials)
+    far = np.exp(random.uniform(np.log(10), np.log(600), trials)) * random.choice([-1, 1], trials)
     yield (
         "tail_error",
         max(

@@ -373,7 +373,7 @@ def draw_labels(ax, data, random_pair):
     for dataset, rows in data.dropna(subset="rank").groupby("dataset"):
         colour = figures.BLUE if dataset == "mnist" else figures.TAN
         band(ax, rows, "rank", colour)
-        x, y = (0.3, 0.88) if dataset == "mnist" else (0.03, 0.5)
+        x, y = (0.3, 0.88) if dataset == "mnist" else (0.03, 0.4)
         ax.text(
             x, y, figures.look(dataset).label, transform=ax.transAxes, color=colour, fontsize=8,
         )  # fmt: skip
