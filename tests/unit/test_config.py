@@ -142,7 +142,7 @@ def test_a_missing_file_is_named(tmp_path):
         ({"optimizers": {"lion": [1]}}, "optimizers.lion: found 'lion'; allowed: sgd, momentum"),
         ({"matched_init": {"gelu": "he"}}, "matched_init: found 'gelu'; allowed: identity, relu"),
         ({"matched_init": {"relu": "hi"}}, "matched_init.relu: found 'hi'; allowed: zeros"),
-        ({"experiments": {"x": {}}}, "experiments: found no experiment 'x'; allowed: adam"),
+        ({"experiments": {"x": {}}}, "experiments: found no experiment 'x'; allowed: activations"),
         ({"experiments": {"grid": 1}}, "experiments.grid: found 1; allowed: object"),
     ],
 )  # fmt: skip

@@ -71,10 +71,10 @@ def compared(dataset, settings):
     for seed, end in zip(seeds, whole, strict=True):
         yield accuracy(end) | {"problem": "whole", "remaining": 100.0, "seed": seed}
     ends = whole
-    for round in range(1, settings["rounds"] + 1):
+    for level in range(1, settings["rounds"] + 1):
         for seed, end in zip(seeds, ends, strict=True):
             masks[seed] = pruned(end["weights"], masks[seed], settings["keep"])
-        scattered = {seed: shuffled(masks[seed], (seed, "scattered", round)) for seed in seeds}
+        scattered = {seed: shuffled(masks[seed], (seed, "scattered", level)) for seed in seeds}
         jobs = [
             *(job(seed, starts[seed], masks[seed]) for seed in seeds),
             *(job(seed, fresh[seed], masks[seed]) for seed in seeds),
@@ -83,7 +83,7 @@ def compared(dataset, settings):
         found = dict(zip(itertools.product(ARMS, seeds), train(jobs, dataset), strict=True))
         ends = [found["ticket", seed] for seed in seeds]
         for seed, full in zip(seeds, whole, strict=True):
-            where = {"remaining": round_off(100 * settings["keep"] ** round), "seed": seed}
+            where = {"remaining": round_off(100 * settings["keep"] ** level), "seed": seed}
             for arm in ARMS:
                 yield where | accuracy(found[arm, seed]) | {"problem": arm}
                 quantity = f"{arm.replace(' ', '_')}_minus_full"
