@@ -37,9 +37,9 @@ QUANTITIES = {
     "test_accuracy": ("%", "accuracy on 10,000 images that were not"),
 }
 FIGURES = {
-    "F10": "Left: intrinsic dimension as two nearest neighbours tell it. Noise looks the more "
-    "dimensional the more of it there is, and has far more dimensions than are seen; images stay "
-    "where they are. Noise with the images' covariance has the same principal components as they. "
+    "F10": "Left: intrinsic dimension as two nearest neighbours tell it, by the number of images. "
+    "With few points in many dimensions it comes out too low: white noise has 784. Noise with the "
+    "images' covariance (dashed) has the same principal components as they. "
     "Middle: how often an image and its k-th nearest neighbour are of one class, and two images "
     "drawn at random. Right: accuracy on new images (solid) and on those trained on (dashed).",
 }
@@ -373,7 +373,7 @@ def draw_labels(ax, data, random_pair):
     for dataset, rows in data.dropna(subset="rank").groupby("dataset"):
         colour = figures.BLUE if dataset == "mnist" else figures.TAN
         band(ax, rows, "rank", colour)
-        x, y = (0.3, 0.88) if dataset == "mnist" else (0.03, 0.4)
+        x, y = (0.3, 0.88) if dataset == "mnist" else (0.03, 0.3)
         ax.text(
             x, y, figures.look(dataset).label, transform=ax.transAxes, color=colour, fontsize=8,
         )  # fmt: skip
