@@ -5,7 +5,6 @@ rate is chosen from a ladder by the validation accuracy of the other seeds.
 """
 
 import itertools
-import math
 
 import numpy as np
 import pandas as pd
@@ -35,7 +34,6 @@ FIGURES = {
 
 CONDITIONS = {"dataset": "str", "problem": "str", "learning_rate": "float64", "step": "Int64"}
 WARM_UP = 0.1  # share of the steps
-FUSE = 8  # trainings side by side
 
 
 # ---- The chapter's formulas: rate over the highest rate, at step t of T -------------------------
@@ -152,51 +150,14 @@ def trained(dataset, jobs):
     """Train (run, name of a schedule) pairs of one architecture; a row each: problem (the
     schedule), learning_rate, seed, outcome (a number into arms.OUTCOMES), validation and test
     accuracy (%), chance where the loss became inf or NaN."""
-    import torch
+    from finicky.experiments import trainings
 
-    from finicky.engine import train as engine
-
-    class Scheduled(engine.FusedBatch):
-        """Sets every run's rate before each update."""
-
-        def __init__(self, jobs, dataset):
-            super().__init__([run for run, _ in jobs], dataset)
-            self.jobs = jobs
-
-        def keep(self, rows):
-            self.jobs = [self.jobs[row] for row in rows]
-            super().keep(rows)
-
-        def learn(self, buffers):
-            rates = [
-                run.learning_rate * float(SCHEDULES[name](self.steps, run.steps))
-                for run, name in self.jobs
-            ]
-            self.rows = [(*row[:3], rate) for row, rate in zip(self.rows, rates, strict=True)]
-            super().learn(buffers)
-
-    rows = []
-    for start in range(0, len(jobs), FUSE):
-        fused = jobs[start : start + FUSE]
-        with torch.no_grad():
-            batch = Scheduled(fused, dataset)
-            every = [engine.History(math.ceil(batch.images / batch.size)) for _ in fused]
-            going = every
-            for epoch in range(1, fused[0][0].epochs + 1):
-                going = engine.train_epoch(batch, going, epoch) if going else going
-            ends = {id(history): {} for history in every}
-            for split in ("validation", "test") if going else ():
-                found = engine.evaluate(batch.network, dataset, getattr(dataset, split))
-                for history, (_, accuracy) in zip(going, found, strict=True):
-                    ends[id(history)][split] = accuracy
-        for (run, name), history in zip(fused, every, strict=True):
-            scores = {"validation": arms.CHANCE, "test": arms.CHANCE}
-            if history.outcome not in ("inf", "nan"):
-                scores = ends[id(history)]
-            where = {"problem": name, "learning_rate": run.learning_rate, "seed": run.seed}
-            outcome = arms.OUTCOMES.index(history.outcome)
-            rows.append(where | scores | {"outcome": outcome})
-    return pd.DataFrame(rows)
+    scheduled = [(run, SCHEDULES[name]) for run, name in jobs]
+    rows = trainings.trained(scheduled, dataset, trainings.Scheduled)
+    ends = pd.DataFrame(rows).assign(problem=[name for _, name in jobs])
+    names = {"validation_accuracy": "validation", "test_accuracy": "test"}
+    return ends.rename(columns=names)[["problem", "learning_rate", "seed", *names.values(),
+                                       "outcome"]]  # fmt: skip
 
 
 def run_of(dataset, **levels):
