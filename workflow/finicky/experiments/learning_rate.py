@@ -26,10 +26,10 @@ QUANTITIES = {
     "diverges_at_highest": ("0/1", "the same as diverged, at the highest rate of the ladder"),
     "nan_at_highest": ("0/1", "the loss became NaN at the highest rate of the ladder"),
     "slow_at_lowest": ("0/1", "at the lowest rate training makes less than a tenth of the way"),
-    "way_at_lowest": ("%", "decrease of the training loss at the lowest rate over that at the best, "
-                      "in equally many steps"),
-    "decades": ("decades", "width of the range of rates whose test accuracy is at most `tolerance` "
-                "points below the best of the same optimizer, schedule and seed"),
+    "way_at_lowest": ("%", "decrease of the training loss at the lowest rate over that at the "
+                      "best, in equally many steps"),
+    "decades": ("decades", "width of the range of rates whose test accuracy is at most "
+                "`tolerance` points below the best of the same optimizer, schedule and seed"),
     "decades_of_all": ("decades", "the same below the best of all optimizers"),
     "range_low": ("", "log10 of the lowest rate within the tolerance"),
     "range_high": ("", "log10 of the highest rate within the tolerance"),
@@ -41,8 +41,8 @@ QUANTITIES = {
     "tuned_accuracy": ("%", "test accuracy at the rate that is best for the other seeds"),
     "tuned_rate": ("", "that rate"),
     "recommended_accuracy": ("%", "test accuracy at the chapter's rate"),
-    "momentum_minus_adam": ("pp", "test accuracy of SGD with momentum minus Adam's, each at its own "
-                            "best rate"),
+    "momentum_minus_adam": ("pp", "test accuracy of SGD with momentum minus Adam's, each at its "
+                            "own best rate"),
     "recommended_momentum_minus_adam": ("pp", "the same at the chapter's rates, 0.1 and 0.001"),
     "adam_worse": ("0/1", "Adam ends more than half a point below SGD with momentum, best rates"),
     "adam_worse_constructed": ("0/1", "the same on the linear problem of Wilson et al. (2017)"),
@@ -186,24 +186,27 @@ def equally_many(ends: pd.DataFrame) -> pd.DataFrame:
     return ends.merge(rates[rank <= fewest])
 
 
-def constructed(seeds, rates, examples=40, steps=1000, chance=0.7):
+def constructed(seeds, rates, positive=24, negative=16, steps=1000):
     """The problem of Wilson et al. (2017, section 3.3): least squares, more features than examples.
 
     The first feature is the label, ±1; the next two are 1; the others are 1 in one example alone,
-    one of them where its label is 1 and five where it is -1. Full batches from zero. New examples
-    have features that no training example had. Yields for each seed momentum's and Adam's accuracy
-    on new examples, each at the rate of `rates` that is best for the other seeds.
+    one of them where its label is 1 and five where it is -1. Full batches from zero. More examples
+    are positive than negative; the solution of least norm is right where more than a third are
+    negative. New examples have features that no training example had. Yields for each seed
+    momentum's and Adam's accuracy on new examples, each at the rate of `rates` that is best for
+    the other seeds.
     """
+    examples = positive + negative
     scores = {name: np.zeros((len(seeds), len(rates))) for name in ("momentum", "adam")}
     for row, seed in enumerate(seeds):
         random = np.random.default_rng([seed, 141])
-        labels = np.where(random.uniform(size=examples) < chance, 1.0, -1.0)
+        labels = random.permutation(np.repeat([1.0, -1.0], [positive, negative]))
         features = np.zeros((examples, 3 + 5 * examples))
         features[:, 0], features[:, 1:3] = labels, 1
         for example, label in enumerate(labels):
             start = 3 + 5 * example
             features[example, start : start + (1 if label > 0 else 5)] = 1
-        new = np.where(random.uniform(size=1000) < chance, 1.0, -1.0)
+        new = random.choice(labels, 1000)
         for name in scores:
             weights = least_squares(name, features, labels, np.asarray(rates), steps)
             predicted = np.sign(np.outer(new, weights[:, 0]) + weights[:, 1] + weights[:, 2])
@@ -388,15 +391,19 @@ def draw(table: pd.DataFrame) -> dict:
     )
     with figures.style():
         fig, axes = figures.panels(
-            [2.7, 2.1], columns=2, left=1.0, right=0.75, between=(0.55, 0.5), bottom=0.55
+            [2.7, 1.9], columns=2, left=0.9, right=0.6, between=(0.65, 0.55), bottom=0.75
         )
         for column, name in enumerate(DATASETS):
             mine = data[data["dataset"] == name]
-            _accuracies(axes[0, column], mine, figures, last=column == 1)
+            _accuracies(axes[0, column], mine, figures)
             _widths(axes[1, column], mine, figures, named=column == 0)
             axes[0, column].set_title(figures.look(name).label)
         axes[0, 0].set_ylabel("test accuracy (%)")
         figures.footer(fig, data)
+        says = (
+            "rings: the chapter's rates; bars: within 1 point (thick), 5 points (thin) of the best"
+        )
+        fig.text(0.985, 0.08 / fig.get_figheight(), says, fontsize=8, va="baseline", ha="right")
         widths = data[(data["quantity"] == "decades") & (data["tolerance"] == TOLERANCES[0])]
         fig.set_label(
             "Test accuracy by learning rate. Decades of rates within 1 point of the own best: "
@@ -425,7 +432,7 @@ def _rate_axis(ax, rates):
     ax.set_xticks(list(names), list(names.values()))
 
 
-def _accuracies(ax, data, figures, last):
+def _accuracies(ax, data, figures):
     rows = data[(data["quantity"] == "accuracy") & (data["problem"] == "constant")]
     _rate_axis(ax, rows["learning_rate"])
     figures.accuracy_axis(ax, "y", rows["high"].max())
@@ -435,8 +442,6 @@ def _accuracies(ax, data, figures, last):
         ring = mine[mine["learning_rate"] == RECOMMENDED.get(optimizer)]
         ax.plot(ring["learning_rate"], ring["median"], "o", markersize=11, zorder=5,
                 color=figures.look(optimizer).colour, markerfacecolor="none")  # fmt: skip
-    if last:
-        figures.label_ends(ax, rows, "learning_rate", "optimizer")
 
 
 def _widths(ax, data, figures, named):
@@ -463,3 +468,4 @@ def _widths(ax, data, figures, named):
     ax.set_yticks(range(len(places)) if named else [], names)
     ax.grid(False)
     ax.set_xlabel("learning rate")
+    ax.text(1.03, -0.9, "decades", transform=ax.get_yaxis_transform(), va="center", fontsize=8)

@@ -13,7 +13,7 @@ from statistics import median
 from finicky.evidence.intervals import median_interval
 from finicky.evidence.rules import NOT_MEASURED, VERDICTS
 from finicky.numbers import decimals, number, printed_decimals
-from finicky.page.figures import look
+from finicky.page.figures import in_order, look
 
 OPTIMIZERS = ["sgd", "momentum", "rmsprop", "adam", "adamw"]
 BLOCKS = ["plain", "batch_norm", "residual", "batch_norm_residual"]
@@ -352,9 +352,57 @@ def _worst(rows):
     return Cell(worst["value"], n=int(worst["seeds"]), error=worst["error"])
 
 
+def choosing(ledger, table):
+    """T11: each optimizer at the chapter's learning rate and at the best one found, and how many
+    decades of rates work."""
+    chapter = {"momentum": 0.1, "adam": 0.001, "adamw": 0.0001, "rmsprop": 0.001}
+    bodies = []
+    for dataset in in_order(table["dataset"].dropna()):
+        of = _where(table, dataset=dataset)
+        rows = []
+        for optimizer in ["sgd", *chapter]:
+            rate = chapter.get(optimizer)
+            found = _where(of, quantity="tuned_rate", optimizer=optimizer)["value"]
+            ends = [f"{end:g}" for end in (found.min(), found.max())] if len(found) else [""]
+            cells = [
+                Cell(text="" if rate is None else f"{rate:g}"),
+                _measured(of, quantity="recommended_accuracy", optimizer=optimizer),
+                Cell(n=len(found), text=" to ".join(dict.fromkeys(ends))),
+                _measured(of, quantity="tuned_accuracy", optimizer=optimizer),
+            ]
+            cells += [
+                _measured(
+                    of,
+                    quantity="decades",
+                    optimizer=optimizer,
+                    problem="constant",
+                    tolerance=tolerance,
+                )
+                for tolerance in (1, 5)
+            ]
+            rows.append(Row([level_name(optimizer)], cells))
+        bodies.append(Body(level_name(dataset), rows))
+    groups = [("Chapter's rate", 2), ("Best rate found", 2), ("Decades of rates that work", 2)]
+    columns = [
+        Column("rate", "chapter", "rate"),
+        Column("test accuracy, %", "measured"),
+        Column("rate", "measured", "rate"),
+        Column("test accuracy, %", "measured"),
+        Column("within 1 point", "measured", "decades"),
+        Column("within 5 points", "measured", "decades"),
+    ]
+    notes = [
+        "The best rate is chosen for each seed by the other seeds' validation images; a rate works "
+        "if its test accuracy is within 1 or 5 points of the optimizer's own best. The chapter "
+        "gives no rate for SGD without momentum."
+    ]
+    return _table(["Optimizer"], groups, columns, bodies, notes)
+
+
 MAKERS = {
     "T03": ("ten-layers", ten_layers),
     "T07": ("grid", degradation),
+    "T11": ("learning-rate", choosing),
     "T12": ("trajectories", update_rules),
     "T13": ("mini-project", mini_project),
 }
