@@ -82,7 +82,7 @@ def decay_factor(rate, penalty):
 
 
 def algebra(random, settings):
-    """Yields (quantity, value, conditions)."""
+    """Yields (quantity, value, conditions) of the identities."""
     errors = {"penalty_error": [], "pytorch_error": [], "same_lambda_difference": []}
     for _ in range(settings["trials"]):
         for quantity, value in sgd_trial(random).items():
