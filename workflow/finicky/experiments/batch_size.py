@@ -53,8 +53,8 @@ QUANTITIES = {
 FIGURES = {
     "F29": "By batch size, the rightmost being the full batch. Gradient: measured noise and the "
     "laws with and without replacement. Time: to the same training loss, each size at its fastest "
-    "rate. Sharpness and gap: where that loss is reached, at equal rates (lines) and at each "
-    "size's own best rate (squares, dashed). The chapter says that both rise to the right.",
+    "rate. Sharpness and gap: where that loss is reached, at equal rates (solid, the same "
+    "colours in both) and at each size's own best rate (dashed).",
 }
 
 CONDITIONS = {
@@ -429,11 +429,12 @@ def draw(table: pd.DataFrame) -> dict:
         _by_rate(gap, data, "gap", "tuned_gap", figures)
         gradient.set_title("Noise of the gradient (%)")
         seconds.set_title("Time to the loss (ms)")
-        sharp.set_title("Sharpness at the loss")
+        sharp.set_title("Sharpness at the loss, by rate")
         gap.set_title("Test minus training error (pp)")
         for ax in axes.flat:
             sizes = sorted(set(data["batch_size"]))
-            figures.log_axis(ax, "x", 0.75 * sizes[0], 1.35 * sizes[-1], sizes)
+            low = 0.3 if ax is sharp else 0.75  # room for the names of the lines
+            figures.log_axis(ax, "x", low * sizes[0], 1.35 * sizes[-1], sizes)
         for ax in axes[1]:
             ax.set_xlabel("images in a batch")
         figures.footer(fig, data, {"solid": "a rate", "dashed": "own best rate"})
@@ -447,12 +448,13 @@ def draw(table: pd.DataFrame) -> dict:
     return {"F29": (fig, data)}
 
 
-def _band(ax, rows, colour, dashed=False):
-    """Medians with the range of the seeds, by batch size."""
+def _band(ax, rows, colour, dashed=False, band=True):
+    """Medians, and unless `band` is False the range of the seeds, by batch size."""
     from finicky.page import figures
 
     x = rows["batch_size"].astype(float)
-    ax.fill_between(x, rows["low"], rows["high"], color=colour, alpha=0.2, linewidth=0)
+    if band:
+        ax.fill_between(x, rows["low"], rows["high"], color=colour, alpha=0.2, linewidth=0)
     marker = {"marker": "s", "linestyle": figures.DASHES} if dashed else {"marker": "o"}
     ax.plot(x, rows["median"], color=colour, **marker)
 
@@ -468,7 +470,7 @@ def _noise(ax, rows, figures):
     ax.plot(sizes, one * np.sqrt(variance_law(1, sizes, full)), **law)
     ax.plot(sizes, one / np.sqrt(sizes), linestyle=figures.DASHES, **law)
     ax.text(1.02 * full, one / np.sqrt(full), " chapter:\n 1/√B", va="center", fontsize=8)
-    ax.text(0.6 * full, 0.1 * first["median"], "without\nreplacement", ha="right", va="bottom",
+    ax.text(0.5 * full, 0.055 * first["median"], "drawn without\nreplacement", ha="right",
             fontsize=8)  # fmt: skip
     seen = rows[rows["median"] > 0]
     figures.log_axis(ax, "y", 0.04 * first["median"], 1.6 * first["high"])
@@ -478,23 +480,22 @@ def _noise(ax, rows, figures):
 def _time(ax, rows, figures):
     figures.log_axis(ax, "y", 0.7 * rows["low"].min(), 1.4 * rows["high"].max())
     _band(ax, rows.sort_values("batch_size"), figures.BLUE)
+    ax.text(0.02, 0.98, "chapter: rises", transform=ax.transAxes, fontsize=8, va="top")
 
 
 def _by_rate(ax, data, quantity, tuned, figures):
-    """A line a learning rate, named at its end, and dashed the own best rates."""
+    """A line a learning rate, and dashed the own best rates. Sharpness names the lines at their
+    first points; the gaps lie too close for names and bands."""
     rows = data[data["quantity"] == quantity].sort_values("batch_size")
     colours = [figures.SAGE, figures.BLUE, figures.PLUM, figures.VERMILLION, figures.OLIVE]
-    ends = []
-    if quantity == "sharpness":
-        figures.log_axis(ax, "y", 0.7 * rows["low"].min(), 1.4 * rows["high"].max())
+    named = quantity == "sharpness"
+    if named:
+        figures.log_axis(ax, "y", 0.7 * rows["low"].min(), 1.6 * rows["high"].max())
     for colour, (rate, mine) in zip(colours, rows.groupby("learning_rate"), strict=False):
-        _band(ax, mine, colour)
-        ends.append((mine["median"].iloc[-1], f"rate {rate:g}", colour))
+        _band(ax, mine, colour, band=named)
+        if named:
+            first = mine.iloc[0]
+            ax.text(0.87 * first["batch_size"], first["median"], f"{rate:g}", color=colour,
+                    fontsize=8, ha="right", va="center")  # fmt: skip
     _band(ax, data[data["quantity"] == tuned].sort_values("batch_size"), figures.INK, dashed=True)
-    low, high = ax.get_ylim()
-    ax.set_ylim(low, high)
-    place = ax.transData + ax.transAxes.inverted()
-    wanted = sorted((place.transform((1, y))[1], name, colour) for y, name, colour in ends)
-    heights = figures._apart([y for y, *_ in wanted], 0.085)
-    for height, (_, name, colour) in zip(heights, wanted, strict=True):
-        ax.text(1.03, height, name, transform=ax.transAxes, color=colour, fontsize=8, va="center")
+    ax.text(0.98, 0.98, "chapter: rises", transform=ax.transAxes, fontsize=8, va="top", ha="right")
