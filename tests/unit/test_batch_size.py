@@ -9,13 +9,14 @@ from torch import nn
 
 from finicky.engine import train
 from finicky.engine.network import Architecture, Network, Stacked
+from finicky.errors import InputError
 from finicky.experiments import batch_size as experiment
 from finicky.page import tables
 
 from .engine_fixtures import TinyDataset, make_run, training_process
 
 SETTINGS = {
-    "images": 150, "width": 8, "batch_sizes": [8, 32], "rates": [0.1, 0.2], "loss": 2.0,
+    "images": 150, "width": 32, "batch_sizes": [8, 32], "rates": [0.05, 0.1], "loss": 2.0,
     "steps": 300, "draws": 100, "turn": 0.0, "seeds": [0, 1], "data": "nowhere",
 }  # fmt: skip
 
@@ -103,7 +104,7 @@ def test_sharpness_is_the_largest_eigenvalue(dataset):
 def test_rescaling_changes_the_sharpness_and_no_output(dataset):
     made = network()
     flat, shape = made.parameters.flat[0], made.architecture
-    other = experiment.rescale(flat, shape, 10)
+    other = experiment.rescale(flat, shape, 0.1)
     x, _ = dataset.probe(20, torch.float32)
     torch.testing.assert_close(
         experiment.outputs(flat, shape, x), experiment.outputs(other, shape, x),
@@ -129,6 +130,8 @@ def test_training_stops_at_the_loss(dataset):
 def test_training_gives_up(dataset):
     assert experiment.to_loss([make_run(learning_rate=1e-6)], dataset, 0.1, 20) == []
     assert experiment.to_loss([make_run(learning_rate=1e30)], dataset, 0.1, 20) == []
+    with pytest.raises(InputError, match="enough steps"):
+        experiment.trained(dataset, SETTINGS | {"steps": 1, "loss": 0.1}, [150])
 
 
 def test_rates_are_chosen_among_those_that_all_seeds_finished():

@@ -18,6 +18,7 @@ from torch import nn
 
 from finicky.engine import train as engine
 from finicky.engine.network import Architecture, Network, Stacked
+from finicky.errors import InputError
 from finicky.experiments import identities
 from finicky.runs import Run
 
@@ -175,7 +176,7 @@ def noise(dataset, settings, sizes, seed, random):
 
 def trained(dataset, settings, sizes) -> pd.DataFrame:
     """A row a run that reached the loss: batch_size, learning_rate, seed, steps, losses and errors,
-    validation accuracy, sharpness, flat parameters and the architecture."""
+    validation accuracy, sharpness, flat parameters and the architecture. InputError if none did."""
     rows = []
     for size, rate in itertools.product(sizes, settings["rates"]):
         runs = [
@@ -187,6 +188,9 @@ def trained(dataset, settings, sizes) -> pd.DataFrame:
             for seed in settings["seeds"]
         ]  # fmt: skip
         rows += to_loss(runs, dataset, settings["loss"], settings["steps"])
+    if not rows:
+        enough = f"enough steps for some run to reach a loss of {settings['loss']:g}"
+        raise InputError("experiments", "batch-size.steps", settings["steps"], enough)
     for row in rows:
         row["sharpness"] = sharpness(row["flat"], row["architecture"], dataset)
     return pd.DataFrame(rows)
@@ -388,7 +392,7 @@ def timed_step(dataset, settings, size, seed) -> tuple[float, int]:
     index = batch.orders(1)[:, :size]
     targets = dataset.train.labels[index].unsqueeze(1)
     seconds, end = [], time.perf_counter() + settings["turn"]
-    while time.perf_counter() < end or len(seconds) < 5:
+    while time.perf_counter() < end or len(seconds) < 20:
         began = time.perf_counter()
         batch.step(index, targets)
         seconds.append(time.perf_counter() - began)
@@ -418,6 +422,7 @@ def draw(table: pd.DataFrame) -> dict:
         ignore_index=True,
     )
     data = data[data["reading"].isna() | (data["reading"] == "error")]
+    data = data[data["n"] == data["n"].max()]  # rates at which every seed reached the loss
     with figures.style():
         fig, axes = figures.panels(
             [2.1, 2.1], columns=2, left=0.55, right=0.95, between=(1.2, 0.75), bottom=0.75
