@@ -503,4 +503,7 @@ def _by_rate(ax, data, quantity, tuned, figures):
             ax.text(0.87 * first["batch_size"], first["median"], f"{rate:g}", color=colour,
                     fontsize=8, ha="right", va="center")  # fmt: skip
     _band(ax, data[data["quantity"] == tuned].sort_values("batch_size"), figures.INK, dashed=True)
+    if not named:
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high + 0.12 * (high - low))  # room for the chapter's word
     ax.text(0.98, 0.98, "chapter: rises", transform=ax.transAxes, fontsize=8, va="top", ha="right")
