@@ -60,10 +60,10 @@ LINEAR, FEATURES, MLP, CNN = "linear", "HOG + linear", "MLP", "convolution"
 LEARNED = [MLP, CNN]
 SIDE, CLASSES = 28, 10
 BATCH = 50  # divides every number of training images
-RATES = {MLP: 0.003, CNN: 0.01}  # of Adam, falling to 0: of 0.001, 0.003 and 0.01 the best for
-# held-out images, centred, with seeds that are measured nowhere
+RATE = 0.005  # of Adam, falling to 0: of 0.003, 0.005 and 0.01 the best for either network on
+# held-out images, centred and moved, with seeds that are measured nowhere
 PENALTIES = [0.001, 0.01, 0.1]  # scikit-learn's C, in the order in which they are fitted
-ITERATIONS = 30  # of L-BFGS at each penalty, from the last one's weights
+ITERATIONS = 20  # of L-BFGS at each penalty, from the last one's weights
 
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -205,10 +205,10 @@ def as_floats(dataset, images) -> np.ndarray:
 
 
 def hog_of(images: np.ndarray) -> np.ndarray:
-    """Histograms of images [N, 784], centred and scaled by two constants; they do not depend on
-    the pixels' scale."""
+    """Histograms of images [N, 784], shifted and scaled so that they suit the same penalties; they
+    do not depend on the pixels' scale."""
     parts = [hog(part.reshape(-1, SIDE, SIDE)) for part in np.array_split(images, 10)]
-    return (np.concatenate(parts) - 0.1) / 0.1
+    return (np.concatenate(parts) - 0.1) / 0.03
 
 
 def logistic_regressions(x, y):
@@ -258,14 +258,14 @@ def mlp(dataset, seeds, images, steps, tests) -> list[dict]:
     runs = [
         Run(
             dataset="mnist", images=images, epochs=1, depth=2, block="plain", activation="relu",
-            init="he", optimizer="adam", learning_rate=RATES[MLP], batch_size=BATCH, width=128,
+            init="he", optimizer="adam", learning_rate=RATE, batch_size=BATCH, width=128,
             seed=seed,
         )
         for seed in seeds
     ]  # fmt: skip
     batch = engine.FusedBatch(runs, dataset)
     for share, index in batches(dataset, seeds, images, steps):
-        batch.rows = [(*row[:3], share * RATES[MLP]) for row in batch.rows]
+        batch.rows = [(*row[:3], share * RATE) for row in batch.rows]
         batch.step(index, dataset.train.labels[index].unsqueeze(1))
         if batch.seen == engine.CHECK_EVERY:
             batch.take_losses()
@@ -308,10 +308,10 @@ class Convolutions(nn.Module):
 def convolution(dataset, seeds, images, steps, tests) -> list[dict]:
     """Small convolutional networks in PyTorch, all seeds side by side: a row a seed."""
     network = Convolutions(seeds)
-    optimizer = torch.optim.Adam(network.parameters(), lr=RATES[CNN], fused=True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=RATE, fused=True)
     room = torch.empty(BATCH * len(seeds), SIDE * SIDE)
     for share, index in batches(dataset, seeds, images, steps):
-        optimizer.param_groups[0]["lr"] = share * RATES[CNN]
+        optimizer.param_groups[0]["lr"] = share * RATE
         pixels = dataset.train.images[index.T.reshape(-1)]
         x = dataset.normalise(pixels, room).view(BATCH, len(seeds), SIDE, SIDE)
         labels = dataset.train.labels[index].flatten()
