@@ -126,7 +126,7 @@ def hog(pixels: np.ndarray, cell: int = 7, bins: int = 9) -> np.ndarray:
         np.hypot(down, right),
         minlength=count * cells * cells * bins,
     ).reshape(count, cells, cells, bins)
-    histograms /= cell * cell
+    histograms = histograms / cell**2
     corners = itertools.product((0, 1), (0, 1))
     steps = [histograms[:, i : cells - 1 + i, j : cells - 1 + j] for i, j in corners]
     blocks = np.concatenate(steps, -1)
@@ -426,3 +426,85 @@ def crossings(ahead: pd.DataFrame) -> pd.DataFrame:
         rows.append((*key, at))
     columns = ["dataset", "placement", "seed", "value"]
     return pd.DataFrame(rows, columns=columns).assign(outcome="finite")
+
+
+# ---- Drawing ------------------------------------------------------------------------------------
+
+
+def draw(table: pd.DataFrame) -> dict:
+    """F35: figure id to (matplotlib Figure, data behind it)."""
+    from finicky.page import figures
+
+    table = table[table["dataset"] == next(d for d in DATASETS if d in set(table["dataset"]))]
+    data = pd.concat(
+        [
+            figures.summary(table[table["quantity"] == quantity], by).assign(quantity=quantity)
+            for quantity, by in (
+                ("accuracy", ["placement", "model", "images"]),
+                ("gain_of_convolution", ["placement", "images"]),
+            )
+        ],
+        ignore_index=True,
+    )
+    curves = data[data["quantity"] == "accuracy"]
+    gains = data[data["quantity"] == "gain_of_convolution"]
+    sizes = sorted(set(curves["images"]))
+    with figures.style():
+        fig, axes = figures.panels([2.7], columns=3, left=0.4, right=0.75, between=(0.42, 0))
+        here, there, gain = axes[0]
+        # the middle panel's names take the room of the right panel's left third
+        box = gain.get_position()
+        gain.set_position((box.x0 + 0.1, box.y0, box.width - 0.1, box.height))
+        for ax, placement, title in (
+            (here, "centred", "Centred: accuracy (%)"),
+            (there, "moved", "Moved: accuracy (%)"),
+        ):
+            of_place = curves[curves["placement"] == placement]
+            figures.accuracy_axis(ax, "y", curves["high"].max())
+            _sizes(ax, sizes)
+            ax.set_title(title, fontsize=8.5)
+            for model in (LINEAR, FEATURES, MLP, CNN):
+                figures.line(ax, of_place[of_place["model"] == model], "images", model)
+            for at, word in ((0.02, "simple\nahead"), (0.98, "learned\nahead")):
+                ax.text(
+                    at, 0.06, word, transform=ax.transAxes, fontsize=7.5, style="italic",
+                    ha="left" if at < 0.5 else "right",
+                )  # fmt: skip
+        figures.label_ends(there, of_place, "images", "model")
+        low, high = min(0, gains["low"].min()), max(0, gains["high"].max())
+        gain.set_ylim(low - 0.05 * (high - low) - 0.1, high + 0.05 * (high - low) + 0.1)
+        _sizes(gain, sizes)
+        gain.set_title("Gain of convolution (pp)", fontsize=8.5)
+        gain.axhline(0, color=figures.INK, linewidth=0.8)
+        for placement in ("centred", "moved", "permuted"):
+            of_place = gains[gains["placement"] == placement]
+            figures.line(gain, of_place, "images", placement, dashed=placement == "permuted")
+        figures.label_ends(gain, gains, "images", "placement")
+        figures.footer(fig, data)
+        fig.text(
+            0.99, 0.08 / fig.get_figheight(), "in italics: the chapter", fontsize=8, ha="right",
+            va="baseline",
+        )  # fmt: skip
+        most = curves[curves["images"] == sizes[-1]].set_index(["placement", "model"])["median"]
+        fig.set_label(
+            f"Test accuracy by number of training images. With {sizes[-1]}: "
+            + "; ".join(
+                f"{placement} "
+                + ", ".join(f"{m} {most[placement, m]:.1f} %" for m in (LINEAR, FEATURES, MLP, CNN))
+                for placement in ("centred", "moved")
+            )
+            + f"; permuted convolution {most['permuted', CNN]:.1f} %."
+        )
+    return {"F35": (fig, data)}
+
+
+def _sizes(ax, sizes):
+    """A logarithmic axis of training images."""
+    from finicky.page import figures
+
+    low, high = sizes[0] / 1.4, sizes[-1] * 1.4
+    figures.log_axis(ax, "x", low, high, [10.0**power for power in range(2, 6)])
+    ax.set_xticks(
+        ax.get_xticks(), [f"{tick:,.0f}".replace(",", "\u202f") for tick in ax.get_xticks()]
+    )
+    ax.set_xlabel("training images")

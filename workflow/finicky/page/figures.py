@@ -111,6 +111,14 @@ LOOKS = {
     "batch_norm": Look(VERMILLION, "s", "batch norm"),
     "residual": Look(LAVENDER, "^", "residual"),
     "batch_norm_residual": Look(PLUM, "X", "BN + residual"),
+    # models of images, and where the objects stand in them
+    "linear": Look(GREY, "v", "linear"),
+    "HOG + linear": Look(SAGE, "D", "HOG + linear"),
+    "MLP": Look(BLUE, "o", "MLP"),
+    "convolution": Look(VERMILLION, "s", "convolution"),
+    "centred": Look(PLUM, "X", "centred"),
+    "moved": Look(TAN, "P", "moved"),
+    "permuted": Look(OLIVE, "v", "permuted"),
     # recipes of the mini project ("zeros" and "sigmoid" stand above)
     "correct": Look(BLUE, "o", "correct"),
     "rate_10": Look(PLUM, "X", "SGD at 10"),
