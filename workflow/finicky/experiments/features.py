@@ -28,11 +28,12 @@ QUANTITIES = {
     "better_than_pixels": ("pp", "linear probe on the last hidden layer minus that on pixels"),
     "last_minus_best": ("pp", "linear probe on the last hidden layer minus the best layer's"),
     "network": ("%", "the network's own test accuracy"),
-    "filter": ("", "weights of the first layer over the largest of their unit, by pixel"),
+    "filter": ("", "weights of some units of the first layer, by pixel"),
 }  # fmt: skip
 FIGURES = {
-    "F36": "Above: weights of first-layer units, at the start and after training, each by its own "
-    "largest weight; of one network, those whose weights vary most smoothly from pixel to pixel. "
+    "F36": "Above: weights of first-layer units at the start and after training, and what changed, "
+    "each picture by its own largest value; of one network, the units whose trained weights vary "
+    "most smoothly from pixel to pixel. "
     "Below: accuracy of linear probes by layer, with trained and with random weights; the line is "
     "the median, the band the range of the seeds. The chapter's claim is that the solid lines rise "
     "all the way.",
@@ -51,6 +52,7 @@ SHOWN = 12  # units in the figure
 CHUNK = 500  # images that go through the networks at once
 PENALTY = 0.1  # scikit-learn's C, for inputs of variance 1
 ITERATIONS = 30
+TICKS = [20, 40, 60, 70, 80, 85, 90, 92, 94, 95, 96, 97, 98, 99]  # of accuracy, in the figure
 
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -182,7 +184,107 @@ def filter_rows(filters: dict[bool, np.ndarray], seed: int):
     roughness = sum(step.sum((1, 2)) for step in steps) / (images**2).sum((1, 2))
     for unit in np.sort(np.argsort(roughness)[:SHOWN]):
         for trained, weights in filters.items():
-            scaled = weights[unit] / np.abs(weights[unit]).max()
-            for pixel, value in enumerate(scaled.round(3)):
+            for pixel, value in enumerate(weights[unit].round(4)):
                 yield {"quantity": "filter", "seed": seed, "unit": unit, "pixel": pixel,
                        "trained": trained, "value": value}  # fmt: skip
+
+
+# ---- Drawing ------------------------------------------------------------------------------------
+
+
+def draw(table: pd.DataFrame) -> dict:
+    """F36: figure id to (matplotlib Figure, data behind it)."""
+    from finicky.page import figures
+
+    probes = table[table["quantity"].isin(["probe", "probe_untrained"])]
+    data = figures.summary(probes, ["quantity", "dataset", "depth", "layer"])
+    names, depths = [n for n in DATASETS if n in set(data["dataset"])], sorted(set(data["depth"]))
+    colours = [figures.BLUE, figures.VERMILLION, figures.PLUM, figures.OLIVE]
+    with figures.style():
+        fig, axes = figures.panels(
+            [1.65, 2.3], columns=len(names), left=0.55, right=0.75, between=(0.85, 0.62)
+        )
+        top, end = axes[0, 0].get_position(), axes[0, -1].get_position()
+        for ax in axes[0, 1:]:
+            ax.remove()
+        axes[0, 0].set_position((top.x0, top.y0, end.x1 - top.x0, top.height))
+        _filters(axes[0, 0], table)
+        for ax, name in zip(axes[1], names, strict=True):
+            of_name = data[data["dataset"] == name]
+            figures.accuracy_axis(ax, "y", of_name["high"].max())
+            spread = figures.by_error(of_name["high"].max()) - figures.by_error(
+                of_name["low"].min()
+            )
+            ax.set_ylim(
+                figures.from_error(figures.by_error(of_name["low"].min()) - 0.06 * spread),
+                figures.from_error(figures.by_error(of_name["high"].max()) + 0.06 * spread),
+            )
+            low, high = ax.get_ylim()
+            ax.set_yticks([tick for tick in TICKS if low <= tick <= high])
+            ax.yaxis.set_major_formatter("{x:g}")
+            ax.set_title(f"{figures.look(name).label}: accuracy (%)", fontsize=8.5)
+            ax.set(xlabel="hidden layer (0: pixels)", xlim=(-0.2, max(depths) - 0.6))
+            ax.set_xticks(range(0, max(depths), 1 if max(depths) < 12 else 2))
+            for depth, colour in zip(depths, colours, strict=False):
+                for quantity, style in (("probe", "-"), ("probe_untrained", figures.DASHES)):
+                    rows = of_name[(of_name["depth"] == depth) & (of_name["quantity"] == quantity)]
+                    ax.fill_between(
+                        rows["layer"], rows["low"], rows["high"], color=colour, alpha=0.2,
+                        linewidth=0,
+                    )  # fmt: skip
+                    ax.plot(
+                        rows["layer"], rows["median"], color=colour, linestyle=style, marker="o",
+                        markerfacecolor=colour if style == "-" else "none",
+                    )  # fmt: skip
+                    if quantity == "probe_untrained":
+                        _name(ax, rows, f"{depth} layers")
+        figures.footer(fig, data, {"solid": "trained", "dashed": "random weights"})
+        last = data[(data["quantity"] == "probe") & (data["depth"] == depths[-1])]
+        fig.set_label(
+            f"Linear probes by layer in trained networks of {depths[-1]} layers: "
+            + "; ".join(
+                f"{figures.look(name).label} "
+                + ", ".join(f"{value:.1f}" for value in last[last["dataset"] == name]["median"])
+                + " %"
+                for name in names
+            )
+            + "."
+        )
+    return {"F36": (fig, data)}
+
+
+def _filters(ax, table):
+    """The weights of some units side by side: at the start, trained, and the change."""
+    rows = table[table["quantity"] == "filter"]
+    rows = rows[rows["dataset"] == rows["dataset"].iloc[0]]
+    gap = 3
+    start, trained = (
+        rows[rows["trained"] == after].pivot(index="unit", columns="pixel", values="value")
+        for after in (False, True)
+    )
+    strips = []
+    for pictures in (start, trained, trained - start):
+        largest = pictures.abs().max(axis=1).replace(0, 1)  # a dead unit does not change
+        scaled = pictures.div(largest, axis=0).to_numpy()
+        tiles = np.full((len(scaled), SIDE + gap, SIDE + gap), np.nan)
+        tiles[:, :SIDE, :SIDE] = scaled.reshape(-1, SIDE, SIDE)
+        strips.append(np.concatenate(list(tiles), 1))
+    ax.imshow(
+        np.concatenate(strips)[:-gap, :-gap], cmap="PuOr", vmin=-1, vmax=1, interpolation="nearest"
+    )  # fmt: skip
+    ax.set_title("First-layer weights: orange negative, purple positive", fontsize=8.5)
+    middles = [SIDE / 2 + place * (SIDE + gap) for place in range(3)]
+    ax.set_yticks(middles, ["start", "trained", "change"])
+    ax.set_xticks([])
+    ax.tick_params(length=0)
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+
+
+def _name(ax, rows, name):
+    """A line's name right of its end."""
+    end = rows.sort_values("layer").iloc[-1]
+    ax.annotate(
+        name, (end["layer"], end["median"]), xytext=(6, 0), textcoords="offset points",
+        fontsize=7.5, va="center", annotation_clip=False,
+    )  # fmt: skip
