@@ -22,13 +22,12 @@ def test_representations_are_the_layers_outputs(monkeypatch):
     dataset = TinyDataset()
     runs = [make_run(depth=6, seed=seed) for seed in (0, 1)]
     network = engine.FusedBatch(runs, dataset).network
-    split = features.first(dataset.test, 60)
-    found = features.representations(network, dataset, split)
     for place in (0, 1):
+        found = features.representations(network.keep([place]), dataset, dataset.test)
         theirs = PlainNetwork(network, place)
-        theirs(features.as_floats(dataset, split))
-        assert len(found[place]) == len(theirs.outputs[:-1]) == 5
-        for ours, layer in zip(found[place], theirs.outputs, strict=False):
+        theirs(features.as_floats(dataset, dataset.test))
+        assert len(found) == len(theirs.outputs[:-1]) == 5
+        for ours, layer in zip(found, theirs.outputs, strict=False):
             np.testing.assert_allclose(ours, layer.detach().numpy(), rtol=1e-4, atol=1e-5)
 
 

@@ -90,11 +90,11 @@ def of_networks(dataset, splits, labels, depth, of_pixels, settings):
     for trained in (False, True):
         if trained:
             outcomes = train(batch)
-        seen = [representations(batch.network, dataset, split) for split in splits]
         for place, run in enumerate(runs):
-            layers = zip(*(images[place] for images in seen), strict=True)
-            scores = [of_pixels, *(probe(*of_layer, *labels) for of_layer in layers)]
-            probes[trained, run.seed] = scores
+            network = batch.network.keep([place])
+            seen = [representations(network, dataset, split) for split in splits]
+            of_layers = [probe(*layer, *labels) for layer in zip(*seen, strict=True)]
+            probes[trained, run.seed] = [of_pixels, *of_layers]
         filters[trained] = batch.network.parameters.weights[0][0].T.clone().numpy()
     own = engine.evaluate(batch.network, dataset, dataset.test)
     for run, (_, accuracy), outcome in zip(runs, own, outcomes, strict=True):
@@ -129,17 +129,15 @@ def as_floats(dataset, split) -> torch.Tensor:
 
 
 @torch.no_grad()
-def representations(network, dataset, split) -> list[list[np.ndarray]]:
-    """What each hidden layer puts out: for each network a list over layers of [images, width]."""
-    x = as_floats(dataset, split)
+def representations(network, dataset, split) -> list[np.ndarray]:
+    """What each hidden layer of a single network puts out: [images, width] a layer."""
     parts = []
-    for chunk in x.split(CHUNK):
-        buffers = Buffers(network.architecture, len(network.parameters.flat), len(chunk))
-        buffers.x.copy_(chunk.expand_as(buffers.x))
+    for chunk in as_floats(dataset, split).split(CHUNK):
+        buffers = Buffers(network.architecture, 1, len(chunk))
+        buffers.x.copy_(chunk[None])
         network.forward(buffers, update_statistics=False)
-        parts.append(torch.stack(buffers.y))
-    layers = torch.cat(parts, 2)  # [layers, networks, images, width]
-    return [[layer.numpy() for layer in layers[:, place]] for place in range(layers.shape[1])]
+        parts.append([y[0] for y in buffers.y])
+    return [torch.cat(layer).numpy() for layer in zip(*parts, strict=True)]
 
 
 def probe(x, test_x, y, test_y) -> float:

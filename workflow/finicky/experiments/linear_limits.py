@@ -460,15 +460,16 @@ def draw(table: pd.DataFrame) -> dict:
             (there, "moved", "Moved: accuracy (%)"),
         ):
             of_place = curves[curves["placement"] == placement]
-            figures.accuracy_axis(ax, "y", curves["high"].max())
+            highest = curves["high"].max()
+            figures.accuracy_axis(ax, "y", highest + 0.5 * (100 - highest))  # room for words
             _sizes(ax, sizes)
             ax.set_title(title, fontsize=8.5)
             for model in (LINEAR, FEATURES, MLP, CNN):
                 figures.line(ax, of_place[of_place["model"] == model], "images", model)
             for at, word in ((0.02, "simple\nahead"), (0.98, "learned\nahead")):
                 ax.text(
-                    at, 0.06, word, transform=ax.transAxes, fontsize=7.5, style="italic",
-                    ha="left" if at < 0.5 else "right",
+                    at, 0.955, word, transform=ax.transAxes, fontsize=7.5, style="italic",
+                    ha="left" if at < 0.5 else "right", va="top",
                 )  # fmt: skip
         figures.label_ends(there, of_place, "images", "model")
         low, high = min(0, gains["low"].min()), max(0, gains["high"].max())
