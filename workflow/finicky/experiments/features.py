@@ -34,9 +34,9 @@ FIGURES = {
     "F36": "Above: weights of first-layer units at the start and after training, and what changed, "
     "each picture by its own largest value; of one network, the units whose trained weights vary "
     "most smoothly from pixel to pixel. "
-    "Below: accuracy of linear probes by layer, with trained and with random weights; the line is "
-    "the median, the band the range of the seeds. The chapter's claim is that the solid lines rise "
-    "all the way.",
+    "Below: accuracy of linear probes by layer, in trained networks of several depths (solid) and "
+    "with the random weights of the start (dashed); lines are medians, bands the range of the "
+    "seeds.",
 }
 
 CONDITIONS = {
@@ -200,7 +200,7 @@ def draw(table: pd.DataFrame) -> dict:
     colours = [figures.BLUE, figures.VERMILLION, figures.PLUM, figures.OLIVE]
     with figures.style():
         fig, axes = figures.panels(
-            [1.65, 2.3], columns=len(names), left=0.55, right=0.75, between=(0.85, 0.62)
+            [1.65, 2.3], columns=len(names), left=0.55, right=0.95, between=(1.05, 0.62)
         )
         top, end = axes[0, 0].get_position(), axes[0, -1].get_position()
         for ax in axes[0, 1:]:
@@ -215,7 +215,7 @@ def draw(table: pd.DataFrame) -> dict:
             )
             ax.set_ylim(
                 figures.from_error(figures.by_error(of_name["low"].min()) - 0.06 * spread),
-                figures.from_error(figures.by_error(of_name["high"].max()) + 0.06 * spread),
+                figures.from_error(figures.by_error(of_name["high"].max()) + 0.1 * spread),
             )
             low, high = ax.get_ylim()
             ax.set_yticks([tick for tick in TICKS if low <= tick <= high])
@@ -223,20 +223,24 @@ def draw(table: pd.DataFrame) -> dict:
             ax.set_title(f"{figures.look(name).label}: accuracy (%)", fontsize=8.5)
             ax.set(xlabel="hidden layer (0: pixels)", xlim=(-0.2, max(depths) - 0.6))
             ax.set_xticks(range(0, max(depths), 1 if max(depths) < 12 else 2))
-            for depth, colour in zip(depths, colours, strict=False):
-                for quantity, style in (("probe", "-"), ("probe_untrained", figures.DASHES)):
-                    rows = of_name[(of_name["depth"] == depth) & (of_name["quantity"] == quantity)]
-                    ax.fill_between(
-                        rows["layer"], rows["low"], rows["high"], color=colour, alpha=0.2,
-                        linewidth=0,
-                    )  # fmt: skip
-                    ax.plot(
-                        rows["layer"], rows["median"], color=colour, linestyle=style, marker="o",
-                        markerfacecolor=colour if style == "-" else "none",
-                    )  # fmt: skip
-                    if quantity == "probe_untrained":
-                        _name(ax, rows, f"{depth} layers")
-        figures.footer(fig, data, {"solid": "trained", "dashed": "random weights"})
+            lines = [("probe_untrained", depths[-1], figures.GREY, figures.DASHES)]
+            lines += [("probe", d, c, "-") for d, c in zip(depths, colours, strict=False)]
+            for quantity, depth, colour, style in lines:
+                rows = of_name[(of_name["depth"] == depth) & (of_name["quantity"] == quantity)]
+                ax.fill_between(
+                    rows["layer"], rows["low"], rows["high"], color=colour, alpha=0.2, linewidth=0
+                )
+                ax.plot(
+                    rows["layer"], rows["median"], color=colour, linestyle=style, marker="o",
+                    markerfacecolor=colour if style == "-" else "none",
+                )  # fmt: skip
+                name = "random weights" if quantity == "probe_untrained" else f"{depth} layers"
+                _name(ax, rows, name, depth == depths[-1])
+        axes[1, 0].text(
+            0.38, 0.495, "the chapter: the solid lines\nrise with every layer", fontsize=7.5,
+            style="italic", transform=axes[1, 0].transAxes,
+        )  # fmt: skip
+        figures.footer(fig, data)
         last = data[(data["quantity"] == "probe") & (data["depth"] == depths[-1])]
         fig.set_label(
             f"Linear probes by layer in trained networks of {depths[-1]} layers: "
@@ -279,10 +283,10 @@ def _filters(ax, table):
     ax.spines[:].set_visible(False)
 
 
-def _name(ax, rows, name):
-    """A line's name right of its end."""
+def _name(ax, rows, name, is_last):
+    """A line's name right of its end, or above it where another line goes on."""
     end = rows.sort_values("layer").iloc[-1]
     ax.annotate(
-        name, (end["layer"], end["median"]), xytext=(6, 0), textcoords="offset points",
-        fontsize=7.5, va="center", annotation_clip=False,
+        name, (end["layer"], end["median"]), xytext=(6, 0) if is_last else (2, 9),
+        textcoords="offset points", fontsize=7.5, va="center", annotation_clip=False,
     )  # fmt: skip
