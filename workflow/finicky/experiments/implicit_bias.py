@@ -6,6 +6,8 @@ direction, step by step. And the dimension of the set of solutions, from the ran
 All in float64, full batch, with more weights than examples unless said otherwise.
 """
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
@@ -190,7 +192,7 @@ def start_of(model, kind, seed):
 def descend(model, x, y, weights, steps):
     """Gradient descent on Σ (f(x) - y)²/2n until everything fits; returns weights and residuals."""
     rate = 1 / (np.linalg.norm(x, 2, axis=(1, 2)) ** 2 / EXAMPLES)[:, None]
-    if not type(model) is Linear:
+    if type(model) is not Linear:
         rate = rate / 10  # the curvature grows with the weights
     for step in range(steps):
         residual = model.predict(x, weights) - y
@@ -230,22 +232,27 @@ def least_norm(seeds, steps):
 # ---- Classification: the largest margin ---------------------------------------------------------
 
 
-def two_inputs(random):
-    """Twice twenty points in the plane, their signed inputs [n, 2], separable from the origin."""
-    direction = random.standard_normal(2)
+def separated(random, inputs, examples):
+    """Normal points labelled by a random direction, none nearer to the plane across it than 0.3:
+    each times its label, [n, d]."""
+    direction = random.standard_normal(inputs)
     direction /= np.linalg.norm(direction)
-    points = random.standard_normal((400, 2))
+    points = random.standard_normal((10 * examples, inputs))
     side = points @ direction
     far = np.abs(side) > 0.3
-    return (points * np.sign(side)[:, None])[far][:40]
+    return (points * np.sign(side)[:, None])[far][:examples]
 
 
-def many_inputs(random):
-    """Random labels of random inputs, more of these than examples: always separable."""
+def crowded(random):
+    """Random labels of random points in more dimensions than points: always separable."""
     return random.standard_normal((EXAMPLES, INPUTS))
 
 
-PROBLEMS = {"2 inputs, 40 examples": two_inputs, "50 inputs, 20 examples": many_inputs}
+PROBLEMS = {
+    "2 inputs, 40 examples": partial(separated, inputs=2, examples=40),
+    "10 inputs, 100 examples": partial(separated, inputs=10, examples=100),
+    "50 inputs, 20 examples": crowded,
+}
 
 
 def largest_margin_direction(signed):
@@ -332,7 +339,7 @@ def halvings(steps, values):
 
 
 def largest_margin(seeds, steps, until):
-    """Rows of both problems."""
+    """Rows of every problem."""
     for name, problem in PROBLEMS.items():
         signed = np.stack([problem(np.random.default_rng([seed, 27])) for seed in seeds])
         ways = {
@@ -486,39 +493,47 @@ def draw(table: pd.DataFrame) -> dict:
     colours = {
         "gradient flow": figures.BLUE, "gradient descent": figures.BLUE, "adam": figures.PLUM,
     }  # fmt: skip
-    data = figures.summary(
-        table[table["quantity"] == "angle"], ["problem", "optimizer", "step"]
-    )
+    data = figures.summary(table[table["quantity"] == "angle"], ["problem", "optimizer", "step"])
     with figures.style():
-        fig, axes = figures.panels([2.5], columns=2, left=0.55, right=0.75, between=(0.95, 0))
+        fig, axes = figures.panels(
+            [2.4], columns=3, left=0.45, right=0.6, between=(0.75, 0), top=0.5
+        )
         for ax, problem in zip(axes[0], PROBLEMS, strict=True):
-            ax.set_title(f"Angle to the SVM (°), {problem}", fontsize=8.5)
+            ax.set_title(problem, fontsize=8.5)
             mine = data[data["problem"] == problem]
+            powers = [10.0**power for power in range(0, 40, 3)]
+            figures.log_axis(ax, "x", 1, mine["step"].max(), powers)
+            shown = [power for power in powers if power <= mine["step"].max()]
+            ax.set_xticks(shown, [_power(power) for power in shown])
             figures.log_axis(
-                ax, "x", 1, mine["step"].max(), [10.0**power for power in range(0, 40, 3)]
+                ax, "y", max(0.1, 0.6 * mine["median"].min()), 120, [0.1, 0.3, 1, 3, 10, 30, 90]
             )
-            ax.set_xticks(ax.get_xticks(), [_power(tick) for tick in ax.get_xticks()])
-            figures.log_axis(
-                ax, "y", 0.6 * mine["median"].min(), 1.5 * mine["high"].max(),
-                [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 90],
-            )  # fmt: skip
             ax.set_xlabel("steps t")
             for way, colour in colours.items():
-                rows = mine[mine["optimizer"] == way]
-                dashed = way == "gradient flow"
-                ax.fill_between(rows["step"], rows["low"], rows["high"], color=colour,
-                                alpha=0.1 if dashed else 0.2, linewidth=0)  # fmt: skip
-                ax.plot(rows["step"], rows["median"], color=colour, linewidth=1 if dashed else 1.8,
-                        linestyle=figures.DASHES if dashed else "-")  # fmt: skip
-                end = rows.iloc[-1]
-                name = {"gradient flow": "gradient\nflow", "adam": "Adam"}.get(way)
-                if name:
-                    ax.annotate(name, (end["step"], end["median"]), xytext=(5, 0), va="center",
-                                textcoords="offset points", fontsize=7.5,
-                                annotation_clip=False)  # fmt: skip
+                rows, flows = mine[mine["optimizer"] == way], way == "gradient flow"
+                ax.fill_between(
+                    rows["step"], rows["low"], rows["high"], color=colour, linewidth=0,
+                    alpha=0.1 if flows else 0.2,
+                )  # fmt: skip
+                ax.plot(
+                    rows["step"], rows["median"], color=colour, linewidth=1 if flows else 1.8,
+                    linestyle=figures.DASHES if flows else "-",
+                )  # fmt: skip
+                words, after, offset, side = {
+                    "gradient flow": ("gradient\nflow", mine["step"].max(), (4, -4), "left"),
+                    "gradient descent": ("gradient\ndescent", 3e4, (-3, -22), "right"),
+                    "adam": ("Adam", 5, (0, 12), "left"),
+                }[way]
+                if way != "gradient descent" or problem == list(PROBLEMS)[-1]:
+                    point = rows[rows["step"] >= min(after, rows["step"].max())].iloc[0]
+                    ax.annotate(
+                        words, tuple(point[["step", "median"]]), xytext=offset, ha=side,
+                        textcoords="offset points", fontsize=7.5, annotation_clip=False,
+                    )  # fmt: skip
             flow = mine[(mine["optimizer"] == "gradient flow") & (mine["step"] >= 10)]
             law = flow["median"].iloc[-1] * np.log(flow["step"].iloc[-1]) / np.log(flow["step"])
             ax.plot(flow["step"], law, color=figures.INK, linestyle=":", linewidth=1)
+        axes[0, 0].set_title("Angle to the SVM (°)\n2 inputs, 40 examples", fontsize=8.5)
         figures.footer(fig, data)
         fig.text(0.99, 0.08 / fig.get_figheight(), "dotted: ∝ 1/log t", fontsize=8, ha="right")
         left = table[(table["quantity"] == "angle_left")].groupby(["problem", "optimizer"])

@@ -1,0 +1,143 @@
+"""Gradients against differences, the least norms against brute force, the SVM against
+scikit-learn's, and the laws that gradient descent has to keep."""
+
+import numpy as np
+import pytest
+import torch
+
+from finicky.experiments import implicit_bias as bias
+
+
+@pytest.fixture
+def data():
+    pairs = [bias.regression(seed) for seed in (0, 1)]
+    return tuple(np.stack(arrays) for arrays in zip(*pairs, strict=True))
+
+
+def starts(model, kind):
+    seeds = [bias.start_of(model, kind, seed) for seed in (0, 1)]
+    return [np.stack(arrays) for arrays in zip(*seeds, strict=True)]
+
+
+@pytest.mark.parametrize("model", bias.MODELS.values(), ids=list(bias.MODELS))
+def test_gradients_are_those_of_the_loss(model, data):
+    """Along a random direction; a changed sign or a lost factor is seen."""
+    x, y = data
+    weights = starts(model, "common")
+    random = np.random.default_rng(0)
+    along = [random.standard_normal(w.shape) for w in weights]
+
+    def loss(step):
+        moved = [w + step * a for w, a in zip(weights, along, strict=True)]
+        return ((model.predict(x, moved) - y) ** 2).sum(1) / (2 * bias.EXAMPLES)
+
+    gradient = model.back(x, weights, (model.predict(x, weights) - y) / bias.EXAMPLES)
+    slope = sum((g * a).sum(1) for g, a in zip(gradient, along, strict=True))
+    assert slope == pytest.approx((loss(1e-6) - loss(-1e-6)) / 2e-6, rel=1e-5)
+
+
+def test_what_is_found_from_zero_is_the_pseudo_inverse(data):
+    x, y = data
+    (w,), residual = bias.descend(bias.MODELS["linear"], x, y, starts(bias.Linear(), "zero"), 5000)
+    assert np.abs(residual).max() < 1e-8
+    for k in (0, 1):
+        assert w[k] == pytest.approx(np.linalg.pinv(x[k]) @ y[k], abs=1e-8)
+
+
+def test_rows_of_regression(monkeypatch):
+    rows = list(bias.least_norm([3], 20_000))
+    found = {(r["network"], r["start"]): r["value"] for r in rows if r["quantity"] == "excess_norm"}
+    assert found["linear", "zero"] < 1e-6 < 0.1 < found["linear", "common"]
+    assert found["two linear layers", "a thousandth of it"] < 1e-3
+    assert found["two layers, ReLU", "common"] > 0.1
+    nearest = [r["value"] for r in rows if r["quantity"] == "nearest_error"]
+    assert len(nearest) == 3 and max(nearest) < 1e-6
+    # the law of the nearest solution with a changed sign of the start
+    w = bias.start_of(bias.Linear(), "common", 3)[0]
+    x, y = bias.regression(3)
+    wrong = -w + np.linalg.pinv(x) @ (y + x @ w)
+    (descended,), _ = bias.descend(bias.Linear(), x[None], y[None], [w[None]], 5000)
+    assert np.linalg.norm(descended[0] - wrong) > 0.1 * np.linalg.norm(wrong)
+
+
+def test_what_does_not_fit_is_not_scored():
+    rows = [r for r in bias.least_norm([3], 3) if r["quantity"] == "excess_norm"]
+    assert len(rows) == 8 and all(np.isnan(row["value"]) for row in rows)
+
+
+def test_least_norms_are_reached_by_balanced_layers(data):
+    x, y = data[0][0], data[1][0]
+    best = np.linalg.pinv(x) @ y
+    length = np.linalg.norm(best)
+    first = np.outer(best, [1] + [0] * (bias.UNITS - 1)) / np.sqrt(length)
+    second = np.sqrt(length) * np.eye(bias.UNITS)[0]
+    model = bias.MODELS["two linear layers"]
+    weights = [first.reshape(1, -1), second[None]]
+    assert model.map(weights)[0] == pytest.approx(best)
+    norm = np.linalg.norm(np.concatenate([w[0] for w in weights]))
+    assert norm == pytest.approx(model.least(x, y, None))
+    diagonal = bias.MODELS["two diagonal linear layers"]
+    assert diagonal.least(x, y, None) < np.sqrt(2 * np.abs(best).sum())
+
+
+def test_a_rescaled_relu_network_is_equal_and_shorter(data):
+    model = bias.MODELS["two layers, ReLU"]
+    weights = starts(model, "common")
+    first, second = model.split(weights)
+    scale = np.sqrt(np.abs(second) / np.linalg.norm(first, axis=1))
+    balanced = [(first * scale[:, None]).reshape(2, -1), second / scale]
+    assert model.predict(data[0], balanced) == pytest.approx(model.predict(data[0], weights))
+    norm = np.sqrt(sum((w[0] ** 2).sum() for w in balanced))
+    assert norm == pytest.approx(model.least(None, None, [w[0] for w in weights]))
+
+
+@pytest.mark.parametrize("name", bias.PROBLEMS)
+def test_the_direction_is_the_svm_s(name):
+    """Of scikit-learn on the points and their mirror images, so that its bias is zero."""
+    from sklearn.svm import SVC
+
+    signed = bias.PROBLEMS[name](np.random.default_rng(0))
+    labels = np.repeat([1, -1], len(signed))
+    svm = SVC(kernel="linear", C=1e10, tol=1e-10).fit(np.vstack([signed, -signed]), labels)
+    best = bias.largest_margin_direction(signed)
+    assert (signed @ best).min() == pytest.approx(1)
+    assert best == pytest.approx(svm.coef_[0], rel=1e-3, abs=1e-3 * np.abs(best).max())
+    assert bias.angle_and_margin(3 * best, signed, best) == pytest.approx((0, 0), abs=1e-6)
+    assert bias.angle_and_margin(-best, signed, best)[0] == pytest.approx(180)
+
+
+def test_gradient_flow_is_the_limit_of_descent():
+    signed = bias.PROBLEMS["10 inputs, 100 examples"](np.random.default_rng(1))
+    looks, descended = bias.logistic_descent(signed[None], 3000)
+    times, flowed = bias.logistic_flow(signed, 3000)
+    assert looks[-1] == times[-1].round() == 3000
+    assert flowed[-1] == pytest.approx(descended[-1, 0], rel=0.02, abs=0.02)
+
+
+def test_slopes():
+    steps = np.geomspace(1, 1e6, 61)
+    assert bias.halvings(steps, steps**-0.5) == pytest.approx(0.5 * np.log2(10))
+
+
+def test_rank_of_the_jacobian_by_hand():
+    x = torch.tensor([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
+    weights = torch.zeros(3, dtype=torch.float64)
+    assert bias.rank(lambda w, x: (x @ w)[:, None], x, weights) == 2
+
+
+def test_dimensions_of_solutions():
+    rows = [r for r in bias.dimensions([0], 3) if r["quantity"] == "dimension_error"]
+    found = {row["problem"]: row["value"] for row in rows}
+    assert found == {
+        "linear": 0, "tanh network": 0, "ReLU network": 0, "one example twice": 1,
+        "two linear layers, 3 inputs": 17, "ten outputs": 180, "a network of 2 units, padded": 9,
+    }  # fmt: skip
+
+
+def test_a_smoke_run_draws():
+    settings = {"fit_steps": 10, "margin_steps": 300, "flow_to": 1e6, "solutions": 1, "seeds": [0]}
+    table = bias.measure(settings, {})
+    assert set(table["quantity"]) == set(bias.QUANTITIES)
+    fig, behind = bias.draw(table)["F38"]
+    assert "by gradient descent (50 inputs, 20 examples)" in fig.get_label()
+    assert set(behind["optimizer"]) == {"gradient descent", "gradient flow", "adam"}
