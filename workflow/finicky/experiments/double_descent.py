@@ -318,8 +318,11 @@ def draw(table: pd.DataFrame) -> dict:
                     ax.plot(fits[network, noise], 0, "^", color=colour, clip_on=False, zorder=4)
             expected = counted[network]
             ax.axvline(expected, color=figures.INK, linestyle=":", linewidth=1)
-            ax.annotate("claimed\npeak", (expected, 91), xytext=(-3, 0), va="top", ha="right",
-                        textcoords="offset points", fontsize=7.5)  # fmt: skip
+            side, offset = ("right", -3) if network == FEATURES else ("left", 3)
+            ax.annotate(
+                "claimed\npeak", (expected, 91), xytext=(offset, 0), va="top", ha=side,
+                textcoords="offset points", fontsize=7.5,
+            )  # fmt: skip
         figures.footer(fig, data)
         fig.text(0.99, 0.08 / fig.get_figheight(), "solid: test, dashed: training", fontsize=8,
                  ha="right")  # fmt: skip
