@@ -67,8 +67,8 @@ def test_a_network_trains_on_its_own_block(samples):
     from finicky.runs import Run
 
     run = Run(
-        dataset="mnist", images=60, epochs=3, depth=2, block="plain", activation="relu", init="he",
-        optimizer="momentum", learning_rate=0.01, batch_size=100, width=16, seed=1,
+        dataset="mnist", images=60, epochs=3, depth=2, block="plain", activation="tanh",
+        init="xavier", optimizer="momentum", learning_rate=0.01, batch_size=100, width=16, seed=1,
     )  # fmt: skip
     (record,) = train.train([run], alone)
     end = record["curves"][-1]
