@@ -2,8 +2,8 @@
 
 Two models that grow: random ReLU features fitted by least squares, of least norm where many fit;
 and networks of one hidden tanh layer, trained by the engine until wide ones fit (narrow ReLU layers
-die, and their errors jump). Both learn a few
-hundred digits, with true labels and with a share of wrong ones.
+die, and their errors jump). Both learn a few hundred digits, with true labels and with a share of
+wrong ones.
 """
 
 import numpy as np
