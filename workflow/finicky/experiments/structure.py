@@ -245,7 +245,8 @@ def task(arrays, problem, run):
 
 
 def learnt(runs, tasks, dataset):
-    """Train runs together, each on its own images; yields (run, outcome, accuracies in %)."""
+    """Train runs of different seeds together, each on its own images; yields (run, outcome,
+    accuracies in %)."""
     import torch
 
     from finicky.engine import train as engine
@@ -260,9 +261,10 @@ def learnt(runs, tasks, dataset):
             self.images = images
             self._make_room()
 
-        def orders(self, epoch):
+        def batches(self, epoch):
             starts = torch.tensor([[images * runs.index(run)] for run in self.runs])
-            return super().orders(epoch) + starts
+            moved = [index + starts for index, _ in super().batches(epoch)]
+            return [(index, together.train.labels[index].unsqueeze(1)) for index in moved]
 
     together = copy.copy(dataset)
     together.train = engine.Split(
