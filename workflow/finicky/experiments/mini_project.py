@@ -81,7 +81,8 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame) -> dict:
     """F01: figure id to (matplotlib Figure, data behind it). Without runs: no figure."""
-    from finicky.page import figures, numbers
+    from finicky import numbers
+    from finicky.page import figures
 
     logged = table[table["quantity"].isin(METRICS)]
     if logged.empty:
