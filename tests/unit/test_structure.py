@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from finicky.experiments import structure
+from finicky.experiments import structure, trainings
 
 from .engine_fixtures import TinyDataset, make_run, training_process
 
@@ -114,3 +114,8 @@ def test_a_smoke_run_draws(dataset, monkeypatch):
     fig, behind = structure.draw(table)["F10"]
     assert "Fashion-MNIST noise of equal covariance" in fig.get_label()
     assert set(behind["problem"].dropna()) == set(structure.PROBLEMS)
+
+
+def test_runs_of_one_seed_cannot_have_blocks_of_their_own(dataset):
+    with pytest.raises(ValueError, match="one seed"):
+        trainings.InBlocks([make_run(images=50)] * 2, dataset, 50, [0, 1])

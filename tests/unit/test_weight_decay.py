@@ -65,10 +65,8 @@ def test_the_engine_decays_as_pytorch_does(dataset, optimizer, theirs):
     batch = experiment.Decaying(jobs, dataset)
     copies = [row.clone().requires_grad_() for row in batch.network.parameters.flat]
     optimizers = [theirs([copy], decay) for copy, decay in zip(copies, decays, strict=True)]
-    order = batch.orders(1)
-    targets = dataset.train.labels[order].unsqueeze(1)
-    for start in (0, 32, 64):
-        batch.step(order[:, start : start + 32], targets[:, :, start : start + 32])
+    for index, targets in batch.batches(1)[:3]:
+        batch.step(index, targets)
         for run, (copy, step) in enumerate(zip(copies, optimizers, strict=True)):
             copy.grad = batch.network.gradients.flat[run].clone()
             step.step()

@@ -203,13 +203,11 @@ def to_loss(runs, dataset, loss, steps) -> list[dict]:
     batch, rows = engine.FusedBatch(runs, dataset), []
     every = max(1, min(LOOK // batch.size, engine.CHECK_EVERY))
     for epoch in itertools.count(1):
-        order = batch.orders(epoch)
-        targets = dataset.train.labels[order].unsqueeze(1)
-        for start in range(0, batch.images, batch.size):
+        batches = batch.batches(epoch)
+        for at in range(len(batches)):
             if batch.steps == steps:
                 return rows
-            stop = start + batch.size
-            batch.step(order[:, start:stop], targets[:, :, start:stop])
+            batch.step(*batches[at])
             if batch.steps % every:
                 continue
             batch.take_losses()
@@ -223,7 +221,7 @@ def to_loss(runs, dataset, loss, steps) -> list[dict]:
                 return rows
             if len(going) < len(batch.runs):
                 batch.keep(going)
-                order, targets = order[going], targets[going]
+                batches = batch.batches(epoch)
 
 
 def scored(batch, places, dataset) -> list[dict]:
@@ -389,8 +387,7 @@ def timed_step(dataset, settings, size, seed) -> tuple[float, int]:
         width=settings["width"], seed=seed,
     )  # fmt: skip
     batch = engine.FusedBatch([run], dataset)
-    index = batch.orders(1)[:, :size]
-    targets = dataset.train.labels[index].unsqueeze(1)
+    index, targets = batch.batches(1)[0]
     seconds, end = [], time.perf_counter() + settings["turn"]
     while time.perf_counter() < end or len(seconds) < 20:
         began = time.perf_counter()

@@ -6,6 +6,8 @@ die, and their errors jump). Both learn a few hundred digits, with true labels a
 wrong ones.
 """
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
@@ -182,49 +184,36 @@ def trained(samples, settings):
     guesses."""
     import torch
 
-    from finicky.engine import streams
     from finicky.engine import train as engine
+    from finicky.experiments.trainings import InBlocks
     from finicky.runs import Run
 
-    class InBlocks(engine.FusedBatch):
-        """Every run trains on its own block of the data set."""
-
-        def __init__(self, runs):
-            super().__init__(runs, samples.dataset)
-            self.images, self.places = samples.images, list(range(len(runs)))
-            self._make_room()
-
-        def keep(self, rows):
-            self.places = [self.places[row] for row in rows]
-            super().keep(rows)
-
-        def orders(self, epoch):
-            starts = [place * samples.images for place in self.places]
-            order = [streams.permutation(samples.images, r.seed, "order", epoch) for r in self.runs]
-            return torch.stack(order) + torch.tensor(starts)[:, None]
-
-    for units in settings["units"]:
+    levels = {noise: [] for noise, _ in samples.blocks}
+    for place, (noise, _) in enumerate(samples.blocks):
+        levels[noise].append(place)
+    for units, (noise, places) in itertools.product(settings["units"], levels.items()):
         runs = [
             Run(
                 dataset="mnist", images=samples.images, epochs=settings["epochs"], depth=2,
                 block="plain", activation="tanh", init="xavier", optimizer="momentum",
-                learning_rate=settings["learning_rate"], batch_size=BATCH, width=units, seed=seed,
+                learning_rate=settings["learning_rate"], batch_size=BATCH, width=units,
+                seed=samples.blocks[place][1],
             )
-            for _, seed in samples.blocks
+            for place in places
         ]  # fmt: skip
         with torch.no_grad():
-            batch = InBlocks(runs)
+            batch = InBlocks(runs, samples.dataset, samples.images, places)
             histories = [engine.History(-(-samples.images // BATCH)) for _ in runs]
             for epoch in range(1, settings["epochs"] + 1):
                 histories = engine.train_epoch(batch, histories, epoch) if histories else []
-        ended = dict(zip(batch.places, range(len(histories)), strict=False))
-        for place, (noise, seed) in enumerate(samples.blocks):
-            row = {"noise": noise, "seed": seed, "size": units}
-            if place not in ended:
+        ended = {run.seed: row for row, run in enumerate(batch.runs)} if histories else {}
+        for place, run in zip(places, runs, strict=True):
+            row = {"noise": noise, "seed": run.seed, "size": units}
+            if run.seed not in ended:
                 chance = 100 - arms.CHANCE
                 yield row | {"train_error": chance, "test_error": chance, "outcome": "nan"}
                 continue
-            network = batch.network.keep([ended[place]])
+            network = batch.network.keep([ended[run.seed]])
             for split, images in (
                 ("train", samples.block(place)), ("test", samples.dataset.test),
             ):  # fmt: skip

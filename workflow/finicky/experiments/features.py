@@ -133,8 +133,8 @@ def representations(network, dataset, split) -> list[np.ndarray]:
     """What each hidden layer of a single network puts out: [images, width] a layer."""
     parts = []
     for chunk in as_floats(dataset, split).split(CHUNK):
-        buffers = Buffers(network.architecture, 1, len(chunk))
-        buffers.x.copy_(chunk[None])
+        buffers = Buffers(network.architecture, [0], len(chunk))
+        buffers.x[0] = chunk
         network.forward(buffers, update_statistics=False)
         parts.append([y[0] for y in buffers.y])
     return [torch.cat(layer).numpy() for layer in zip(*parts, strict=True)]

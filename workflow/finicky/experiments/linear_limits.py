@@ -267,7 +267,7 @@ def mlp(dataset, seeds, images, steps, tests) -> list[dict]:
     for share, index in batches(dataset, seeds, images, steps):
         batch.rows = [(*row[:3], share * RATE) for row in batch.rows]
         batch.step(index, dataset.train.labels[index].unsqueeze(1))
-        if batch.seen == engine.CHECK_EVERY:
+        if len(batch.seen) == engine.CHECK_EVERY:
             batch.take_losses()
     finite = batch.network.parameters.flat.isfinite().all(1)
     accuracies = {

@@ -262,12 +262,9 @@ def runs_of(settings, width, depth, seeds):
 def train(batch, epochs):
     """Train a fused batch for so many epochs, whatever comes out."""
     for epoch in range(1, epochs + 1):
-        order = batch.orders(epoch)
-        targets = batch.dataset.train.labels[order].unsqueeze(1)
-        for start in range(0, batch.images, batch.size):
-            stop = start + batch.size
-            batch.step(order[:, start:stop], targets[:, :, start:stop])
-            batch.take_losses()
+        for index, targets in batch.batches(epoch):
+            batch.step(index, targets)
+        batch.take_losses()
 
 
 def ends(dataset, width, settings):

@@ -250,21 +250,9 @@ def learnt(runs, tasks, dataset):
     import torch
 
     from finicky.engine import train as engine
+    from finicky.experiments.trainings import InBlocks
 
     images = runs[0].images
-
-    class Apart(engine.FusedBatch):
-        """Every run draws from a block of images of its own."""
-
-        def __init__(self, runs, dataset):
-            super().__init__(runs, dataset)
-            self.images = images
-            self._make_room()
-
-        def batches(self, epoch):
-            starts = torch.tensor([[images * runs.index(run)] for run in self.runs])
-            moved = [index + starts for index, _ in super().batches(epoch)]
-            return [(index, together.train.labels[index].unsqueeze(1)) for index in moved]
 
     together = copy.copy(dataset)
     together.train = engine.Split(
@@ -272,7 +260,7 @@ def learnt(runs, tasks, dataset):
         torch.cat([train.labels for train, _ in tasks]),
     )
     with torch.no_grad():
-        batch = Apart(runs, together)
+        batch = InBlocks(runs, together, images, range(len(runs)))
         every = [engine.History(math.ceil(images / batch.size)) for _ in runs]
         going = every
         for epoch in range(1, runs[0].epochs + 1):

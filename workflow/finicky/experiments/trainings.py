@@ -35,6 +35,27 @@ class Scheduled(engine.FusedBatch):
         super().learn(buffers)
 
 
+class InBlocks(engine.FusedBatch):
+    """Runs in training together, each on a block of its own of the data set's training images.
+
+    The run at place p has the `images` images from p × images on. Runs of one seed would share
+    their images: there must be one run a seed (ValueError).
+    """
+
+    def __init__(self, runs: list, dataset: engine.Dataset, images: int, places: list[int]):
+        super().__init__(runs, dataset)
+        if len(self.seeds) < len(runs):
+            raise ValueError("two runs of one seed cannot have blocks of their own")
+        self.images = images
+        self.first = dict(zip(self.seeds, (images * place for place in places), strict=True))
+        self._make_room()
+
+    def batches(self, epoch):
+        starts = torch.tensor([[self.first[seed]] for seed in self.seeds])
+        moved = [index + starts for index, _ in super().batches(epoch)]
+        return [(index, self.dataset.train.labels[index].unsqueeze(1)) for index in moved]
+
+
 @torch.no_grad()
 def trained(
     jobs: list, dataset: engine.Dataset, fused: Callable = engine.FusedBatch, fuse: int = FUSE
