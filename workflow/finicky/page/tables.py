@@ -416,8 +416,9 @@ def batch_sizes(ledger, table):
         rows.append(Row([label, "chapter"], cells))
     for size in sizes:
         name = level_name(int(size)) + (" (full)" if size == sizes[-1] else "")
-        cells = [_measured(table, quantity=name, batch_size=size) for name in quantities]
-        rows.append(Row([name, "measured"], cells))
+        cells = {q: _measured(table, quantity=q, batch_size=size) for q in quantities}
+        cells["memory"] = replace(cells["memory"], low=math.nan, high=math.nan)
+        rows.append(Row([name, "measured"], list(cells.values())))
     columns = [Column(words[0], "measured", name) for name, words in quantities.items()]
     notes = [
         "All runs end at the same training loss. Time and epochs at the rate that gets there in "
