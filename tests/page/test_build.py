@@ -209,6 +209,14 @@ def test_a_finding_shows_the_number_farthest_off(page):
     assert "n = 5" in words(finding) and "epoch 1, Adam" in words(finding)
 
 
+def test_a_finding_that_was_built_or_looked_up_shows_no_number(ledger, claims, provenance):
+    """Passed or not is no number: the sentence says it."""
+    claims[2]["rule"] = "construction"
+    page = parsed(build.render(ledger, claims, {}, {}, provenance))
+    (finding,) = [f for f in page.select(".findings li") if f.find("a")["href"] == "#C064"]
+    assert not finding.select(".figures")
+
+
 # ---- Cards --------------------------------------------------------------------------------------
 
 

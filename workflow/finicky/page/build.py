@@ -46,6 +46,7 @@ STATES = {
     "dropped": "neither arm trains",
 }
 VALUE_RULES = {"value", "scaling", "equivalence"}
+PASS_OR_FAIL = {"construction", "source"}  # rules whose measured number is 1 or 0
 FINDINGS = 5
 LOOK_ORDER = {name: place for place, name in enumerate(LOOKS)}
 WIDEST = 9  # levels that a map has as columns
@@ -396,7 +397,8 @@ class _Page:
                 rows.sort(key=lambda row: -_distance(worst, row))
             else:  # every other rule asks for more than a limit
                 rows.sort(key=lambda row: row["measured"])
-            findings.append({"card": card, "row": rows[0] if rows else None, "score": -score})
+            row = rows[0] if rows and entry["rule"] not in PASS_OR_FAIL else None
+            findings.append({"card": card, "row": row, "score": -score})
         return findings
 
     def agreement(self):
