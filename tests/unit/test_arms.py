@@ -177,3 +177,11 @@ def test_measuring_loads_no_plotting():
     )
     workflow = Path(arms.__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=workflow).returncode == 0
+
+
+def test_the_table_has_the_columns_of_every_experiment():
+    rows = [{"quantity": "q", "seed": 1, "value": 2}, {"quantity": "r", "seed": 1, "width": 8}]
+    table = arms.tidy(rows, {"width": "Int64"})
+    assert list(table.columns) == [*arms.VALUES, "width"]
+    assert table["outcome"].eq("finite").all() and table[["a", "b"]].isna().all(axis=None)
+    assert table["width"].isna().tolist() == [True, False] and table["width"].iloc[1] == 8

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from finicky.experiments import arms, identities
+from finicky.experiments import identities
 
 
 def test_errors_are_relative_to_the_largest_entry():
@@ -23,11 +23,3 @@ def test_complex_steps_are_exact():
 def test_a_complex_step_sees_what_a_difference_would_lose():
     (slope,) = identities.complex_step_jacobian(lambda v: 1e12 + np.sin(v), [0.3])[0]
     assert slope == pytest.approx(np.cos(0.3), rel=1e-15)
-
-
-def test_the_table_has_the_columns_of_every_experiment():
-    rows = [{"quantity": "q", "seed": 1, "value": 2}, {"quantity": "r", "seed": 1, "width": 8}]
-    table = identities.measured(rows, {"width": "Int64"})
-    assert list(table.columns) == [*arms.VALUES, "width"]
-    assert table["outcome"].eq("finite").all() and table[["a", "b"]].isna().all(axis=None)
-    assert table["width"].isna().tolist() == [True, False] and table["width"].iloc[1] == 8

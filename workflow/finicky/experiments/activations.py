@@ -58,10 +58,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         found = slopes(np.random.default_rng([seed, 38]), settings["trials"])
         rows += [{"quantity": quantity, "seed": seed, "value": value} for quantity, value in found]
     rows += timed(settings)
-    types = arms.VALUES | CONDITIONS
-    table = pd.DataFrame(rows).assign(outcome="finite")
-    table = table.reindex(columns=list(types)).astype(types)
-    return pd.concat([zeros(tables), table], ignore_index=True)
+    return pd.concat([zeros(tables), arms.tidy(rows, CONDITIONS)], ignore_index=True)
 
 
 # ---- Zeros --------------------------------------------------------------------------------------

@@ -110,9 +110,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     for problem in COUNTEREXAMPLES:
         rows += counterexample(problem, seeds)
     rows += sparse_and_dense(seeds, settings["sparse_steps"])
-    types = arms.VALUES | CONDITIONS
-    table = pd.DataFrame(rows).assign(a=np.nan, b=np.nan, outcome="finite")
-    return table.reindex(columns=list(types)).astype(types)
+    return arms.tidy(rows, CONDITIONS)
 
 
 def identities(random, trials):

@@ -139,6 +139,17 @@ def nan_reached(runs: pd.DataFrame, within: int | pd.Series | None = None) -> pd
     return each(runs, reached)
 
 
+def tidy(rows: list[dict], conditions: dict[str, str]) -> pd.DataFrame:
+    """The tidy table of rows {quantity, seed, value, conditions...}, which say their outcome by
+    name if they are runs; all others are finite.
+
+    `conditions` are the columns beside VALUES with their types.
+    """
+    types = VALUES | conditions
+    table = pd.DataFrame([{"outcome": "finite"} | row for row in rows])
+    return table.reindex(columns=list(types)).astype(types)
+
+
 def measured(quantities: dict[str, pd.DataFrame], conditions: dict[str, str]) -> pd.DataFrame:
     """The tidy table of an experiment: its quantities one below the other.
 

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from finicky.engine.train import prepare
-from finicky.experiments import identities
+from finicky.experiments import arms
 from finicky.experiments.identities import complex_step_jacobian, relative_error
 
 TITLE = "Backpropagation: formulas and cost"
@@ -75,7 +75,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
             rows.append({"quantity": quantity, "seed": seed, "value": value, "widths": widths})
     rows += cost_by_shape(settings)
     rows += cost_by_parameters(settings)
-    return identities.measured(rows, CONDITIONS)
+    return arms.tidy(rows, CONDITIONS)
 
 
 # ---- Softmax and cross-entropy ------------------------------------------------------------------

@@ -19,7 +19,7 @@ from torch import nn
 from finicky.engine import train as engine
 from finicky.engine.network import Architecture, Network, Stacked
 from finicky.errors import InputError
-from finicky.experiments import identities
+from finicky.experiments import arms, identities
 from finicky.runs import Run
 
 TITLE = "Batch size: noise, time, sharpness, generalisation"
@@ -87,7 +87,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     ends = trained(dataset, settings, sizes)
     rows += at_the_loss(ends, settings["seeds"])
     rows += in_time(ends, dataset, settings, sizes)
-    return identities.measured(rows, CONDITIONS)
+    return arms.tidy(rows, CONDITIONS)
 
 
 # ---- Noise of the gradient ----------------------------------------------------------------------

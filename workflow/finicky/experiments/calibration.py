@@ -253,9 +253,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         at = where | {"rule": "ordering", "metric": "normal", "distance": "on"}
         two_arms = (paired_normals(random, 2 * trials, CLAIMS, n, shared) for _ in range(2))
         rows += [at | row for row in dropping(*two_arms)]
-    types = arms.VALUES | CONDITIONS
-    table = pd.DataFrame(rows).assign(a=np.nan, b=np.nan, outcome="finite")
-    return table.reindex(columns=list(types)).astype(types)
+    return arms.tidy(rows, CONDITIONS)
 
 
 def paired_normals(random, trials, conditions, n, shared):

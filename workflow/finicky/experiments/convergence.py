@@ -252,9 +252,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
             rows.append(where | {"quantity": f"left_{rate}", "value": left})
             where |= {"quantity": "squared_gradient", "problem": f"{name}, {rate}"}
             rows += [where | {"step": s, "value": v} for s, v in zip(steps, curve, strict=True)]
-    types = arms.VALUES | CONDITIONS
-    table = pd.DataFrame(rows).assign(a=np.nan, b=np.nan, outcome="finite")
-    return table.reindex(columns=list(types)).astype(types)
+    return arms.tidy(rows, CONDITIONS)
 
 
 def convex(seed, settings):

@@ -76,9 +76,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         for network, value in counted.items():
             where = {"network": network, "seed": seed}
             rows.append(where | {"quantity": "as_many_weights", "value": value})
-    types = arms.VALUES | CONDITIONS
-    table = pd.DataFrame([{"outcome": "finite"} | row for row in rows])
-    return table.reindex(columns=list(types)).astype(types)
+    return arms.tidy(rows, CONDITIONS)
 
 
 def said(noise):

@@ -72,9 +72,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         for depth in settings["depth"]:
             found = of_networks(dataset, splits, labels, depth, of_pixels, settings)
             rows += [row | {"dataset": name, "depth": depth} for row in found]
-    types = arms.VALUES | CONDITIONS
-    table = pd.DataFrame([{"outcome": "finite"} | row for row in rows])
-    return table.reindex(columns=list(types)).astype(types)
+    return arms.tidy(rows, CONDITIONS)
 
 
 def of_networks(dataset, splits, labels, depth, of_pixels, settings):

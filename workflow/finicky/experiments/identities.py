@@ -5,9 +5,6 @@ float64's rounding.
 """
 
 import numpy as np
-import pandas as pd
-
-from finicky.experiments import arms
 
 STEP = 1e-30  # of complex-step derivatives: nothing is subtracted, so it may be this small
 
@@ -29,13 +26,3 @@ def complex_step_jacobian(function, x) -> np.ndarray:
     x = np.asarray(x, dtype=complex)
     columns = [np.imag(function(x + STEP * 1j * axis)) / STEP for axis in np.eye(len(x))]
     return np.stack(columns, axis=-1)
-
-
-def measured(rows: list[dict], conditions: dict[str, str]) -> pd.DataFrame:
-    """The tidy table of rows {quantity, seed, value, conditions...}, none of which is a run.
-
-    `conditions` are the columns beside those of every table, with their types.
-    """
-    types = arms.VALUES | conditions
-    table = pd.DataFrame(rows).assign(outcome="finite")
-    return table.reindex(columns=list(types)).astype(types)

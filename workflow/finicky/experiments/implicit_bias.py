@@ -64,9 +64,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         *largest_margin(seeds, settings["margin_steps"], settings["flow_to"]),
         *dimensions(seeds, settings["solutions"]),
     ]
-    types = arms.VALUES | CONDITIONS
-    table = pd.DataFrame([{"outcome": "finite"} | row for row in rows])
-    return table.reindex(columns=list(types)).astype(types)
+    return arms.tidy(rows, CONDITIONS)
 
 
 def transposed(matrices):

@@ -280,9 +280,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         rows.append(where | {"quantity": "constructed_difference", "value": gap})
         worse = {"quantity": "adam_worse_constructed", "value": float(gap > WORSE)}
         rows.append(where | worse | {"a": np.nan, "b": np.nan})
-    types = arms.VALUES | CONDITIONS
-    added = pd.DataFrame(rows).reindex(columns=list(types)).astype(types)
-    return pd.concat([table, added], ignore_index=True)
+    return pd.concat([table, arms.tidy(rows, CONDITIONS)], ignore_index=True)
 
 
 def run_of(dataset, images, epochs, optimizer, rate, seed):

@@ -78,7 +78,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         },
         CONDITIONS,
     )
-    return pd.concat([identities.measured(rows, CONDITIONS), trainings], ignore_index=True)
+    return pd.concat([arms.tidy(rows, CONDITIONS), trainings], ignore_index=True)
 
 
 def draw(table: pd.DataFrame) -> dict:

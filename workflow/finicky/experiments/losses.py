@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import linalg, optimize, special, stats
 
-from finicky.experiments import identities
+from finicky.experiments import arms, identities
 
 TITLE = "Losses and scoring rules"
 ANSWERS = ["C028", "C029", "C030", "C031", "C032"]
@@ -71,7 +71,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
             {"quantity": quantity, "seed": seed, "value": value, **where}
             for quantity, value, where in found
         ]
-    return identities.measured(rows, CONDITIONS)
+    return arms.tidy(rows, CONDITIONS)
 
 
 def draw(table: pd.DataFrame) -> dict:

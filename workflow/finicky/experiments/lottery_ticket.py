@@ -51,8 +51,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     for name in DATASETS:
         dataset = engine.Dataset(name, settings["data"], settings["images"])
         rows += [row | {"dataset": name} for row in compared(dataset, settings)]
-    types = arms.VALUES | CONDITIONS
-    return pd.DataFrame(rows).reindex(columns=list(types)).astype(types)
+    return arms.tidy(rows, CONDITIONS)
 
 
 def compared(dataset, settings):

@@ -88,9 +88,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         rows += spreads(pd.DataFrame([r for r in rows if r["quantity"].startswith("final")]))
         for width in settings["path_widths"]:
             rows += paths(dataset, width, settings)
-    types = arms.VALUES | CONDITIONS
-    table = pd.DataFrame([{"outcome": "finite"} | row for row in rows])
-    return table.reindex(columns=list(types)).astype(types)
+    return arms.tidy(rows, CONDITIONS)
 
 
 # ---- Copies: permuted and rescaled hidden units -------------------------------------------------

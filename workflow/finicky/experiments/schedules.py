@@ -129,9 +129,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         where = {"quantity": "rate", "problem": name, "seed": seeds[0]}
         factors = SCHEDULES[name](t, 1000)
         rows += [where | {"step": s, "value": v} for s, v in zip(t, factors, strict=True)]
-    types = arms.VALUES | CONDITIONS
-    table = pd.DataFrame([{"outcome": "finite"} | row for row in rows])
-    return table.reindex(columns=list(types)).astype(types)
+    return arms.tidy(rows, CONDITIONS)
 
 
 def formulas(random):

@@ -173,9 +173,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     found("units_by_theorem", "one hidden layer", shallow, f"{POGGIO}, theorem 1")
     found("units_by_theorem", "tree", deep, f"{POGGIO}, theorem 2")
 
-    types = arms.VALUES | CONDITIONS
-    table = pd.DataFrame(rows).assign(seed=settings["seeds"][0], outcome="finite")
-    return table.reindex(columns=list(types)).astype(types)
+    return arms.tidy([row | {"seed": settings["seeds"][0]} for row in rows], CONDITIONS)
 
 
 def draw(table: pd.DataFrame) -> dict:

@@ -78,9 +78,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
             found = compared(images, labels, settings, np.random.default_rng([seed, 41]))
             rows += [row | {"seed": seed, "dataset": name} for row in found]
     rows += list(memorised(loaded["mnist"], settings))
-    types = arms.VALUES | CONDITIONS
-    table = pd.DataFrame([{"outcome": "finite"} | row for row in rows])
-    return table.reindex(columns=list(types)).astype(types)
+    return arms.tidy(rows, CONDITIONS)
 
 
 # ---- Counting -----------------------------------------------------------------------------------

@@ -315,9 +315,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         found = list(curvatures(seed, pixels[chosen], labels[chosen], settings["epochs"]))
         first = seed == settings["seeds"][0]  # whose weights are drawn
         rows += [row for row in found if first or "parameter" not in row]
-    types = arms.VALUES | CONDITIONS
-    table = pd.DataFrame(rows).assign(a=np.nan, b=np.nan, outcome="finite")
-    return table.reindex(columns=list(types)).astype(types)
+    return arms.tidy(rows, CONDITIONS)
 
 
 def formulas(seed, trials):

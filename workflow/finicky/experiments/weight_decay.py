@@ -60,7 +60,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         for seed in settings["seeds"]
         for quantity, value, where in algebra(np.random.default_rng([seed, 144]), settings)
     ]
-    parts = [identities.measured(rows, CONDITIONS)]
+    parts = [arms.tidy(rows, CONDITIONS)]
     for name, lengths in itertools.product(DATASETS, settings["trainings"]):
         dataset = engine.Dataset(name, settings["data"], lengths["images"])
         ends = train(name, dataset, lengths["epochs"], settings)
