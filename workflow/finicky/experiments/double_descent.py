@@ -183,7 +183,7 @@ def trained(samples, settings):
     import torch
 
     from finicky.engine import train as engine
-    from finicky.experiments.trainings import InBlocks
+    from finicky.experiments.trainings import InBlocks, to_the_end
     from finicky.runs import Run
 
     levels = {noise: [] for noise, _ in samples.blocks}
@@ -201,10 +201,8 @@ def trained(samples, settings):
         ]  # fmt: skip
         with torch.no_grad():
             batch = InBlocks(runs, samples.dataset, samples.images, places)
-            histories = [engine.History(-(-samples.images // BATCH)) for _ in runs]
-            for epoch in range(1, settings["epochs"] + 1):
-                histories = engine.train_epoch(batch, histories, epoch) if histories else []
-        ended = {run.seed: row for row, run in enumerate(batch.runs)} if histories else {}
+            _, going = to_the_end(batch)
+        ended = {run.seed: row for row, run in enumerate(batch.runs)} if going else {}
         for place, run in zip(places, runs, strict=True):
             row = {"noise": noise, "seed": run.seed, "size": units}
             if run.seed not in ended:

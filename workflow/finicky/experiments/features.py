@@ -5,15 +5,13 @@ on, tested on the test images (Alain and Bengio 2016, arXiv:1610.01644). The sam
 training, with random weights.
 """
 
-import math
-
 import numpy as np
 import pandas as pd
 import torch
 
 from finicky.engine import train as engine
 from finicky.engine.network import Buffers
-from finicky.experiments import arms
+from finicky.experiments import arms, trainings
 from finicky.runs import Run
 
 TITLE = "Features and linear probes"
@@ -103,13 +101,10 @@ def of_networks(dataset, splits, labels, depth, of_pixels, settings):
         yield from filter_rows(filters, settings["seeds"][0])
 
 
-@torch.no_grad()
 def train(batch) -> list[str]:
     """Train the networks of a fused batch to the end; their outcomes."""
-    histories = [engine.History(math.ceil(batch.images / batch.size)) for _ in batch.runs]
-    for epoch in range(1, batch.runs[0].epochs + 1):
-        going = engine.train_epoch(batch, histories, epoch)
-        assert len(going) == len(histories), "Adam at 0.001 from He's start does not diverge"
+    histories, going = trainings.to_the_end(batch)
+    assert len(going) == len(histories), "Adam at 0.001 from He's start does not diverge"
     return [history.outcome for history in histories]
 
 

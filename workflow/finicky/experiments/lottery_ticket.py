@@ -6,7 +6,6 @@ the same mask over new weights, and with the same share of weights chosen at ran
 """
 
 import itertools
-import math
 
 import pandas as pd
 
@@ -182,6 +181,7 @@ def train(jobs, dataset):
     import torch
 
     from finicky.engine import train as engine
+    from finicky.experiments.trainings import to_the_end
 
     class Masked(engine.FusedBatch):
         """Sets what is outside of each run's mask to zero after each update."""
@@ -208,10 +208,7 @@ def train(jobs, dataset):
         fused = jobs[start : start + size]
         with torch.no_grad():
             batch = Masked(fused, dataset)
-            every = [engine.History(math.ceil(batch.images / batch.size)) for _ in fused]
-            going = every
-            for epoch in range(1, fused[0][0].epochs + 1):
-                going = engine.train_epoch(batch, going, epoch) if going else going
+            every, going = to_the_end(batch)
             scores = engine.evaluate(batch.network, dataset, dataset.test) if going else []
         found = {
             id(history): {"weights": weights.clone(), "accuracy": score}

@@ -248,9 +248,14 @@ def learnt(runs, tasks, dataset):
     import torch
 
     from finicky.engine import train as engine
-    from finicky.experiments.trainings import InBlocks
+    from finicky.experiments.trainings import InBlocks, to_the_end
 
     images = runs[0].images
+
+    def all_known(epoch, going):
+        for history in going:
+            history.end_epoch(epoch, images, {})
+        return all(history.curves[-1]["running_accuracy"] == 100 for history in going)
 
     together = copy.copy(dataset)
     together.train = engine.Split(
@@ -259,14 +264,7 @@ def learnt(runs, tasks, dataset):
     )
     with torch.no_grad():
         batch = InBlocks(runs, together, images, range(len(runs)))
-        every = [engine.History(math.ceil(images / batch.size)) for _ in runs]
-        going = every
-        for epoch in range(1, runs[0].epochs + 1):
-            going = engine.train_epoch(batch, going, epoch)
-            for history in going:
-                history.end_epoch(epoch, images, {})
-            if all(history.curves[-1]["running_accuracy"] == 100 for history in going):
-                break
+        every, going = to_the_end(batch, all_known)
     for run, history, splits in zip(runs, every, tasks, strict=True):
         scores = {"train_accuracy": arms.CHANCE, "test_accuracy": arms.CHANCE}
         if history in going and history.outcome not in ("inf", "nan"):

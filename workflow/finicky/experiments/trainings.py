@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
 import torch
 
@@ -57,6 +58,24 @@ class InBlocks(engine.FusedBatch):
 
 
 @torch.no_grad()
+def to_the_end(
+    batch: engine.FusedBatch, look: Callable = lambda epoch, going: False
+) -> tuple[list[engine.History], list[engine.History]]:
+    """Train a fused batch for its epochs, or until all its runs have ended.
+
+    `look(epoch, going)` is called after each epoch with the histories of the runs that go on, in
+    the batch's order; if it returns True the training stops. Returns the histories of all runs, and
+    of those that have not ended.
+    """
+    every = going = [engine.History(math.ceil(batch.images / batch.size)) for _ in batch.runs]
+    for epoch in range(1, batch.runs[0].epochs + 1):
+        going = engine.train_epoch(batch, going, epoch)
+        if not going or look(epoch, going):
+            break
+    return every, going
+
+
+@torch.no_grad()
 def trained(
     jobs: list, dataset: engine.Dataset, fused: Callable = engine.FusedBatch, fuse: int = FUSE
 ) -> list[dict]:
@@ -70,21 +89,21 @@ def trained(
     rows = []
     for start in range(0, len(jobs), fuse):
         batch = fused(jobs[start : start + fuse], dataset)
-        runs, epochs = batch.runs, batch.runs[0].epochs
-        every = going = [engine.History(math.ceil(batch.images / batch.size)) for _ in runs]
-        for epoch in range(1, epochs + 1):
-            going = engine.train_epoch(batch, going, epoch)
-            if not going:
-                break
-            scores = {}
-            if epoch == epochs:
-                splits = {"validation": dataset.validation, "test": dataset.test}
-                scores = {n: engine.evaluate(batch.network, dataset, s) for n, s in splits.items()}
-            for row, history in enumerate(going):
-                mine = {name: of[row] for name, of in scores.items()}
-                history.end_epoch(epoch, batch.images, mine)
+        runs = batch.runs
+        every, _ = to_the_end(batch, partial(_score_the_last, batch))
         rows += [_row(run, history) for run, history in zip(runs, every, strict=True)]
     return rows
+
+
+def _score_the_last(batch, epoch, going):
+    """Close an epoch; after the last one, with the networks' scores."""
+    scores, dataset = {}, batch.dataset
+    if epoch == batch.runs[0].epochs:
+        splits = {"validation": dataset.validation, "test": dataset.test}
+        scores = {n: engine.evaluate(batch.network, dataset, s) for n, s in splits.items()}
+    for row, history in enumerate(going):
+        mine = {name: of[row] for name, of in scores.items()}
+        history.end_epoch(epoch, batch.images, mine)
 
 
 def _row(run, history):
