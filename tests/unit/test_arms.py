@@ -185,3 +185,9 @@ def test_the_table_has_the_columns_of_every_experiment():
     assert list(table.columns) == [*arms.VALUES, "width"]
     assert table["outcome"].eq("finite").all() and table[["a", "b"]].isna().all(axis=None)
     assert table["width"].isna().tolist() == [True, False] and table["width"].iloc[1] == 8
+
+
+def test_the_best_level_is_chosen_by_the_other_seeds():
+    scores = pd.DataFrame({0: {0.1: 90, 1.0: 70}, 1: {0.1: 50, 1.0: 60}})
+    assert [arms.best_level(scores, seed) for seed in (0, 1)] == [1.0, 0.1]
+    assert arms.best_level(pd.DataFrame({0: {0.1: 50, 1.0: 60}}), 0) == 1.0

@@ -115,13 +115,6 @@ def test_batches_go_through_all_images_each_epoch():
     assert seen[0][1].tolist() != seen[2][1].tolist()
 
 
-def test_the_penalty_is_chosen_by_the_other_seeds():
-    validation = {(0.1, 0): 90, (0.1, 1): 50, (1.0, 0): 70, (1.0, 1): 60}
-    chosen = [linear_limits.best_by_other_seeds(validation, seed) for seed in (0, 1)]
-    assert chosen == [1.0, 0.1]
-    assert linear_limits.best_by_other_seeds({(0.1, 0): 50, (1.0, 0): 60}, 0) == 1.0
-
-
 def test_a_network_that_breaks_scores_chance():
     rows = linear_limits.rows_of([4, 5], [True, False], {"accuracy": [90.0, 80.0]})
     assert [row["accuracy"] for row in rows] == [90, 10]

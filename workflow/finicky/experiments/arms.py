@@ -125,6 +125,13 @@ def best_by_other_seeds(rows: pd.DataFrame, choice: str, by: str) -> pd.DataFram
     return ranked.drop_duplicates([*cell, "seed"]).drop(columns="mean")
 
 
+def best_level(scores: pd.DataFrame, seed):
+    """The level with the best mean score of the other seeds, or of its own where it is alone; the
+    first if two tie. scores: a row a level, a column a seed."""
+    others = scores.drop(columns=seed) if scores.shape[1] > 1 else scores
+    return others.mean(axis=1).idxmax()
+
+
 def each(rows: pd.DataFrame, value: str | pd.Series) -> pd.DataFrame:
     """Runs as a quantity without arms: `value` is a column's name or its numbers."""
     numbers = rows[value] if isinstance(value, str) else value

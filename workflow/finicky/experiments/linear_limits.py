@@ -191,9 +191,8 @@ def linear_models(dataset, seeds, sizes, tests):
                     validation = percent(fit.predict(held_out), dataset.validation.labels)
                     fits[images, fit.C, seed] = validation, fit
         for images, seed in itertools.product(sizes, seeds):
-            penalty = best_by_other_seeds(
-                {(p, s): fits[images, p, s][0] for p in PENALTIES for s in seeds}, seed
-            )
+            scores = {s: {p: fits[images, p, s][0] for p in PENALTIES} for s in seeds}
+            penalty = arms.best_level(pd.DataFrame(scores), seed)
             _, fit = fits[images, penalty, seed]
             where = {"images": images, "seed": seed, "model": model, "outcome": "finite"}
             yield where | {q: percent(fit.predict(seen[q]), tests[q].labels) for q in tests}
@@ -230,13 +229,6 @@ def logistic_regressions(x, y):
 def percent(answers, labels) -> float:
     """Share of right answers in %."""
     return 100 * float((torch.as_tensor(answers) == labels).float().mean())
-
-
-def best_by_other_seeds(validation: dict, seed: int):
-    """The level with the best mean of the other seeds (of its own, where it is alone);
-    `validation` maps (level, seed) to accuracy."""
-    table = pd.Series(validation).unstack()
-    return (table.drop(columns=seed) if table.shape[1] > 1 else table).mean(axis=1).idxmax()
 
 
 def batches(dataset, seeds, images, steps):

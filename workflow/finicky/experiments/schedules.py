@@ -189,11 +189,8 @@ def schedules(dataset, seeds, epochs, rates):
 def _best_by_other_seeds(ends):
     """For each seed the row at the rate with the best mean validation accuracy of the others (of
     its own, where it is alone)."""
-    scores = ends.pivot(index="seed", columns="learning_rate", values="validation")
-    chosen = {
-        seed: (scores.drop(index=seed) if len(scores) > 1 else scores).mean().idxmax()
-        for seed in scores.index
-    }
+    scores = ends.pivot(index="learning_rate", columns="seed", values="validation")
+    chosen = {seed: arms.best_level(scores, seed) for seed in scores.columns}
     return ends[ends["learning_rate"] == ends["seed"].map(chosen)]
 
 
