@@ -10,7 +10,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c '$(usable)' 2>/dev/null && echo $$p && break; done)
 
 python := .venv/bin/python
-presets := $(strip default $(filter-out config claims,$(basename $(notdir $(wildcard config/*.yaml)))))
+# A file's name reaches a shell below, and names a folder that `make clean` removes: only what the
+# schema of a config accepts as a preset counts.
+presets := default $(shell ls config 2>/dev/null | LC_ALL=C sed -n 's/^\([a-z0-9][a-z0-9_-]*\)\.yaml$$/\1/p' | \
+	grep -vxE 'config|claims|default|bench|data|logs|reference|store')
 configfile := $(if $(filter-out default,$(PRESET)),--configfile config/$(PRESET).yaml)
 
 .PHONY: help report status bench reference test lint format env lock clean distclean check-preset
@@ -84,7 +87,7 @@ clean:  ## remove the presets' results; stored runs, data and .venv stay
 	rm -rf $(addprefix results/,$(presets))
 
 distclean:  ## remove all that was made or downloaded, .venv too; results/reference stays
-	test ! -d results || find results -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +
+	test ! -d results || find results/ -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +
 	rm -rf .venv .snakemake .pytest_cache .ruff_cache
 
 check-preset:

@@ -5,4 +5,4 @@ include: "workflow/Snakefile"
 
 rule all:
     input:
-        f"{HERE}/report/index.html",
+        PROMISED,

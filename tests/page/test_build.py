@@ -270,8 +270,8 @@ def test_card_has_rule_sentence_why_evidence_and_command(page):
     assert "Sentence of C062." in text
     assert "the rule of C062" in text
     assert "chapter, line 162" in text
-    command = "snakemake --cores 4 --configfile config/smoke.yaml"
-    assert f"{command} results/smoke/experiments/ten-layers.parquet" in text
+    file = "results/smoke/experiments/ten-layers.parquet"
+    assert f"snakemake {file} --cores 4 --configfile config/smoke.yaml" in text
     link = page.find(id="C062").find("a", string="experiments/ten-layers.parquet")
     assert link["href"] == "../experiments/ten-layers.parquet"
 

@@ -124,7 +124,7 @@ def test_a_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     "preset, message",
     [
-        ({"preset": "store"}, "preset: found 'store'; allowed: anything but data, reference"),
+        ({"preset": "store"}, "preset: found 'store'; allowed: anything but bench, data"),
         ({"preset": "../x"}, "preset: found '../x'; allowed: text of the form"),
         ({"device": "tpu"}, "device: found 'tpu'; allowed: cpu, cuda"),
         ({"seeds": 1.5}, "seeds: found 1.5; allowed: integer"),

@@ -18,7 +18,7 @@ from finicky import data
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("Snakefile", "workflow", "profiles", "config", "report")
-LIMIT = 300  # seconds after which a call counts as hung
+LIMIT = 3600  # seconds after which a call counts as hung, on the slowest machine
 
 # Two cells with two seeds: small enough to train in a breath.
 TINY = {

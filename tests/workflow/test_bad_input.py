@@ -199,6 +199,28 @@ def test_bad_file_among_the_fetched(bare, refused, images, damage):
     assert line == f"results/data/mnist/{LABELS}: SHA-256: found {found}; allowed: {expected}"
 
 
+def test_verified_images_outlive_all_that_makes_their_rule_run_again(bare, refused, images):
+    """Snakemake removes a rule's outputs before it runs the rule again; no network brings them
+    back. What was removed by hand is missed, and fetched."""
+    folder = bare.folder / "results/data/mnist"
+    shutil.copytree(images, bare.folder / "results/data")
+    bare.edit("workflow/finicky/errors.py", lambda text: text + "\n# a comment\n")
+    bare.configure("bad", init=["lecun"], data={"folder": str(bare.folder / "nowhere")})
+    before = bare.stamps("results/data/*/*-ubyte")
+    the_line(refused("bad", bare), "nowhere: data.folder: found no train-images-idx3-ubyte")
+    assert bare.stamps("results/data/*/*-ubyte") == before
+
+    bare.configure("good", init=["lecun"], data={"folder": str(images)})
+    bare.train("good")
+    assert bare.stamps("results/data/*/*-ubyte") == before
+    (folder / LABELS).unlink()
+    bare.train("good")
+    assert (folder / LABELS).exists() and len(bare.stamps("results/data/*/*-ubyte")) == 8
+    shutil.rmtree(folder)
+    bare.train("good")
+    assert (folder / LABELS).exists()
+
+
 def test_no_network(bare, refused, tmp_path):
     """No proxy answers, and no package client is installed."""
     (tmp_path / "bin").mkdir()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections import Counter
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from snakemake.cli import get_argument_parser
 
 from finicky import config as presets
 from finicky import data, documents, tables
@@ -86,6 +88,35 @@ def test_smoke_provenance_says_where_the_numbers_came_from(results, smoke):
     assert record["config"]["seeds"] == 2 and record["config"]["batch_size"] == 64
     stages = {"training", "tables", "experiments", "figures", "judge"}
     assert set(record["seconds"]) == stages
+
+
+def test_every_command_on_the_page_works(smoke, results):
+    """Each is parsed as Snakemake parses it; one dry run makes all their targets."""
+    page = BeautifulSoup((results / "report/index.html").read_text(), "html5lib")
+    commands = {code.get_text() for code in page.find_all("code", class_="command")}
+    makes = {command for command in commands if command.startswith("make ")}
+    assert makes == {"make report PRESET=smoke", "make bench"}
+    targets = set()
+    for command in sorted(commands - makes):
+        name, *words = shlex.split(command)
+        parsed = get_argument_parser().parse_args(words)
+        assert name == "snakemake" and parsed.cores
+        assert list(map(str, parsed.configfile)) == ["config/smoke.yaml"]
+        targets |= set(parsed.targets)
+    assert len(targets) > 20
+    said = smoke.snakemake("smoke", *sorted(targets), "--dry-run")
+    assert "Nothing to be done" in said
+
+
+def test_every_promised_file_is_made_again_if_it_is_removed(smoke, results):
+    removed = [
+        "report/claims.json", "evidence.parquet", "provenance.json", "tables/curves.csv",
+        "tables/README.md", "experiments/sources.parquet", "figures/F01.png",
+    ]  # fmt: skip
+    for name in removed:
+        (results / name).unlink()
+    smoke.snakemake("smoke")
+    assert all((results / name).exists() for name in removed)
 
 
 def test_only_what_depends_on_a_change_is_made_again(smoke):

@@ -51,6 +51,15 @@ def check(config, files, experiments):
             raise InputError(where("experiments"), "experiments", found, ", ".join(experiments))
     check_levels(config, where)
     check_batches(config, where("grid"))
+    check_name(config["preset"], files[-1])
+
+
+def check_name(preset, file):
+    """A preset is called like its file (config.yaml holds `default`), or two would share results."""
+    stem = Path(file).stem
+    name = "default" if stem == "config" else stem
+    if preset != name:
+        raise InputError(file, "preset", repr(preset), f"{name!r}, the name of the file")
 
 
 def allowed_levels(config):
@@ -125,6 +134,12 @@ def check_batches(config, file):
                 f"{grid['images']}, which leaves a last batch of 1 image at batch_size "
                 f"{config['batch_size']}", "another number: batch norm needs 2 images in a batch",
             )  # fmt: skip
+
+
+def check_place(folder):
+    """Raise InputError for a folder in whose path Snakemake would see wildcards."""
+    if set("{}") & set(str(folder)):
+        raise InputError(folder, None, "a brace in the path", "a folder without { and }")
 
 
 def check_writable(*folders):

@@ -73,6 +73,8 @@ DATASETS = {
     },
 }
 
+CHANCE = 10.0  # % accuracy of a guess among ten classes, which all these data sets have
+
 MIRROR_TIMEOUT = 5  # seconds without an answer, each try
 CLIENT_TIMEOUT = 600  # seconds for one command of a package client
 
@@ -95,6 +97,16 @@ def files(dataset, folder):
     Order: training images, training labels, test images, test labels.
     """
     return [Path(folder) / dataset / name for name in _described(dataset)["files"]]
+
+
+def lost(dataset, folder):
+    """Names of the files that are gone from `folder` although its marker says they were verified.
+
+    A parameter of the rule that fetches: what was removed by hand is fetched again.
+    """
+    there = files(dataset, folder)
+    marked = (there[0].parent / "verified.json").exists()
+    return [path.name for path in there if marked and not path.exists()]
 
 
 def load(dataset, folder):

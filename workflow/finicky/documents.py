@@ -46,7 +46,11 @@ def read(path, what):
 
 def check(document, schema, path):
     """Raise InputError for the first thing that the schema (a name below schemas/) forbids."""
-    rules = read(SCHEMAS / schema, "a JSON schema")
+    check_against(document, read(SCHEMAS / schema, "a JSON schema"), path)
+
+
+def check_against(document, rules, path):
+    """Raise InputError for the first thing that a JSON schema (a mapping) forbids."""
     error = jsonschema.exceptions.best_match(
         jsonschema.Draft202012Validator(rules).iter_errors(document)
     )

@@ -3,7 +3,7 @@
 rule bench:
     input:
         library("scripts/bench.py", experiment_file("bench"), "finicky/page/figures.py"),
-        images=expand(f"{DATA}/mnist/{{file}}", file=data.IDX_FILES),
+        verified(["mnist"]),
     output:
         table="results/bench/engine.parquet",
         summary="results/bench/engine.json",
@@ -15,5 +15,7 @@ rule bench:
     conda:
         ENVIRONMENT
     threads: ALL_CORES
+    params:
+        data=DATA,
     script:
         "../scripts/bench.py"

@@ -1,11 +1,15 @@
 import glob
 import os
+import shlex
 import sys
 
 # The library lies below workflow/. Jobs find it by PYTHONPATH: every job, on a cluster too, reads
 # this file before it starts its script.
 sys.path.insert(0, os.path.abspath("workflow"))
 os.environ.update(PYTHONPATH=os.path.abspath("workflow"))
+# Snakemake (9.27) pastes the interpreter's path into shell commands: with a space in it they fail,
+# with $() in it they run what is in there.
+sys.executable = shlex.quote(sys.executable)
 
 from finicky import config as presets, data, progress, runs, sources, store
 from finicky.errors import InputError
@@ -15,9 +19,11 @@ LEDGER = "config/claims.yaml"
 DATA = "results/data"  # images and finished runs are shared by all presets
 STORE = "results/store"
 ENVIRONMENT = "../envs/finicky.yaml"
+TABLES = ["runs", "curves", "layers"]
 ALL_CORES = 1000  # Snakemake scales it down to what it was given
 
 try:
+    presets.check_place(os.getcwd())
     DECLARED = ledger.declared()
     files = ["config/config.yaml", *map(str, workflow.overwrite_configfiles)]
     presets.check(config, files, experiments=DECLARED)
@@ -37,6 +43,19 @@ EXPERIMENTS = {
 FIGURES = {
     figure: slug for slug, module in EXPERIMENTS.items() for figure in module["FIGURES"]
 }
+
+
+# Every file that README promises, so that one that was removed is made again.
+PROMISED = [
+    f"{HERE}/report/index.html",
+    f"{HERE}/report/claims.json",
+    f"{HERE}/evidence.parquet",
+    f"{HERE}/provenance.json",
+    f"{HERE}/tables/README.md",
+    *expand(f"{HERE}/tables/{{table}}.{{kind}}", table=TABLES, kind=["parquet", "csv"]),
+    *expand(f"{HERE}/experiments/{{slug}}.parquet", slug=EXPERIMENTS),
+    *expand(f"{HERE}/figures/{{figure}}.{{kind}}", figure=FIGURES, kind=["svg", "png", "csv"]),
+]
 
 
 def library(*files):

@@ -7,10 +7,8 @@ rule experiment:
             f"{HERE}/tables/{{table}}.parquet",
             table=EXPERIMENTS[wildcards.slug]["READS"],
         ),
-        images=lambda wildcards: expand(
-            f"{DATA}/{{dataset}}/{{file}}",
-            dataset=EXPERIMENTS[wildcards.slug].get("DATASETS", []),
-            file=data.IDX_FILES,
+        images=lambda wildcards: verified(
+            EXPERIMENTS[wildcards.slug].get("DATASETS", [])
         ),
     output:
         f"{HERE}/experiments/{{slug}}.parquet",

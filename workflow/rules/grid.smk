@@ -3,11 +3,7 @@
 rule train:
     input:
         library("scripts/train.py", "finicky/engine/train.py"),
-        images=lambda wildcards: expand(
-            f"{DATA}/{{dataset}}/{{file}}",
-            dataset=PLAN.shards[wildcards.shard][0].dataset,
-            file=data.IDX_FILES,
-        ),
+        lambda wildcards: verified([PLAN.shards[wildcards.shard][0].dataset]),
     output:
         f"{HERE}/shards/{{shard}}.parquet",
     log:
@@ -34,6 +30,7 @@ rule tables:
         runs=f"{HERE}/tables/runs.parquet",
         curves=f"{HERE}/tables/curves.parquet",
         layers=f"{HERE}/tables/layers.parquet",
+        csv=expand(f"{HERE}/tables/{{table}}.csv", table=TABLES),
         dictionary=f"{HERE}/tables/README.md",
     log:
         f"{HERE}/logs/tables.log",

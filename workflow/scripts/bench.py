@@ -10,8 +10,7 @@ from finicky.page import figures
 from finicky.store import replaced
 
 with job(snakemake):
-    folder = Path(snakemake.input.images[0]).parents[1]
-    table = bench.measure({"data": folder, "repetitions": 9}, {})
+    table = bench.measure({"data": snakemake.params.data, "repetitions": 9}, {})
     with replaced(snakemake.output.table) as temporary:
         table.to_parquet(temporary, index=False)
     with replaced(snakemake.output.summary) as temporary:

@@ -370,7 +370,7 @@ class _Page:
             return ""
         preset = "" if self.preset == "default" else f" --configfile config/{self.preset}.yaml"
         paths = " ".join(f"results/{self.preset}/{file}" for file in files)
-        return f"snakemake --cores 4{preset} {paths}"
+        return f"snakemake {paths} --cores 4{preset}"
 
     # ---- The answer -----------------------------------------------------------------------------
 
