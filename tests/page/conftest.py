@@ -2,7 +2,6 @@
 
 import copy
 
-import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
@@ -16,7 +15,7 @@ def part(name, chapter, measured, low, high, verdict, **more):
     values = {
         "name": name, "chapter": chapter, "measured": measured, "ci_low": low, "ci_high": high,
         "n": 5, "margin": 1, "unit": "%", "outcome": "finite", "verdict": verdict,
-        "failed_share": 0.0, "counts": dict.fromkeys(
+        "failed_share": 0.0, "detectable": None, "counts": dict.fromkeys(
             ["conditions", "hold", "fail", "undecided", "dropped", "need"], 0
         ),
     }  # fmt: skip
@@ -25,9 +24,9 @@ def part(name, chapter, measured, low, high, verdict, **more):
 
 def condition(name, verdict, measured, low, high, trains=None, **levels):
     """One condition as claims.json has it."""
-    return levels | {
-        "part": name, "verdict": verdict, "n": 5, "measured": measured, "ci_low": low,
-        "ci_high": high, "trains": trains,
+    return {
+        "part": name, "levels": levels, "verdict": verdict, "n": 5, "measured": measured,
+        "ci_low": low, "ci_high": high, "trains": trains,
     }  # fmt: skip
 
 
@@ -55,7 +54,7 @@ def record(claim, verdict, parts=(), conditions=(), **more):
 
 def spec(experiment, quantity, number=None, **where):
     """One part as the ledger has it."""
-    values = {"name": "p", "experiment": experiment, "quantity": quantity, "unit": "%"}
+    values = {"name": "p", "experiment": experiment, "quantity": quantity}
     values |= {"where": where} if where else {}
     return values if number is None else values | {"number": number, "margin": 1}
 
@@ -79,11 +78,13 @@ def make_ledger():
         "tables": {
             "T02": {"title": "Three starts", "line": 1, "section": "initialisation",
                     "refill": "variances"},
+            "T05": {"title": "Norms", "line": 1, "section": "residual", "refill": "batch sizes"},
             "T03": {"title": "Ten layers", "line": 2, "section": "initialisation", "refill": "x"},
             "T07": {"title": "Degradation", "line": 3, "section": "residual", "refill": "x"},
             "T13": {"title": "The log", "line": 4, "section": "mini-project", "refill": "x"},
         },
         "figures": {
+            "F06": {"title": "Minima", "line": 5, "section": "residual", "by": "minima"},
             "F03": {"title": "Bumps", "line": 5, "section": "initialisation",
                     "by": "approximation"},
             "F15": {"title": "Curves", "line": 6, "section": "initialisation", "by": "ten-layers"},
@@ -103,6 +104,8 @@ def make_ledger():
                   number="15, 18, 25, 28"),
             claim("C099", "residual", "noninferiority", "56 as good as 20", ["grid"],
                   parts=[spec("grid", "accuracy_56_minus_20")]),
+            claim("C172", "residual", "ordering", "a CPU beats a GPU", ["bench"],
+                  parts=[spec("bench", "gpu_minus_cpu")]),
             claim("C180", "mini-project", "value", "the log", ["mini-project"],
                   parts=[spec("mini-project", metric, number, recipe="correct", epoch=1)
                          for metric, number in log.items()]),
@@ -143,6 +146,7 @@ def make_claims(ledger):
         record(by_id["C099"], "undecided",
                [part("p", None, None, None, None, "undecided", n=0, unit="pp", outcome=None,
                      failed_share=None)], reason="the experiment grid has not run"),
+        record(by_id["C172"], "not measured", reason="the experiment bench has not run"),
         record(by_id["C180"], "reproduced", [
             part("training loss", 0.3124, 0.3187, 0.3121, 0.3222, "reproduced", margin=0.02,
                  unit="nats"),
@@ -155,49 +159,85 @@ def make_claims(ledger):
     ]  # fmt: skip
 
 
-def tidy(quantity, values, outcome="finite", **levels):
-    """Rows of an experiment's table: one value a seed."""
-    return [
-        {"quantity": quantity, "seed": seed, "value": value, "a": None, "b": None,
-         "outcome": outcome} | levels
-        for seed, value in enumerate(values)
-    ]  # fmt: skip
+def experiment(slug, figures=(), tables=(), run=True):
+    """One experiment as the rule tells the page of it."""
+    module = f"{slug.replace('-', '_')}.py"
+    return {
+        "title": f"The title of {slug}",
+        "file": f"workflow/finicky/experiments/{module}",
+        "table": f"results/smoke/experiments/{slug}.parquet" if run else None,
+        "exhibit": f"workflow/finicky/exhibits/{module}",
+        "figures": {name: f"Caption of {name}: {EVIL}" for name in figures},
+        "tables": {name: f"Caption of {name}." for name in tables},
+    }
+
+
+def make_experiments():
+    every = {
+        "ten-layers": experiment("ten-layers", ["F15"], ["T03"]),
+        "grid": experiment("grid", ["F16"], ["T07"]),
+        "mini-project": experiment("mini-project", [], ["T13"]),
+        "sources": experiment("sources"),
+        "calibration": experiment("calibration", ["calibration"], ["calibration-table"]),
+        "minima": experiment("minima", ["F06"], ["T05"], run=False),
+        "bench": experiment("bench", ["bench"], ["bench-table"], run=False),
+    }
+    return every | {"sources": every["sources"] | {"exhibit": None}}
+
+
+def cell(value=None, low=None, high=None, n=0, **more):
+    """One cell of a table's JSON."""
+    values = {"value": value, "low": low, "high": high, "n": n, "note": "", "text": "",
+              "error": None}  # fmt: skip
+    return values | more
+
+
+def table(rows, columns, name="Test accuracy, %", **more):
+    """A table's JSON: rows {head: cells}, columns [(label, kind, places)]."""
+    values = {
+        "heads": ["Start"],
+        "groups": [[name, len(columns)]],
+        "columns": [
+            {"label": label, "kind": kind, "quantity": "accuracy", "places": places}
+            for label, kind, places in columns
+        ],
+        "bodies": [
+            {
+                "label": "",
+                "rows": [{"heads": [head], "cells": cells} for head, cells in rows.items()],
+            }
+        ],
+        "notes": [],
+        "shows": "",
+        "over": "seed",
+        "seeds": [],
+    }
+    return values | more
 
 
 def make_tables():
-    ten = []
-    for optimizer, rate in (("sgd", 0.01), ("adam", 0.001)):
-        common = {"optimizer": optimizer, "learning_rate": rate}
-        for epoch in (1, 10):
-            ten += tidy(
-                "test_accuracy", [93.5, 93.9, 93.8, 93.6, 94.1], init="he", epoch=epoch, **common
-            )
-            ten += tidy(
-                "test_accuracy", [10.0] * 5, "nan", init="normal_std_1", epoch=epoch, **common
-            )
-    grid = []
-    for depth, accuracy in ((20, 95.0), (56, 80.0)):
-        for quantity, less in (("train_accuracy", 0.0), ("test_accuracy", 1.0)):
-            grid += tidy(
-                quantity,
-                [accuracy - less + tenth / 10 for tenth in range(5)],
-                dataset="mnist",
-                images=60000,
-                epochs=2,
-                depth=depth,
-                block="plain",
-                activation="relu",
-                init="he",
-                optimizer="adam",
-                learning_rate=0.001,
-            )
-    log = tidy("running_loss", [0.31, 0.32, 0.33, 0.34, 0.35], recipe="correct", epoch=1)
-    log += tidy("running_loss", [None] * 5, "nan", recipe="rate_10", epoch=1)
-    return {
-        "ten-layers": pd.DataFrame(ten),
-        "grid": pd.DataFrame(grid),
-        "mini-project": pd.DataFrame(log),
+    both = [("chapter", "chapter", 0), ("SGD at 0.01", "measured", 1)]
+    ten = {
+        "He": [cell(92), cell(93.81, 93.5, 94.1, 5)],
+        "N, σ = 1": [
+            cell(text="NaN"), cell(10.0, 10.0, 10.0, 5, note="NaN in 5 of 5")
+        ],
+        EVIL: [cell(), cell()],
+    }  # fmt: skip
+    log = {"epoch 1": [cell(0.3124), cell(0.315, n=2)]}
+    wrong = {"ordering": [cell(3.125, n=5, error=0.2)]}
+    files = {
+        name: {kind: f"results/smoke/refilled/{name}.{kind.lower()}" for kind in ("CSV", "JSON")}
+        for name in ("T03", "T13", "calibration-table")
     }
+    tables = {
+        "T03": table(ten, both, notes=["A note."]),
+        "T13": table(log, [("chapter", "chapter", 4), ("measured", "measured", 2)], "Loss, nats"),
+        "calibration-table": table(
+            wrong, [("5 seeds", "measured", 1)], "Wrong, %", shows="What it shows."
+        ),
+    }
+    return {name: {"table": one, "files": files[name]} for name, one in tables.items()}
 
 
 def make_figures():
@@ -211,8 +251,7 @@ def make_figures():
     )
     figure = {
         "svg": drawing,
-        "files": {"CSV": "../figures/F15.csv"},
-        "caption": f"See: {EVIL}",
+        "files": {"CSV": "results/smoke/figures/F15.csv"},
         "alt": 'a "curve"',
     }
     return {"F15": figure}
@@ -244,55 +283,78 @@ def make_provenance():
 def make_reference(claims):
     theirs = copy.deepcopy(claims)
     theirs[1]["verdict"] = "undecided"
-    theirs[6]["parts"][1]["measured"] = 91.54  # half a margin away
-    return {"claims": theirs, "provenance": {"preset": "default"}}
+    theirs[7]["parts"][1]["measured"] = 91.54  # half a margin away
+    return theirs
 
 
-@pytest.fixture(scope="session")
-def inputs():
-    """The arguments of `render`; shared, so tests that change one take the fixture of its name."""
+def make_inputs():
+    """The arguments of `render`."""
     ledger = make_ledger()
     claims = make_claims(ledger)
     return {
         "ledger": ledger,
         "claims": claims,
-        "tables": make_tables(),
+        "experiments": make_experiments(),
         "figures": make_figures(),
-        "provenance": make_provenance(),
+        "tables": make_tables(),
+        "record": make_provenance(),
         "reference": make_reference(claims),
     }
 
 
 @pytest.fixture
-def ledger(inputs):
-    return copy.deepcopy(inputs["ledger"])
-
-
-@pytest.fixture
-def claims(inputs):
-    return copy.deepcopy(inputs["claims"])
-
-
-@pytest.fixture
-def tables(inputs):
-    return copy.deepcopy(inputs["tables"])
+def inputs():
+    """The arguments of `render`, for a test to change."""
+    return make_inputs()
 
 
 @pytest.fixture
 def figures(inputs):
-    return copy.deepcopy(inputs["figures"])
+    """The figures among the inputs, by id."""
+    return inputs["figures"]
 
 
 @pytest.fixture
-def provenance(inputs):
-    return copy.deepcopy(inputs["provenance"])
+def entries(inputs):
+    """The entries of claims.json among the inputs, by id."""
+    return {entry["id"]: entry for entry in inputs["claims"]}
+
+
+@pytest.fixture
+def claims(inputs):
+    """The claims of the ledger among the inputs, by id."""
+    return {claim["id"]: claim for claim in inputs["ledger"]["claims"]}
+
+
+@pytest.fixture
+def render(inputs):
+    """A page, parsed, of these inputs; by name others instead."""
+
+    def rendered(**other):
+        return BeautifulSoup(build.render(**inputs | other), "html5lib")
+
+    return rendered
 
 
 @pytest.fixture(scope="session")
-def html(inputs):
-    return build.render(**inputs)
+def html():
+    return build.render(**make_inputs())
 
 
 @pytest.fixture(scope="session")
 def page(html):
     return BeautifulSoup(html, "html5lib")
+
+
+@pytest.fixture(scope="session")
+def words():
+    """The text of an element, its white space as a browser shows it."""
+    return lambda element: " ".join(element.get_text(" ").split())
+
+
+@pytest.fixture(scope="session")
+def numbers_of():
+    """The exact numbers that an element prints."""
+    return lambda element: [
+        float(data["value"]) for data in element.select("data") if data["value"]
+    ]

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+NAMES = {"subgrids": "one", "purposes": "comparison"}  # of a run's sub-grids, by commas
 AXES = {
-    "subgrids": "",
     "dataset": "mnist",
     "images": 10_000,
     "epochs": 3,
@@ -62,8 +62,10 @@ def make_tables():
     """`make_tables(*products, accuracy=..., end=...)`: the tables `runs` and `curves`.
 
     A product is a dict of axes, each with a level or a list of levels; axes left out have those of
-    AXES (five seeds, ten layers, He, SGD). `accuracy(run)` gives the test accuracies (%) at the
-    start and in the limit, `end(run)` the outcome and its step; equal runs are one row.
+    AXES (five seeds, ten layers, He, SGD). Its `subgrids` and `purposes` (names, or a list of them;
+    those of NAMES if left out) are those of all its runs. Equal runs are one row, with the names of
+    all their products. `accuracy(run)` gives the test accuracies (%) at the start and in the limit,
+    `end(run)` the outcome and its step.
     """
 
     def make(*products, accuracy=made_up_accuracy, end=made_up_end):
@@ -71,15 +73,16 @@ def make_tables():
         for product in products:
             axes = {
                 name: levels if isinstance(levels, list) else [levels]
-                for name, levels in (AXES | product).items()
+                for name, levels in (NAMES | AXES | product).items()
             }
+            named = {name: axes.pop(name) for name in NAMES}
             for levels in itertools.product(*axes.values()):
                 run = dict(zip(axes, levels, strict=True))
-                subgrids = run.pop("subgrids")
                 name = f"{crc32(repr(run).encode()):020x}"
-                known = runs.setdefault(name, {"run": name, "subgrids": subgrids, **run})
-                if subgrids not in known["subgrids"].split(","):
-                    known["subgrids"] += f",{subgrids}"
+                known = runs.setdefault(name, {"run": name, "subgrids": "", "purposes": "", **run})
+                for column, names in named.items():
+                    have = {*known[column].split(","), *",".join(names).split(",")} - {""}
+                    known[column] = ",".join(sorted(have))
         return _tables(list(runs.values()), accuracy, end)
 
     return make
@@ -88,7 +91,7 @@ def make_tables():
 def _tables(runs: list[dict], accuracy, end) -> dict[str, pd.DataFrame]:
     curves = []
     for run in runs:
-        levels = {name: run[name] for name in AXES if name != "subgrids"}
+        levels = {name: run[name] for name in AXES}
         outcome, step = end(levels)
         steps = -(-run["images"] // run["batch_size"])
         low, high = accuracy(levels)
@@ -126,6 +129,7 @@ def _tables(runs: list[dict], accuracy, end) -> dict[str, pd.DataFrame]:
             curves.append(row)
     columns = [
         "run",
+        *NAMES,
         *AXES,
         "outcome",
         "large_step",
@@ -162,16 +166,17 @@ def rich_tables(make_tables):
     sgd = {"optimizer": "sgd", "learning_rate": 0.01}
     adam = {"optimizer": "adam", "learning_rate": 0.001}
     whole = {"images": 60_000}
-    ten = whole | {"subgrids": "ten-layers", "epochs": 10, "init": starts[:3] + starts[-2:]}
-    first = whole | {"subgrids": "ten-layers-starts", "epochs": 1}
+    ten = whole | {"purposes": ["comparison", "ten-layers"]}
+    first = ten | {"epochs": 1}
+    ten |= {"epochs": 10, "init": starts[:3] + starts[-2:]}
     first |= {"init": ["normal_std_0.0001", "normal_std_0.01", "normal_std_0.1", "lecun"]}
-    mini = whole | {"subgrids": "mini-project", "depth": 2, "epochs": 5}
+    mini = whole | {"purposes": ["comparison", "mini-project"], "depth": 2, "epochs": 5}
     return make_tables(
-        {"subgrids": "init", "init": starts, "activation": ["relu", "sigmoid", "tanh"]} | sgd,
-        {"subgrids": "init", "init": starts, "activation": ["relu", "sigmoid", "tanh"]} | adam,
-        {"subgrids": "init", "init": starts, "block": "batch_norm"} | sgd,
-        {"subgrids": "blocks", "depth": [6, 10, 20, 44, 56], "block": blocks} | sgd,
-        {"subgrids": "rates", "learning_rate": [0.0001, 0.001, 0.01], "optimizer": "adam"},
+        {"init": starts, "activation": ["relu", "sigmoid", "tanh"]} | sgd,
+        {"init": starts, "activation": ["relu", "sigmoid", "tanh"]} | adam,
+        {"init": starts, "block": "batch_norm"} | sgd,
+        {"depth": [6, 10, 20, 44, 56], "block": blocks} | sgd,
+        {"purposes": "tuning", "learning_rate": [0.0001, 0.001, 0.01], "optimizer": "adam"},
         ten | sgd,
         ten | adam,
         first | sgd,

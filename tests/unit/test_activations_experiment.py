@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from finicky.experiments import activations
+from finicky.exhibits import activations as exhibit
+from finicky.exhibits import style
+from finicky.experiments import activations, tidy
 
 
 def test_the_slope_of_the_sigmoid():
@@ -94,11 +96,29 @@ def test_a_training_step_trains(name, monkeypatch):
     assert all(state["exp_avg_sq"].abs().sum() > 0 for state in states)
 
 
-def test_a_smoke_run_draws(tables):
-    settings = {"trials": 5, "width": [8], "depth": [2], "step_width": 8, "turn": 0.001,
-                "seeds": [0, 1]}  # fmt: skip
-    table = activations.measure(settings, tables)
+SMALLEST = {
+    "seeds": [0, 1], "trials": 1, "width": [1], "depth": [2], "step_width": 1, "turn": 0.001,
+}  # fmt: skip
+
+
+@pytest.fixture
+def table(tables):
+    return activations.measure(SMALLEST, tables)
+
+
+def test_the_smallest_settings_make_a_whole_table(table):
+    tidy.check(table, activations)
     assert set(table["quantity"]) == set(activations.QUANTITIES)
-    fig, behind = activations.draw(table)["F09"]
+
+
+def test_the_figure_says_its_numbers(table):
+    with style.context():
+        fig, behind = exhibit.f09(table)
     assert "50 to 50 % at the start, 70 to 70 % after training" in fig.get_label()
     assert set(behind["quantity"]) >= {"activation_saved", "step_saved"}
+    words = {text.get_text() for ax in fig.axes for text in ax.texts}
+    assert {"than sigmoid", "than tanh", "ReLU"} <= words
+
+
+def test_without_networks_there_is_no_figure(table):
+    assert exhibit.f09(table[table["dataset"].isna()]) is None

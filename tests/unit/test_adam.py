@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from finicky.experiments import adam
+from finicky.exhibits import adam as exhibit
+from finicky.exhibits import style
+from finicky.experiments import adam, tidy
 
 
 def test_moments_by_hand():
@@ -25,14 +27,14 @@ def test_corrected_moments_of_a_constant_gradient_are_the_gradient():
     "betas, amsgrad, decay", [((0.0, 0.1), False, 0.0), ((0.9, 0.99), True, 0.0),
                               ((0.9, 0.99), False, 0.5)]
 )  # fmt: skip
-def test_descend_is_pytorch_s(betas, amsgrad, decay):
+def test_a_walk_is_pytorch_s(betas, amsgrad, decay):
     slopes = np.where(np.arange(60) % 7 == 0, 10.0, -1.0)
     rates = 0.3 / np.sqrt(np.arange(1, 61))
     parameter = torch.tensor([[0.4]], dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.AdamW(
         [parameter], 1.0, betas=betas, amsgrad=amsgrad, weight_decay=decay
     )
-    found = adam.descend(np.array([[0.4]]), slopes, betas, rates, amsgrad, decay)
+    found = adam.walk(np.array([[0.4]]), slopes, betas, rates, amsgrad, decay)
     for slope, rate, x in zip(slopes, rates, found, strict=True):
         optimizer.param_groups[0]["lr"] = rate
         parameter.grad = torch.full_like(parameter, slope)
@@ -65,10 +67,9 @@ def test_numbers_stored():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("problem", adam.COUNTEREXAMPLES)
-def test_the_mean_slope_of_the_counterexamples_is_positive(problem):
-    settings = adam.COUNTEREXAMPLES[problem]
-    assert settings["rare"] > settings["period"] - 1  # so the minimum lies at -1
+@pytest.mark.parametrize("example", adam.COUNTEREXAMPLES.values(), ids=list(adam.COUNTEREXAMPLES))
+def test_the_mean_slope_of_the_counterexamples_is_positive(example):
+    assert example["rare"] > example["period"] - 1  # so the minimum lies at -1
 
 
 def test_adam_and_adamw_end_at_the_wrong_side_and_amsgrad_does_not():
@@ -78,6 +79,9 @@ def test_adam_and_adamw_end_at_the_wrong_side_and_amsgrad_does_not():
         found.setdefault(row["quantity"], []).append(row["value"])
     assert found["adam_fails"] == found["amsgrad_fixes"] == [1, 1]
     assert found["adamw_fixes"] == found["adamw_of_any_decay_fixes"] == [0, 0]
+    ends = [(r["optimizer"], r["decay"]) for r in rows if r["quantity"] == "final_position"]
+    variants = [("adam", None), ("amsgrad", None), *(("adamw", d) for d in (0.01, 0.1, 1, 10))]
+    assert ends == [variant for variant in variants for _ in range(2)]
 
 
 def test_excess_loss_does_not_depend_on_the_other_seeds_and_falls():
@@ -89,13 +93,29 @@ def test_excess_loss_does_not_depend_on_the_other_seeds_and_falls():
     assert (adam.excess_loss("sparse", "adam", rates, [0, 1], 240) < both).all()
 
 
-def test_a_smoke_run_draws(monkeypatch):
+def test_few_steps_are_evaluated_like_many():
+    few, more = (adam.excess_loss("dense", "sgd", [1e-9], ["a"], steps) for steps in (1, 30))
+    assert few == pytest.approx(more, rel=1e-5)  # at this rate nothing changes
+
+
+@pytest.fixture
+def smallest(monkeypatch):
     short = {name: example | {"periods": 4} for name, example in adam.COUNTEREXAMPLES.items()}
     short["usual β"]["period"] = 500
     monkeypatch.setattr(adam, "COUNTEREXAMPLES", short)
-    table = adam.measure({"trials": 1, "sparse_steps": 20, "seeds": [0]}, {})
-    assert set(table["quantity"]) == set(adam.QUANTITIES)
-    assert not table["value"].isna().any()
-    fig, behind = adam.draw(table)["F37"]
+    return adam.measure({"trials": 1, "sparse_steps": 1, "seeds": [0]}, {})
+
+
+def test_the_table_is_as_declared(smallest):
+    tidy.check(smallest, adam)
+    assert set(smallest["quantity"]) == set(adam.QUANTITIES)
+    assert not smallest["value"].isna().any()
+    walks = smallest[smallest["quantity"] == "position"].set_index("optimizer")["decay"]
+    assert (walks["adamw"] == 0.01).all() and walks[["adam", "amsgrad"]].isna().all()
+
+
+def test_the_figure_shows_lengths_and_walks(smallest):
+    with style.context():
+        fig, behind = exhibit.f37(smallest)
     assert set(behind["quantity"]) == {"uncorrected_over_corrected", "chapter_factor", "position"}
     assert "usual β, amsgrad" in fig.get_label()

@@ -7,13 +7,25 @@ import numpy as np
 import pytest
 import torch
 
-from finicky.experiments import approximation
+from finicky.errors import InputError
+from finicky.exhibits import approximation as exhibit
+from finicky.exhibits import style
+from finicky.experiments import approximation, tidy
+
+from .engine_fixtures import training_process
 
 SETTINGS = {
     "seeds": [0, 1], "points": 21, "units": [8, 16, 64], "modes": [2, 4],
     "tolerances": [[0.3, 1e-9], [0.3]], "trials": 5, "dimensions": [1, 2], "sample": 300,
     "most": 80, "trained_units": [8], "trained_targets": ["wave", "kink", "root"], "steps": 30,
+    "device": "cpu",
 }  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def process():
+    with training_process():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -103,15 +115,15 @@ def test_bumps_step_from_middle_to_middle():
     np.testing.assert_allclose(steps, expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("k, l", [(0, 0), (2, 0), (1, 1), (1, 2)])
-def test_waves_draw_a_cosine(k, l):  # noqa: E741
+@pytest.mark.parametrize("j, k", [(0, 0), (2, 0), (1, 1), (1, 2)])
+def test_waves_draw_a_cosine(j, k):
     def f(x):
-        return np.cos(np.pi * k * x[:, 0]) * np.cos(np.pi * l * x[:, 1])
+        return np.cos(np.pi * j * x[:, 0]) * np.cos(np.pi * k * x[:, 1])
 
-    x = approximation.grid(2)
+    x = approximation.grid(2)[::7]
     drawn = approximation.output(approximation.waves(f, 12), approximation.relu, x)
     # a chord of length 1/12: (π g / 12)² / 8 for the common factor g
-    bound = (math.pi * math.gcd(k, l) / 12) ** 2 / 8
+    bound = (math.pi * math.gcd(j, k) / 12) ** 2 / 8
     assert np.abs(drawn - f(x)).max() <= 1.01 * bound + 1e-9
 
 
@@ -137,7 +149,7 @@ def test_units_needed_are_the_fewest():
 
 def test_training_takes_pytorch_s_steps(monkeypatch):
     """Descent and Adam against torch.optim on one network."""
-    settings = {"seeds": [3], "steps": 7}
+    settings = {"seeds": [3], "steps": 7, "device": "cpu"}
     x = torch.linspace(-1, 1, 200)[:, None]
     y = torch.tensor(approximation.TARGETS["wave"][1]((x.numpy() + 1) / 2), dtype=torch.float32)
     for name, kind in (("gradient_descent", torch.optim.SGD), ("adam", torch.optim.Adam)):
@@ -166,6 +178,32 @@ def test_each_seed_takes_the_rate_that_is_best_for_the_others():
 
 
 def test_the_figure_says_its_numbers(table):
-    fig, data = approximation.draw(table)["F03"]
+    with style.context():
+        fig, data = exhibit.f03(table)
     assert "Median error with 8 units" in fig.get_label()
     assert "jump" not in fig.get_label() and len(fig.axes) == 4
+
+
+SMALLEST = {
+    "seeds": [3], "points": 3, "units": [2, 4], "modes": [2, 3], "tolerances": [[0.5], [0.5]],
+    "trials": 1, "dimensions": [1, 2], "sample": 60, "most": 40, "trained_units": [1],
+    "trained_targets": ["root"], "steps": 1, "device": "cpu",
+}  # fmt: skip
+
+
+def test_the_smallest_settings_make_a_whole_table():
+    table = approximation.measure(SMALLEST, {})
+    tidy.check(table, approximation)
+    assert set(table["quantity"]) == set(approximation.QUANTITIES)
+    assert table["value"].notna().all()
+
+
+def test_what_no_number_of_units_fits_has_no_row():
+    """Two units are too few for the rough function: there is no number, so no slope either."""
+    found = approximation.measure(SMALLEST | {"most": 2}, {})["quantity"]
+    assert not found.isin(["units_needed", "doublings_a_dimension"]).any()
+
+
+def test_more_units_than_points_is_an_error():
+    with pytest.raises(InputError, match="approximation.most: found 60; allowed: fewer than samp"):
+        approximation.measure(SMALLEST | {"most": 60}, {})

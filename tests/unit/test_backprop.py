@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from finicky.experiments import backprop, identities
+from finicky.exhibits import backprop as exhibit
+from finicky.exhibits import style
+from finicky.experiments import backprop, identities, tidy
 
 from .engine_fixtures import training_process
 
@@ -179,13 +181,15 @@ def test_times_become_ratios_and_slopes(monkeypatch):
 
 SMALL = {
     "seeds": [0, 1], "trials": 4, "depth": [2, 6], "width": [32, 64], "differences_up_to": 400,
-    "backward_up_to": 2000, "turn": 0.0,
+    "backward_up_to": 2000, "turn": 0.001,
 }  # fmt: skip
 
 
 def test_the_figure_says_what_was_measured():
     table = backprop.measure(SMALL, {})
-    fig, data = backprop.draw(table)["F25"]
+    tidy.check(table, backprop)
+    with style.context():
+        fig, data = exhibit.f25(table)
     words = " ".join(text.get_text() for ax in fig.axes for text in ax.texts)
     assert "chapter: 1" in words and words.count("slope") == 2
     assert "interleaved repetitions" in " ".join(text.get_text() for text in fig.texts)
@@ -194,3 +198,14 @@ def test_the_figure_says_what_was_measured():
     assert [len(ax.get_lines()) for ax in fig.axes] == [4, 4]
     drawn = sum(len(line.get_xdata()) for line in fig.axes[1].get_lines()[2:])
     assert drawn == len(list(itertools.product(SMALL["depth"], SMALL["width"])))
+
+
+def test_the_smallest_settings_make_a_whole_table():
+    """Two networks are the fewest that have a slope."""
+    smallest = {"trials": 1, "depth": [2], "width": [1], "turn": 0.001}
+    smallest |= {"differences_up_to": 70, "backward_up_to": 70, "seeds": [0]}
+    table = backprop.measure(smallest, {})
+    tidy.check(table, backprop)
+    assert set(table["quantity"]) == set(backprop.QUANTITIES)
+    assert table["value"].notna().all()
+    assert len(table[table["quantity"] == "backward_cost"]) == 2

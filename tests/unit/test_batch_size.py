@@ -10,14 +10,15 @@ from torch import nn
 from finicky.engine import train
 from finicky.engine.network import Architecture, Network, Stacked
 from finicky.errors import InputError
+from finicky.exhibits import batch_size as exhibit
 from finicky.experiments import batch_size as experiment
-from finicky.page import tables
+from finicky.experiments import tidy
 
 from .engine_fixtures import TinyDataset, make_run, training_process
 
 SETTINGS = {
     "images": 150, "width": 32, "batch_sizes": [8, 32], "rates": [0.05, 0.1], "loss": 2.0,
-    "steps": 300, "draws": 100, "turn": 0.0, "seeds": [0, 1], "data": "nowhere",
+    "steps": 300, "draws": 100, "turn": 0.0, "seeds": [0, 1], "data": "nowhere", "device": "cpu",
 }  # fmt: skip
 
 
@@ -122,7 +123,7 @@ def test_training_stops_at_the_loss(dataset):
     assert sorted(row["seed"] for row in rows) == [0, 1]
     for row in rows:
         x, labels = dataset.probe(len(dataset.train.labels), torch.float32)
-        logits = experiment.outputs(row["flat"], row["architecture"], x)
+        logits = experiment.outputs(row["parameters"], row["architecture"], x)
         assert 1.5 < nn.functional.cross_entropy(logits, labels) <= 2.0
         assert row["steps"] < 1000
 
@@ -145,13 +146,64 @@ def test_rates_are_chosen_among_those_that_all_seeds_finished():
     assert worst["learning_rate"].tolist() == [0.1, 0.2]
 
 
-def test_a_smoke_run_draws(dataset, monkeypatch):
+def test_no_rate_that_all_seeds_finished():
+    ends = pd.DataFrame({"batch_size": [8], "learning_rate": [0.1], "seed": [0], "score": [90]})
+    assert experiment.chosen(ends, [0, 1], "score", highest=True).empty
+
+
+def test_sharpness_is_compared_at_one_rate_and_at_the_own_best():
+    """The smallest batch against the full one, whatever lies between."""
+    rows = []
+    for size, sharp, accuracy in ((8, 2, 90), (32, 7, 70), (150, 8, 80)):
+        for rate in (0.1, 0.2):
+            rows.append(
+                {"batch_size": size, "learning_rate": rate, "seed": 0, "steps": 5,
+                 "sharpness": sharp * rate, "test_accuracy": accuracy, "gap_loss": sharp * rate,
+                 "gap_error": -sharp * rate,
+                 "validation_accuracy": 90 + rate if size == 8 else 90 - rate}
+            )  # fmt: skip
+    table = tidy.from_rows(
+        experiment.at_the_loss(pd.DataFrame(rows), [0], 8, 150), experiment.CONDITIONS
+    )
+    sharper = table[table["quantity"] == "full_sharper"].set_index("tuning")
+    assert sharper.loc["one rate for all", "value"].tolist() == [2, 2]
+    assert sharper.loc["one rate for all", "learning_rate"].tolist() == [0.1, 0.2]
+    assert sharper.loc["own best rate", "value"] == 1  # 8 at 0.2, the full batch at 0.1
+    gain = table[table["quantity"] == "smallest_minus_full"]["value"]
+    assert gain.tolist() == [10, 10, 10]
+    correlation = table[table["quantity"] == "gap_correlation"].set_index("metric")["value"]
+    assert correlation.to_dict() == pytest.approx({"loss": 1, "error": -1})
+
+
+def test_the_smallest_batch_is_that_of_the_settings(dataset):
+    """Not the smallest that reached the loss."""
+    ends = experiment.trained(dataset, SETTINGS, [32, 150])
+    rows = experiment.at_the_loss(ends, [0, 1], 8, 150)
+    assert not {"full_sharper", "smallest_minus_full"} & {row["quantity"] for row in rows}
+
+
+def test_a_small_measurement_is_tidy_and_shown(dataset, monkeypatch):
     monkeypatch.setattr(train, "Dataset", lambda *arguments: dataset)
     table = experiment.measure(SETTINGS, {})
+    tidy.check(table, experiment)
     assert set(table["quantity"]) == set(experiment.QUANTITIES)
-    fig, behind = experiment.draw(table)["F29"]
+    fig, behind = exhibit.f29(table)
     assert "sharpness" in fig.get_label() and set(behind["batch_size"]) == {8, 32, 150}
-    made = tables.batch_sizes({}, table)
+    made = exhibit.t10(table, {})
     heads = [row.heads[0] for row in made.bodies[0].rows]
     assert heads == ["mini-batch", "full batch", "8", "32", "150 (full)"]
     assert made.bodies[0].rows[-1].cells[0].value == 0
+    assert set(exhibit.FIGURES) == {"F29"} and set(exhibit.TABLES) == {"T10"}
+
+
+def test_one_run_of_each_size_is_tidy_too(dataset, monkeypatch):
+    monkeypatch.setattr(train, "Dataset", lambda *arguments: dataset)
+    settings = SETTINGS | {"batch_sizes": [32], "rates": [0.05], "seeds": [0]}
+    table = experiment.measure(settings, {})
+    tidy.check(table, experiment)
+    assert table["value"].notna().all() and "gap_correlation" not in set(table["quantity"])
+
+
+def test_every_batch_is_smaller_than_the_full_one():
+    with pytest.raises(InputError, match=r"batch_sizes: found 150; allowed: less than .* 150"):
+        experiment.measure(SETTINGS | {"batch_sizes": [8, 150]}, {})

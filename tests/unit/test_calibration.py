@@ -1,11 +1,15 @@
 """The judge, judged: known truths, verdicts counted as by hand, and no rule that errs too often."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy.stats import binom
 
 from finicky.evidence import intervals, rules
-from finicky.experiments import calibration
+from finicky.exhibits import calibration as exhibit
+from finicky.exhibits import style, tables
+from finicky.experiments import calibration, tidy
 
 SETTINGS = {"seeds": [3], "trials": 12, "sizes": [5], "shared": [0.5]}
 
@@ -15,8 +19,16 @@ def table():
     return calibration.measure(SETTINGS, {})
 
 
-def test_every_kind_of_rule_is_simulated():
+def test_the_table_is_as_declared(table):
+    tidy.check(table, calibration)
+    assert set(table["distance"]) == set(calibration.CONDITIONS["distance"])
+    assert set(table["combined"]) == set(calibration.CONDITIONS["combined"])
+    assert set(table["shape"]) == set(calibration.CONDITIONS["shape"]) == set(calibration.SHAPES)
+
+
+def test_every_kind_of_rule_is_simulated(table):
     kinds = calibration.different_rules()
+    assert set(kinds) == set(calibration.CONDITIONS["rule"]) == set(table["rule"])
     assert {(rules.RULES[kind].measure, rules.RULES[kind].decide) for kind in kinds} == {
         (rule.measure, rule.decide) for rule in rules.RULES.values()
     }
@@ -75,7 +87,7 @@ def share(table, quantity, **levels):
     return row["value"], row["error"]
 
 
-SINGLE = {"combined": "conditions", "count": 1, "metric": "normal"}
+SINGLE = {"combined": "conditions", "count": 1, "shape": "normal"}
 
 
 def test_shares_are_those_of_the_binomial_distribution():
@@ -88,7 +100,7 @@ def test_shares_are_those_of_the_binomial_distribution():
             assert value == pytest.approx(100 / 32, abs=4 * error) and 0 < error < 1
     value, error = share(table, "undecided", rule="ordering", distance="clear", **SINGLE)
     assert value == pytest.approx(10, abs=4 * error)
-    of_four = share(table, "wrongly_for", rule="ordering", distance="on", metric="normal",
+    of_four = share(table, "wrongly_for", rule="ordering", distance="on", shape="normal",
                     combined="parts", count=4)  # fmt: skip
     assert of_four[0] == pytest.approx(100 * binom.sf(0, 4, 1 / 32), abs=4 * of_four[1])
 
@@ -119,10 +131,32 @@ def test_the_same_seed_gives_the_same_table(table):
     assert again.equals(table)
 
 
-def test_draws_one_figure_that_says_the_worst(table):
-    (name, (figure, data)) = next(iter(calibration.draw(table).items()))
-    assert [name] == list(calibration.FIGURES) and len(figure.axes) == 10
-    assert "%" in figure.get_label() and set(data["seeds"]) == {5}
+def test_the_smallest_settings_are_enough():
+    smallest = {"seeds": [0], "trials": 2, "sizes": [5], "shared": [1]}
+    tidy.check(calibration.measure(smallest, {}), calibration)
+
+
+def test_a_figure_that_says_the_worst(table):
+    with style.context():
+        figure, data = exhibit.calibration(table)
+    assert len(figure.axes) == 10 and set(data["seeds"]) == {5}
+    wrong = data[data["quantity"] != "undecided"]["value"].max()
+    assert f"{wrong:.1f} % on claims of several" in figure.get_label()
+
+
+def test_the_table_shows_the_worst_of_both_sides(table):
+    shown = exhibit.calibration_table(table, {})
+    single, several = shown.bodies
+    assert [row.heads[0] for row in single.rows] == list(dict.fromkeys(table["rule"]))
+    assert [row.heads[0] for row in several.rows] == [
+        "20 conditions", "200 conditions", "20 conditions, some dropped", "4 parts", "20 parts",
+    ]  # fmt: skip
+    on_the_limit = single.rows[0].cells[0]
+    rows = table[(table["rule"] == "ordering") & (table["distance"] == "on")]
+    rows = rows[(rows["combined"] == "conditions") & (rows["count"] == 1)]
+    rows = rows[rows["quantity"] != "undecided"]
+    assert on_the_limit.value == rows["value"].max() > 0 and on_the_limit.n == 5
+    assert json.dumps(tables.as_json(shown), allow_nan=False)
 
 
 def test_clear_is_what_the_intervals_promise():

@@ -8,17 +8,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from finicky import config, sources
+from finicky import config, declarations, sources
 from finicky.errors import InputError
-from finicky.evidence import ledger
 
 CONFIGS = Path(__file__).parents[2] / "config"
 BASE = yaml.safe_load((CONFIGS / "config.yaml").read_text())
 GRID = {
-    "name": "small", "dataset": ["mnist"], "images": 256, "epochs": 1, "depth": [2],
+    "dataset": ["mnist"], "images": 256, "epochs": 1, "depth": [2],
     "block": ["plain"], "activation": ["relu"], "init": ["he"], "optimizer": ["sgd"],
 }  # fmt: skip
-EXPERIMENTS = list(ledger.declared())
+EXPERIMENTS = declarations.experiments()
 
 
 def merged(below, above):
@@ -39,7 +38,8 @@ def check(tmp_path):
         for name, document in ("config.yaml", below), ("mine.yaml", preset):
             (tmp_path / name).write_text(yaml.safe_dump(document))
         files = [tmp_path / "config.yaml", tmp_path / "mine.yaml"]
-        config.check(merged(below, preset), files, EXPERIMENTS)
+        whole = config.with_own_grid(merged(below, preset), files)
+        config.check(whole, files, EXPERIMENTS)
 
     return check
 
@@ -60,7 +60,7 @@ def refused(check, tmp_path):
 
 def grid(**changes):
     """A preset of one sub-grid."""
-    return {"preset": "mine", "grid": [GRID | changes]}
+    return {"preset": "mine", "grid": {"small": GRID | changes}}
 
 
 # ---------------------------------------------------------------- what is accepted
@@ -70,7 +70,7 @@ def grid(**changes):
 def test_the_presets_pass(name):
     above = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
     files = [CONFIGS / "config.yaml", CONFIGS / f"{name}.yaml"]
-    config.check(merged(BASE, above), files, ledger.declared())
+    config.check(config.with_own_grid(merged(BASE, above), files), files, EXPERIMENTS)
     assert above["preset"] == {"config": "default"}.get(name, name)
 
 
@@ -97,8 +97,8 @@ def test_the_file_that_holds_the_key_is_named(refused):
     assert refused({"preset": "mine"}, base={"seeds": 0}).startswith("config.yaml: seeds: found 0")
     assert refused({"seeds": 0}).startswith("mine.yaml: seeds: found 0")
     assert refused({"seeds": -1}, base={"seeds": 0}).startswith("mine.yaml: seeds: found -1")
-    assert refused(grid(epochs=0)).startswith("mine.yaml: grid[small].epochs: found 0")
-    assert refused({"preset": "x"}, base=grid(epochs=0)).startswith("config.yaml: grid[small].ep")
+    assert refused(grid(epochs=0)).startswith("mine.yaml: grid.small.epochs: found 0")
+    assert refused({"preset": "x"}, base=grid(epochs=0)).startswith("config.yaml: grid.small.ep")
 
 
 def test_the_file_with_the_unknown_key_is_named(refused):
@@ -136,7 +136,9 @@ def test_a_missing_file_is_named(tmp_path):
         ({"fuse": 0}, "fuse: found 0; allowed: at least 1"),
         ({"data": {"folder": 3}}, "data.folder: found 3; allowed: string or null"),
         ({"data": {"dir": "x"}}, "data: found unknown key 'dir'; allowed: folder"),
-        ({"grid": []}, "grid: found []; allowed: at least 1 item"),
+        ({"grid": []}, "grid: found []; allowed: object"),
+        ({"grid": {}}, "grid: found {}; allowed: at least 1 key"),
+        ({"grid": {"Big one": GRID}}, "grid: found 'Big one'; allowed: text of the form"),
         ({"optimizers": {"sgd": []}}, "optimizers.sgd: found []; allowed: at least 1 item"),
         ({"optimizers": {"sgd": [-1]}}, "optimizers.sgd[0]: found -1; allowed: more than 0"),
         ({"optimizers": {"lion": [1]}}, "optimizers.lion: found 'lion'; allowed: sgd, momentum"),
@@ -182,22 +184,27 @@ def test_bad_settings(refused, preset, message):
             "learning_rate: found no rates for 'adam'; allowed: rates for each of sgd, adam",
         ),
         (
+            {"learning_rate": {"sgd": [0.1], "sgdd": [0.1]}},
+            "learning_rate: found 'sgdd'; allowed: sgd, momentum",
+        ),
+        ({"for": ["tunning"]}, "for: found 'tunning'; allowed: comparison, mini-project, ten-lay"),
+        (
             {"block": ["plain", "batch_norm_residual"], "images": 641},
             "images: found 641, which leaves a last batch of 1 image at batch_size 64",
         ),
     ],
 )
 def test_bad_subgrids(refused, changes, message):
-    assert refused(grid(**changes)).startswith(f"mine.yaml: grid[small].{message}")
+    assert refused(grid(**changes)).startswith(f"mine.yaml: grid.small.{message}")
 
 
 def test_a_subgrid_without_one_of_its_keys(refused):
-    document = {"grid": [{key: value for key, value in GRID.items() if key != "depth"}]}
-    assert refused(document).startswith("mine.yaml: grid[small]: found no key 'depth'; allowed: ")
+    document = {"grid": {"small": {key: GRID[key] for key in GRID if key != "depth"}}}
+    assert refused(document).startswith("mine.yaml: grid.small: found no key 'depth'; allowed: ")
 
 
 def test_matched_needs_an_initialiser_for_each_activation(tmp_path):
-    document = merged(BASE, grid(init=["matched"], activation=["relu", "tanh"]))
+    document = BASE | grid(init=["matched"], activation=["relu", "tanh"])
     document["matched_init"] = {"relu": "he"}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(document))
     with pytest.raises(InputError, match="matched_init: found no initialiser for 'tanh'; allowed"):
@@ -225,7 +232,19 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
 def test_a_preset_is_laid_over_the_base(tmp_path):
     """Mappings are merged to any depth, all else is replaced, as Snakemake does it."""
     base, above = tmp_path / "base.yaml", tmp_path / "above.yaml"
-    base.write_text("seeds: 5\ngrid: [1, 2]\noptimizers: {sgd: [0.1], adam: [0.2]}\n")
-    above.write_text("grid: [3]\noptimizers: {adam: [0.3]}\n")
-    expected = {"seeds": 5, "grid": [3], "optimizers": {"sgd": [0.1], "adam": [0.3]}}
+    base.write_text("seeds: 5\nrates: [1, 2]\noptimizers: {sgd: [0.1], adam: [0.2]}\n")
+    above.write_text("rates: [3]\noptimizers: {adam: [0.3]}\n")
+    expected = {"seeds": 5, "rates": [3], "optimizers": {"sgd": [0.1], "adam": [0.3]}}
     assert config.load(above, base) == expected
+
+
+def test_a_preset_has_the_sub_grids_that_it_names(tmp_path):
+    """Of one that the base has too, it says only what differs."""
+    base, above = tmp_path / "base.yaml", tmp_path / "above.yaml"
+    base.write_text("grid: {small: {images: 5, epochs: 1}, large: {images: 9}}\n")
+    above.write_text("grid: {small: {epochs: 2}, own: {images: 7}}\n")
+    expected = {"small": {"images": 5, "epochs": 2}, "own": {"images": 7}}
+    assert config.load(above, base) == {"grid": expected}
+    assert config.load(base, base)["grid"].keys() == {"small", "large"}
+    above.write_text("seeds: 3\n")
+    assert config.load(above, base)["grid"].keys() == {"small", "large"}

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from finicky.experiments import convergence
+from finicky.exhibits import convergence as exhibit
+from finicky.exhibits import style
+from finicky.experiments import convergence, tidy
 
 
 @pytest.mark.parametrize("steps", [1, 10, 57])
@@ -40,35 +42,35 @@ def test_one_step_of_each_single_function_by_hand():
     assert convergence.logistic(1, None) == pytest.approx([4 * np.log(2), 4 * np.log1p(np.exp(-2))])
 
 
-def loss(problem, weights, inputs, targets):
-    if isinstance(problem, convergence.Robust):
+def loss(model, weights, inputs, targets):
+    if isinstance(model, convergence.Robust):
         residuals = inputs @ weights - targets
         return (residuals**2 / (1 + residuals**2)).mean() / 2
     first, last = weights[:-4].reshape(5, 4), weights[-4:]
     return ((np.tanh(inputs @ first) @ last - targets) ** 2).mean() / 2
 
 
-@pytest.mark.parametrize("problem", convergence.NOT_CONVEX.values())
-def test_gradients_are_those_of_the_loss(problem):
+@pytest.mark.parametrize("model", convergence.NOT_CONVEX.values())
+def test_gradients_are_those_of_the_loss(model):
     random = np.random.default_rng(0)
-    weights, inputs = random.normal(size=(3, problem.size)), random.normal(size=(3, 7, 5))
-    targets = np.array([problem.target(x, random) for x in inputs])
-    found = problem.gradient(weights, inputs, targets)
+    weights, inputs = random.normal(size=(3, model.size)), random.normal(size=(3, 7, 5))
+    targets = np.array([model.target(x, random) for x in inputs])
+    found = model.gradient(weights, inputs, targets)
     for copy in range(3):
-        for parameter in range(problem.size):
-            nudge = np.zeros(problem.size)
+        for parameter in range(model.size):
+            nudge = np.zeros(model.size)
             nudge[parameter] = 1e-6
             up, down = (
-                loss(problem, weights[copy] + sign * nudge, inputs[copy], targets[copy])
+                loss(model, weights[copy] + sign * nudge, inputs[copy], targets[copy])
                 for sign in (1, -1)
             )
             assert found[copy, parameter] == pytest.approx((up - down) / 2e-6, abs=1e-7)
 
 
 def test_sgd_does_not_depend_on_the_other_seeds():
-    problem = convergence.NOT_CONVEX["network"]
-    steps, both = convergence.sgd(problem, 200, [0, 1])
-    _, alone = convergence.sgd(problem, 200, [1])
+    model = convergence.NOT_CONVEX["network"]
+    steps, both = convergence.sgd(model, 200, [0, 1])
+    _, alone = convergence.sgd(model, 200, [1])
     assert both.shape == (len(steps), 3, 2)
     assert both[:, :, 1] == pytest.approx(alone[:, :, 0], rel=1e-9)
 
@@ -80,12 +82,25 @@ def test_a_rate_that_falls_reaches_what_others_do_not():
     assert constant < too_fast
 
 
-def test_a_smoke_run_draws():
-    settings = {"horizons": [10, 30, 100], "steps": 100, "sgd_steps": 200, "seeds": [0]}
-    table = convergence.measure(settings, {})
+def table_of(horizons, steps, sgd_steps):
+    settings = {"horizons": horizons, "steps": steps, "sgd_steps": sgd_steps, "seeds": [0]}
+    return convergence.measure(settings, {})
+
+
+def test_the_table_is_as_declared():
+    table = table_of([1, 2], 10, 10)  # the smallest settings
+    tidy.check(table, convergence)
     assert set(table["quantity"]) == set(convergence.QUANTITIES)
     assert not table["value"].isna().any()
-    fig, behind = convergence.draw(table)["F28"]
+
+
+def test_the_figure_shows_the_worst_functions():
+    with style.context():
+        fig, behind = exhibit.f28(table_of([10, 30, 100], 100, 200))
     assert "exponent -0.98 on the worst smooth" in fig.get_label()
-    dots = behind[behind["problem"] == "worst smooth"]
+    dots = behind[behind["function"] == "worst smooth"]
     assert dots["median"].to_list() == pytest.approx([1 / 42, 1 / 122, 1 / 402])
+    lines = [line for line in fig.axes[1].lines if line.get_color() == style.PLUM]
+    constant = behind[(behind["function"] == "absolute deviations")
+                      & (behind["step_size"] == "constant")]  # fmt: skip
+    assert lines[0].get_ydata() == pytest.approx(constant["median"].to_numpy())

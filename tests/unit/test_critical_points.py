@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from finicky.experiments import critical_points
+from finicky.exhibits import critical_points as exhibit
+from finicky.exhibits import style
+from finicky.experiments import critical_points, tidy
 
 DIMENSIONS = [1, 2, 10]
 SETTINGS = {
@@ -29,20 +31,20 @@ def rows_of(table, quantity, columns):
 
 @pytest.mark.parametrize("dimension, probability", GOE.items())
 def test_exact_probability_of_a_positive_definite_matrix(dimension, probability):
-    assert critical_points.exact_goe(dimension) == pytest.approx(math.log2(probability), abs=1e-9)
+    assert exhibit.exact_goe(dimension) == pytest.approx(math.log2(probability), abs=1e-9)
 
 
 def test_exact_probability_against_counting():
     normal = np.random.default_rng(0).standard_normal((200_000, 4, 4))
     eigenvalues = np.linalg.eigvalsh((normal + normal.transpose(0, 2, 1)) / math.sqrt(2))
     counted = (eigenvalues[:, 0] > 0).mean()
-    assert 2 ** critical_points.exact_goe(4) == pytest.approx(counted, rel=0.2)
+    assert 2 ** exhibit.exact_goe(4) == pytest.approx(counted, rel=0.2)
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 3, 5, 8])
 def test_splitting_against_the_exact_probability(dimension):
     bits = critical_points.goe(dimension, 20_000, np.random.default_rng(dimension))
-    assert bits == pytest.approx(critical_points.exact_goe(dimension), rel=0.02, abs=0.03)
+    assert bits == pytest.approx(exhibit.exact_goe(dimension), rel=0.02, abs=0.03)
 
 
 @pytest.mark.parametrize("dimension, probability", FIELD.items())
@@ -131,7 +133,43 @@ def test_slopes_and_saddles(table):
 
 
 def test_the_figure_says_its_numbers(table):
-    fig, data = critical_points.draw(table)["F05"]
+    with style.context():
+        fig, data = exhibit.f05(table)
     assert "where the chapter says -1" in fig.get_label()
     assert "mini-batch noise at zero weights, exactly on it 0 %" in fig.get_label()
     assert {"landscape", "ensemble"} <= set(data)
+
+
+def test_the_smallest_settings_make_a_whole_table():
+    smallest = {"examples": 2, "decay": 0.01, "size": 50, "units": [1, 4], "seeds": [3]}
+    smallest |= dict.fromkeys(["newton_steps", "escape_starts", "escape_steps"], 1)
+    smallest |= {"dimensions": dict.fromkeys(critical_points.ENSEMBLES, [1, 10])}
+    smallest |= {"network_starts": 30, "newton_steps": 40}
+    table = critical_points.measure(smallest, {})
+    tidy.check(table, critical_points)
+    assert set(table["quantity"]) == set(critical_points.QUANTITIES)
+    assert table["value"].notna().all()
+
+
+def test_a_search_that_finds_nothing_has_no_row():
+    """Newton's method gets nowhere in one step."""
+    table = critical_points.measure(SETTINGS | {"newton_steps": 1, "escape_steps": 1}, {})
+    found = table[table["ensemble"] == "small_network"]
+    assert found.empty
+
+
+def test_each_is_compared_at_the_rate_that_is_fastest_for_the_other_seeds(monkeypatch):
+    """Plain descent: 100 / rate steps; momentum: rate². So the highest and the lowest rate."""
+
+    def steps(landscape, kind, seed, settings, rate, momentum=0.0, noise="none"):
+        return rate**2 if momentum else 100 / rate
+
+    monkeypatch.setattr(critical_points, "escape", steps)
+    found = []
+    critical_points._escapes(
+        lambda quantity, seed, value, **where: found.append((where.get("tuning"), value)),
+        "steep saddle", "beside it", SETTINGS,
+    )  # fmt: skip
+    plain, faster = 100 / 3.0, 0.03**2
+    saved = [value for tuning, value in found if tuning == "each at its best"]
+    assert saved == [pytest.approx(100 * (1 - faster / plain))] * 2

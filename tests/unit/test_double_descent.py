@@ -6,7 +6,11 @@ import pytest
 import torch
 
 from finicky.engine import streams, train
+from finicky.exhibits import double_descent as exhibit
+from finicky.exhibits import style
 from finicky.experiments import double_descent as descent
+from finicky.experiments import tidy
+from finicky.runs import FAILED
 
 from .engine_fixtures import TinyDataset, training_process
 
@@ -116,6 +120,15 @@ def test_what_the_curves_say():
     assert found["fitting_minus_best_small", 0] == -20
 
 
+def test_a_training_that_failed_guesses_and_says_so(samples):
+    rows = pd.DataFrame(descent.trained(samples, SETTINGS | {"learning_rate": 1e38}))
+    assert set(rows["outcome"]) <= set(FAILED)
+    assert (rows[["test_error", "train_error"]] == 90).all(axis=None)
+    told = pd.DataFrame(descent.read_off(rows[rows["noise"] == 0]))
+    errors = told["quantity"].isin(["test_error", "train_error"])
+    assert set(told.loc[errors, "outcome"]) <= set(FAILED)
+
+
 def test_what_never_fits_has_no_peak():
     found = read(curves(s0=[30, 20, 50, 25]).assign(train_error=20.0))
     assert found["peaks_and_falls", 0] == 0
@@ -124,12 +137,24 @@ def test_what_never_fits_has_no_peak():
 
 def test_a_run_draws(samples):
     table = descent.measure(SETTINGS | {"units": [2, 64], "epochs": 60}, {})
+    tidy.check(table, descent)
     assert set(table["quantity"]) == set(descent.QUANTITIES)
-    counted = table[table["quantity"] == "as_many_weights"].set_index("network")["value"]
+    assert set(table["share_of_wrong_labels"].dropna()) == {0, 0.25}
+    counted = table[table["quantity"] == "as_many_weights"].set_index("model")["value"]
     assert counted[descent.FEATURES].tolist() == [60, 60]
     assert counted[descent.TRAINED].tolist() == pytest.approx([590 / 795] * 2)
     differences = table[table["a"].notna()]
     assert np.allclose(differences["value"], differences["a"] - differences["b"])
-    fig, behind = descent.draw(table)["F07"]
+    with style.context():
+        fig, behind = exhibit.f07(table)
     assert "points (random features, true labels)" in fig.get_label()
+    assert "points (random features, 25 % of labels wrong)" in fig.get_label()
     assert set(behind["quantity"]) == {"test_error", "train_error"}
+
+
+def test_one_size_of_each_and_one_label_draw(samples):
+    smallest = SETTINGS | {"features": [1], "units": [1], "epochs": 1, "noise": [1]}
+    table = descent.measure(smallest, {})
+    tidy.check(table, descent)
+    with style.context():
+        assert exhibit.f07(table)[0].get_label()

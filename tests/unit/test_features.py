@@ -5,14 +5,20 @@ import pytest
 import torch
 
 from finicky.engine import train as engine
-from finicky.engine.network import Network
-from finicky.experiments import features
+from finicky.errors import InputError
+from finicky.exhibits import features as exhibit
+from finicky.experiments import features, tidy, training
 
 from .engine_fixtures import PlainNetwork, TinyDataset, make_run, training_process
 
+SETTINGS = {
+    "datasets": ["mnist", "fashion_mnist"], "depth": [2, 6], "images": 150, "epochs": 1,
+    "probe_images": 100, "seeds": [0, 1], "data": "nowhere", "device": "cpu",
+}  # fmt: skip
+
 
 @pytest.fixture(autouse=True)
-def settings():
+def process():
     with training_process():
         yield
 
@@ -31,15 +37,48 @@ def test_representations_are_the_layers_outputs(monkeypatch):
             np.testing.assert_allclose(ours, layer.detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_training_is_the_engine_s():
+def rows_of(depth, **settings):
     dataset = TinyDataset()
-    runs = [make_run(depth=6, optimizer="adam", learning_rate=0.001, seed=s) for s in (0, 1)]
-    batch = engine.FusedBatch(runs, dataset)
-    assert features.train(batch) == ["finite", "finite"]
-    own = [accuracy for _, accuracy in engine.evaluate(batch.network, dataset, dataset.test)]
-    records = engine.train(runs, dataset)
-    assert own == [record["curves"][-1]["test_accuracy"] for record in records]
-    assert isinstance(batch.network, Network)
+    probes = features.Probes(dataset, 100)
+    return list(features.of_networks(dataset, "mnist", depth, probes, SETTINGS | settings))
+
+
+def one(rows, quantity, seed):
+    """The values of a quantity of one seed, in order."""
+    return [row["value"] for row in rows if (row["quantity"], row["seed"]) == (quantity, seed)]
+
+
+def test_probed_is_what_the_engine_starts_from_and_trains():
+    rows, dataset = rows_of(6, epochs=2), TinyDataset()
+    for seed in (0, 1):
+        run = make_run(
+            depth=6, optimizer="adam", learning_rate=0.001, batch_size=64, width=128, seed=seed
+        )
+        batch = engine.FusedBatch([run], dataset)
+        probes = features.Probes(dataset, 100)
+        assert one(rows, "probe_untrained", seed) == probes.scores(batch.network)
+        training.to_the_end(batch)
+        assert one(rows, "probe", seed) == probes.scores(batch.network)
+        (record,) = engine.train([run], dataset)
+        assert one(rows, "network", seed) == [record["curves"][-1]["test_accuracy"]]
+    assert {row["outcome"] for row in rows if row["quantity"] != "filter"} == {"finite"}
+    assert one(rows, "probe", 0) != one(rows, "probe_untrained", 0)
+
+
+def test_filters_are_those_of_the_first_seed_and_depth():
+    filters = [row for row in rows_of(2) if row["quantity"] == "filter"]
+    assert len(filters) == 2 * 784 * features.SHOWN and {row["seed"] for row in filters} == {0}
+    assert not [row for row in rows_of(6) if row["quantity"] == "filter"]
+
+
+def test_the_layers_of_a_network_that_became_nan_say_nothing(monkeypatch):
+    monkeypatch.setitem(training.DEFAULTS, "learning_rate", 1e38)
+    monkeypatch.setitem(training.DEFAULTS, "optimizer", "sgd")
+    rows = rows_of(2)
+    pixels, hidden = one(rows, "probe", 0)
+    assert [pixels, hidden] == [one(rows, "probe_untrained", 0)[0], 10] and pixels > 10
+    assert one(rows, "network", 0) == [10]
+    assert {row["outcome"] for row in rows} == {"nan"}  # and no filters
 
 
 def test_a_probe_sees_what_is_linear_and_only_that():
@@ -92,16 +131,32 @@ def test_the_smoothest_units_are_shown(monkeypatch):
     assert after == pytest.approx(trained[1], abs=1e-4)
 
 
-def test_a_smoke_run_draws(monkeypatch):
-    monkeypatch.setattr(engine, "Dataset", lambda name, folder, images: TinyDataset())
-    settings = {"datasets": ["mnist", "fashion_mnist"], "depth": [2, 6], "images": 150,
-                "epochs": 1, "probe_images": 100, "seeds": [0, 1], "data": "nowhere"}  # fmt: skip
-    table = features.measure(settings, {})
+def measured(monkeypatch, **settings):
+    monkeypatch.setattr(engine, "Dataset", lambda *_: TinyDataset())
+    return features.measure(SETTINGS | settings, {})
+
+
+def test_a_small_measurement_is_tidy_and_drawn(monkeypatch):
+    table = measured(monkeypatch)
+    tidy.check(table, features)
     assert set(table["quantity"]) == set(features.QUANTITIES)
     steps = table[table["quantity"] == "better_than_before"]
     assert len(steps) == 2 * 2 * (1 + 5) and (steps["value"] == steps["a"] - steps["b"]).all()
     pixels = table[(table["quantity"] == "probe") & (table["layer"] == 0)]
     assert pixels.groupby("dataset")["value"].nunique().eq(1).all()
-    fig, behind = features.draw(table)["F36"]
+    fig, behind = exhibit.f36(table)
     assert "networks of 6 layers: MNIST" in fig.get_label()
     assert torch.tensor(behind["median"].to_numpy()).isfinite().all()
+    assert set(exhibit.FIGURES) == {"F36"}
+
+
+def test_without_filters_the_probes_are_drawn(monkeypatch):
+    table = measured(monkeypatch, seeds=[0], depth=[2], datasets=["fashion_mnist"])
+    tidy.check(table, features)
+    fig, _ = exhibit.f36(table[table["quantity"] != "filter"])
+    assert "networks of 2 layers: Fashion-MNIST" in fig.get_label()
+
+
+def test_probes_are_fitted_to_training_images():
+    with pytest.raises(InputError, match="probe_images: found 200; allowed: at most .* 150"):
+        features.measure(SETTINGS | {"probe_images": 200}, {})

@@ -2,6 +2,9 @@
 
 import pytest
 
+from finicky.exhibits import grid as shown
+from finicky.exhibits import style
+from finicky.exhibits.tables import rows_at
 from finicky.experiments import grid
 
 SEEDS = [0, 1, 2, 3, 4]
@@ -18,7 +21,7 @@ def never(run):
 
 def values(table, quantity, **conditions):
     """The values of a quantity at these conditions, by seed."""
-    rows = grid.level(table[table["quantity"] == quantity], **conditions)
+    rows = rows_at(table[table["quantity"] == quantity], **conditions)
     return rows.sort_values("seed")["value"].tolist()
 
 
@@ -135,10 +138,10 @@ def test_depth_comparisons(make_tables):
     assert values(table, "accuracy_56_minus_20", block="residual") == pytest.approx([-18.0] * 5)
     assert values(table, "accuracy_56_minus_20", block="plain") == []
 
-    deeper = grid.level(table, quantity="deeper_minus_shallower", block="plain")
+    deeper = rows_at(table, quantity="deeper_minus_shallower", block="plain")
     steps = deeper.groupby(["shallower_depth", "depth"])["value"].median().to_dict()
     assert steps == pytest.approx({(10, 20): 0.0, (20, 56): -18.0, (56, 80): -12.0})
-    shallower = grid.level(table, quantity="shallower_minus_deeper")
+    shallower = rows_at(table, quantity="shallower_minus_deeper")
     assert set(shallower["block"]) == {"plain"}
     assert shallower["value"].tolist() == pytest.approx((-deeper["value"]).tolist())
     assert shallower["a"].tolist() == deeper["b"].tolist()
@@ -165,7 +168,7 @@ def test_training_error_counts_only_where_the_test_error_rises(make_tables):
 def test_the_recommended_rate_against_the_tuned_one(make_tables):
     ladder = {0.0001: 80.0, 0.001: 94.0, 0.01: 96.0}
     tables = make_tables(
-        {"subgrids": "rates", "optimizer": ["adam", "sgd"], "learning_rate": list(ladder)},
+        {"purposes": "tuning", "optimizer": ["adam", "sgd"], "learning_rate": list(ladder)},
         accuracy=constant(lambda run: ladder[run["learning_rate"]] + run["seed"] / 10),
         end=never,
     )
@@ -177,7 +180,7 @@ def test_the_recommended_rate_against_the_tuned_one(make_tables):
 
 
 def test_nothing_is_tuned_where_no_image_is_held_out(make_tables):
-    ladder = {"subgrids": "rates", "optimizer": "adam", "learning_rate": [0.001, 0.01]}
+    ladder = {"purposes": "tuning", "optimizer": "adam", "learning_rate": [0.001, 0.01]}
     tables = make_tables(
         ladder | {"images": 60_000},
         end=lambda run: ("nan", 1) if run["learning_rate"] == 0.01 else never(run),
@@ -187,8 +190,8 @@ def test_nothing_is_tuned_where_no_image_is_held_out(make_tables):
 
 def test_rates_of_the_ladder_alone_are_no_conditions(make_tables):
     tables = make_tables(
-        {"subgrids": "rates", "init": ["he", "xavier"], "learning_rate": [0.001, 0.01]},
-        {"subgrids": "init", "init": ["he", "xavier"], "learning_rate": 0.01},
+        {"purposes": "tuning", "init": ["he", "xavier"], "learning_rate": [0.001, 0.01]},
+        {"init": ["he", "xavier"], "learning_rate": 0.01},
     )
     table = grid.measure({}, tables)
     compared = table[table["quantity"] == "he_minus_xavier"]
@@ -232,27 +235,36 @@ def test_ties_are_not_beaten_and_few_rivals_make_no_rank(make_tables):
     assert values(grid.measure({}, tables), "rank_above_upper_quartile") == []
 
 
-def test_figures_of_a_rich_grid(rich_tables):
+@pytest.fixture
+def drawing():
+    with style.context():
+        yield
+
+
+def test_heat_maps_of_a_rich_grid(rich_tables, drawing):
     table = grid.measure({}, rich_tables)
-    drawn = grid.draw(table)
-    assert set(drawn) == set(grid.FIGURES)
-    fig, data = drawn["F16"]
+    fig, data = shown.f16(table)
     titles = [ax.get_title(loc="left") for ax in fig.axes]
     assert "10 layers, plain, SGD at 0.01" in titles
     assert data["n"].eq(5).all() and {"median", "low", "high", "failed"} <= set(data.columns)
     cell = {"depth": 10, "block": "plain", "init": "he", "activation": "relu"}
-    shown = grid.level(data, trained_by="SGD at 0.01", **cell)["median"].tolist()
+    median = rows_at(data, trained_by="SGD at 0.01", **cell)["median"].tolist()
     sgd = {"optimizer": "sgd", "learning_rate": 0.01, "images": 10_000}
-    assert shown == [grid.level(table, quantity="test_accuracy", **cell, **sgd)["value"].median()]
+    assert median == [rows_at(table, quantity="test_accuracy", **cell, **sgd)["value"].median()]
+    assert "10 000 images, 3 epochs" in fig.get_label().replace("\N{NARROW NO-BREAK SPACE}", " ")
 
-    fig, data = drawn["F20"]
+
+def test_errors_by_depth_of_a_rich_grid(rich_tables, drawing):
+    fig, data = shown.f20(grid.measure({}, rich_tables))
     assert set(data["quantity"]) == {"train_error", "test_error"}
     assert set(data["block"]) == {"plain", "batch_norm", "residual", "batch_norm_residual"}
     assert "BN + residual" in fig.get_label()
 
 
-def test_one_row_or_column_of_cells_is_no_heat_map_and_one_depth_no_curve(make_tables):
+def test_one_row_or_column_of_cells_is_no_heat_map_and_one_depth_no_curve(make_tables, drawing):
     tables = make_tables({"init": ["he", "xavier"]}, {"activation": ["relu", "tanh"], "depth": 6})
-    assert set(grid.draw(grid.measure({}, tables))) == {"F20"}
+    table = grid.measure({}, tables)
+    assert shown.f16(table) is None and shown.f20(table) is not None
     tables = make_tables({"init": ["he", "xavier"], "activation": ["relu", "tanh"]})
-    assert set(grid.draw(grid.measure({}, tables))) == {"F16"}
+    table = grid.measure({}, tables)
+    assert shown.f16(table) is not None and shown.f20(table) is None

@@ -4,13 +4,15 @@ the ladder's ends do."""
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from finicky.engine import train
+from finicky.errors import InputError
+from finicky.exhibits import learning_rate as exhibit
 from finicky.experiments import learning_rate as experiment
-from finicky.experiments import trainings
-from finicky.page import tables
+from finicky.experiments import tidy
 
-from .engine_fixtures import TinyDataset, make_run, training_process
+from .engine_fixtures import OPTIMIZERS, TinyDataset, make_run, training_process
 
 RATES = [0.001, 0.01, 0.1, 1.0]
 
@@ -50,8 +52,8 @@ def ladder(optimizer, accuracies, seed=0, rates=RATES, **levels):
 
 def make_row(optimizer, rate, seed, accuracy, **levels):
     run = make_run(optimizer=optimizer, learning_rate=rate, seed=seed)
-    row = {"problem": "constant", "outcome": 0, "test_accuracy": accuracy}
-    row |= {"validation_accuracy": accuracy, "start_loss": 2.5, "train_loss": 1.0}
+    row = {"schedule": "constant", "outcome": 0, "test_accuracy": accuracy}
+    row |= {"validation_accuracy": accuracy, "start_loss": 2.5, "running_loss": 1.0}
     return vars(run) | row | levels
 
 
@@ -66,7 +68,7 @@ def test_ranges_below_the_own_best_and_the_best_of_all():
 
 def test_the_ends_of_the_ladder():
     rows = ladder("sgd", [20, 90, 90, 10])
-    rows[0]["train_loss"], rows[1]["train_loss"], rows[3]["train_loss"] = 2.4, 0.5, 3.0
+    rows[0]["running_loss"], rows[1]["running_loss"], rows[3]["running_loss"] = 2.4, 0.5, 3.0
     found = experiment.extremes(experiment.with_failures(pd.DataFrame(rows)))
     (end,) = found.to_dict("records")
     assert end["diverges_at_highest"] == 1 and end["nan_at_highest"] == 0
@@ -105,54 +107,89 @@ def test_momentum_finds_the_solution_of_least_norm():
     np.testing.assert_allclose(weights, np.linalg.pinv(features) @ labels, atol=1e-8)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_a_schedule_reaches_every_optimizer(dataset, optimizer):
-    """A factor of one half is half of the rate, for plain SGD within the backward pass too."""
-    run = make_run(optimizer=optimizer, learning_rate=0.02)
-    (half,) = trainings.trained([(run, lambda t, total: 0.5)], dataset, trainings.Scheduled)
-    (plain,) = trainings.trained([make_run(optimizer=optimizer, learning_rate=0.01)], dataset)
-    (other,) = trainings.trained([run], dataset)
-    assert half["train_loss"] == plain["train_loss"] != other["train_loss"]
-    record = train.train([make_run(optimizer=optimizer, learning_rate=0.01)], dataset)[0]
-    assert plain["test_accuracy"] == record["curves"][-1]["test_accuracy"]
-    assert plain["start_loss"] == record["start_loss"]
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_least_squares_follow_pytorch(optimizer):
+    random, rates = np.random.default_rng(1), [0.01, 0.1]
+    features, labels = random.normal(size=(4, 9)), random.normal(size=4)
+    ours = experiment.least_squares(optimizer, features, labels, np.array(rates), 50)
+    for found, rate in zip(ours, rates, strict=True):
+        weights = torch.zeros(9, dtype=torch.float64, requires_grad=True)
+        theirs = OPTIMIZERS[optimizer]([weights], lr=rate)
+        for _ in range(50):
+            theirs.zero_grad()
+            residual = torch.from_numpy(features) @ weights - torch.from_numpy(labels)
+            (residual**2).mean().div(2).backward()
+            theirs.step()
+        np.testing.assert_allclose(found, weights.detach(), rtol=1e-9)
 
 
-def test_a_training_that_breaks_at_its_last_update_scores_chance(dataset):
-    run = make_run(learning_rate=1e38, images=150, batch_size=150, epochs=1)
-    (row,) = trainings.trained([run], dataset)
-    assert row["outcome"] == 3 and row["test_accuracy"] == row["validation_accuracy"] == 10
-    assert np.isnan(row["train_loss"])
+SETTINGS = {"images": 150, "epochs": 1, "rates": [0.001, 0.1], "long_epochs": 2,
+            "long_rates": {"momentum": [0.1], "adam": [0.001]}, "seeds": [0, 1],
+            "data": "nowhere", "device": "cpu"}  # fmt: skip
 
 
-def test_a_smoke_run_draws(dataset, monkeypatch):
-    monkeypatch.setattr(train, "Dataset", lambda name, folder, images: dataset)
+def test_trainings_have_their_optimizer_rate_and_schedule(dataset):
+    ladders = [("sgd", "step", [0.01, 0.1]), ("adam", "constant", [0.001])]
+    ends = experiment.trained(dataset, SETTINGS, ladders, "fashion_mnist", 2)
+    assert set(ends["dataset"]) == {"fashion_mnist"} and set(ends["epochs"]) == {2}
+    key = ends.set_index(["optimizer", "learning_rate", "schedule", "seed"])
+    assert list(key.index) == [
+        ("sgd", 0.01, "step", 0), ("sgd", 0.01, "step", 1), ("sgd", 0.1, "step", 0),
+        ("sgd", 0.1, "step", 1), ("adam", 0.001, "constant", 0), ("adam", 0.001, "constant", 1),
+    ]  # fmt: skip
+    run = make_run(optimizer="adam", learning_rate=0.001, batch_size=64, width=128, seed=1)
+    (record,) = train.train([run], dataset)
+    adam = key.loc["adam", 0.001, "constant", 1]
+    assert adam["test_accuracy"] == record["curves"][-1]["test_accuracy"]
+    assert adam["running_loss"] == record["curves"][-1]["running_loss"]
+    (constant,) = train.train([make_run(learning_rate=0.01, batch_size=64, width=128)], dataset)
+    loss = constant["curves"][-1]["running_loss"]
+    assert key.loc["sgd", 0.01, "step", 0]["running_loss"] > loss + 0.01
+
+
+def small_measurement(dataset, monkeypatch, **settings):
+    monkeypatch.setattr(train, "Dataset", lambda *_: dataset)
     grid = pd.DataFrame(
         ladder("momentum", [90, 91], 0, [0.01, 0.1]) + ladder("adam", [80, 81], 0, [0.001, 0.01])
         + ladder("momentum", [90, 91], 1, [0.01, 0.1]) + ladder("adam", [80, 81], 1, [0.001, 0.01])
     )  # fmt: skip
     monkeypatch.setattr(experiment, "from_grid", lambda tables: grid.assign(depth=10))
-    settings = {"images": 150, "epochs": 1, "rates": [0.001, 0.1], "long_epochs": 2,
-                "long_rates": {"momentum": [0.1], "adam": [0.001]}, "seeds": [0, 1],
-                "data": "nowhere"}  # fmt: skip
-    table = experiment.measure(settings, {})
+    return experiment.measure(SETTINGS | settings, {})
+
+
+def test_a_small_measurement_is_tidy_and_drawn(dataset, monkeypatch):
+    table = small_measurement(dataset, monkeypatch)
+    tidy.check(table, experiment)
     assert set(table["quantity"]) == set(experiment.QUANTITIES)
     gaps = table[(table["quantity"] == "momentum_minus_adam") & (table["depth"] == 10)]
     assert gaps["value"].tolist() == [10, 10]
-    fig, behind = experiment.draw(table)["F32"]
+    fig, behind = exhibit.f32(table)
     assert "Decades" in fig.get_label() and set(behind["tolerance"].dropna()) == {1, 5}
+    assert set(exhibit.FIGURES) == {"F32"} and set(exhibit.TABLES) == {"T11"}
+
+
+def test_a_single_seed_and_rate_are_tidy_too(dataset, monkeypatch):
+    table = small_measurement(dataset, monkeypatch, seeds=[0], rates=[0.1])
+    tidy.check(table, experiment)
+    assert "tuned_rate" not in set(table["quantity"])  # there is no other seed to choose it
+    assert exhibit.f32(table) and exhibit.t11(table, {})
+
+
+def test_the_longer_comparison_is_longer(dataset, monkeypatch):
+    with pytest.raises(InputError, match="long_epochs: found 1; .*more than"):
+        small_measurement(dataset, monkeypatch, long_epochs=1)
 
 
 def test_the_table_has_the_chapter_s_rates_beside_the_best():
     rows = [("tuned_rate", 0.003, None), ("tuned_accuracy", 91.0, None), ("decades", 1.5, 1.0)]
     table = pd.DataFrame(
         [
-            {"quantity": quantity, "optimizer": "adam", "problem": "constant", "tolerance": points,
+            {"quantity": quantity, "optimizer": "adam", "schedule": "constant", "tolerance": points,
              "dataset": "mnist", "seed": seed, "value": value, "outcome": "finite"}
             for quantity, value, points in rows for seed in range(5)
         ]
     )  # fmt: skip
-    made = tables.choosing({}, table)
+    made = exhibit.t11(table, {})
     (adam,) = (row for row in made.bodies[0].rows if row.heads == ["Adam"])
     assert [cell.text or cell.value for cell in adam.cells] == [
         "0.001", None, "0.003", 91.0, 1.5, None

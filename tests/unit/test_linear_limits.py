@@ -9,9 +9,17 @@ from skimage.feature import hog
 from torch import nn
 
 from finicky.engine import train as engine
-from finicky.experiments import linear_limits
+from finicky.engine.network import Architecture, Network
+from finicky.errors import InputError
+from finicky.exhibits import linear_limits as exhibit
+from finicky.experiments import linear_limits, tidy
 
-from .engine_fixtures import TinyDataset, make_run, training_process
+from .engine_fixtures import PlainNetwork, TinyDataset, make_run, training_process
+
+SETTINGS = {
+    "datasets": ["mnist"], "pool": 150, "shift": 2, "images": [50, 100], "steps": [2, 4],
+    "permuted_images": [100], "seeds": [0, 1], "data": "nowhere", "device": "cpu",
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -105,9 +113,13 @@ def test_more_images_include_the_fewer():
     assert linear_limits.drawn(100, 6, 10).tolist() != few
 
 
+def two_runs(images=100):
+    levels = linear_limits.LEVELS | {"images": images, "width": 128}
+    return [make_run(seed=seed, **levels) for seed in (0, 1)]
+
+
 def test_batches_go_through_all_images_each_epoch():
-    dataset = TinyDataset()
-    seen = list(linear_limits.batches(dataset, [0, 1], 100, 4))
+    seen = list(linear_limits.batches(150, two_runs(), 4))
     assert [share for share, _ in seen] == [1, 0.75, 0.5, 0.25]
     subset = set(linear_limits.drawn(150, 1, 100).tolist())
     for epoch in (seen[:2], seen[2:]):
@@ -115,10 +127,40 @@ def test_batches_go_through_all_images_each_epoch():
     assert seen[0][1].tolist() != seen[2][1].tolist()
 
 
+def test_the_network_of_two_layers_goes_through_the_same_batches_at_the_same_rates():
+    """The textbook's loop, which ends in the midst of an epoch."""
+    dataset, runs = TinyDataset(), two_runs()
+    rows = linear_limits.mlp(dataset, runs, 5, {"accuracy": dataset.test})
+    assert [row["seed"] for row in rows] == [0, 1]
+    for place, row in enumerate(rows):
+        shape = Architecture(2, "plain", "relu", 128)
+        network = PlainNetwork(Network.initial(shape, [("he", place)]))
+        optimizer = torch.optim.Adam(network.parameters(), lr=linear_limits.RATE)
+        for share, index in linear_limits.batches(150, runs, 5):
+            optimizer.param_groups[0]["lr"] = share * linear_limits.RATE
+            pixels = dataset.train.images[index[place]].float() / 255
+            logits = network((pixels - dataset.mean) / dataset.deviation)
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(logits, dataset.train.labels[index[place]]).backward()
+            optimizer.step()
+        x = torch.from_numpy(linear_limits.as_floats(dataset, dataset.test.images))
+        answers = network(x).argmax(1)
+        expected = 100 * (answers == dataset.test.labels).double().mean().item()
+        assert row["accuracy"] == pytest.approx(expected) and row["outcome"] == "finite"
+
+
 def test_a_network_that_breaks_scores_chance():
-    rows = linear_limits.rows_of([4, 5], [True, False], {"accuracy": [90.0, 80.0]})
+    rows = linear_limits.rows_of(two_runs(), [True, False], {"accuracy": [90.0, 80.0]})
     assert [row["accuracy"] for row in rows] == [90, 10]
     assert [row["outcome"] for row in rows] == ["finite", "nan"]
+
+
+@pytest.mark.parametrize("train", [linear_limits.mlp, linear_limits.convolution])
+def test_more_steps_learn_more(train):
+    dataset = TinyDataset()
+    tests = {"accuracy": dataset.test}
+    few, many = (train(dataset, two_runs(), steps, tests) for steps in (1, 30))
+    assert all(a["accuracy"] + 20 < b["accuracy"] for a, b in zip(few, many, strict=True))
 
 
 def test_where_a_lead_begins():
@@ -171,15 +213,38 @@ def test_comparisons_by_hand():
     assert failed["placement"].tolist() == ["moved"]
 
 
-def test_a_smoke_run_draws(monkeypatch):
+def measured(monkeypatch, **settings):
     dataset = TinyDataset()
-    monkeypatch.setattr(engine, "Dataset", lambda name, folder, images: dataset)
-    settings = {"datasets": ["mnist"], "pool": 150, "shift": 2, "images": [50, 100],
-                "steps": [2, 4], "permuted_images": [100], "seeds": [0, 1],
-                "data": "nowhere"}  # fmt: skip
-    table = linear_limits.measure(settings, {})
+    monkeypatch.setattr(engine, "Dataset", lambda *_: dataset)
+    return linear_limits.measure(SETTINGS | settings, {})
+
+
+def test_a_small_measurement_is_tidy_and_drawn(monkeypatch):
+    table = measured(monkeypatch)
+    tidy.check(table, linear_limits)
     assert set(table["quantity"]) == set(linear_limits.QUANTITIES)
     assert table.groupby("quantity").size()["accuracy"] == 2 * (2 * 2 * 4 + 1)
-    fig, behind = linear_limits.draw(table)["F35"]
-    assert "permuted convolution" in fig.get_label()
+    fig, behind = exhibit.f35(table)
+    assert "With 100, permuted: convolution" in fig.get_label()
     assert set(behind["quantity"]) == {"accuracy", "gain_of_convolution"}
+    assert set(exhibit.FIGURES) == {"F35"}
+
+
+def test_pixels_need_not_be_permuted_for_the_most_images(monkeypatch):
+    table = measured(monkeypatch, permuted_images=[50], seeds=[0], datasets=["fashion_mnist"])
+    tidy.check(table, linear_limits)
+    fig, _ = exhibit.f35(table)
+    assert "With 100: centred" in fig.get_label() and "With 50, permuted" in fig.get_label()
+
+
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        ({"steps": [2]}, r"steps: found \[2\]; allowed: 2 numbers"),
+        ({"pool": 50}, "images: found 100; allowed: at most the pool, 50"),
+        ({"permuted_images": [100, 150]}, r"permuted_images: found 150; .* \[50, 100\]"),
+    ],
+)
+def test_settings_that_contradict_each_other(settings, said):
+    with pytest.raises(InputError, match=f"linear-limits.{said}"):
+        linear_limits.measure(SETTINGS | settings, {})

@@ -1,6 +1,8 @@
 """Deep linear networks: the collapse fails if a step of it is wrong, the single layer trains as
 PyTorch's, and rates are chosen by the other seeds."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from torch import nn
 
 from finicky.engine import streams
 from finicky.engine.initializers import initial_weights
-from finicky.experiments import linearity
+from finicky.experiments import linearity, tidy
 
 from .engine_fixtures import OPTIMIZERS, TinyDataset, make_run, training_process
 
@@ -113,14 +115,11 @@ def test_single_layers_are_scored():
 
 
 def runs_of(depth, activation, rate, accuracies, validation):
-    """One run a seed with these test accuracies, and one validation accuracy for all."""
+    """One run per seed with these test accuracies, and one validation accuracy for all."""
     return [
-        linearity.row(
-            make_run(depth=depth, activation=activation, init=linearity.STARTS[activation],
-                     learning_rate=rate, seed=seed),
-            "finite",
-            {"validation_accuracy": validation, "test_accuracy": accuracy},
-        )
+        asdict(make_run(depth=depth, activation=activation, init=linearity.STARTS[activation],
+                        learning_rate=rate, seed=seed))
+        | {"validation_accuracy": validation, "test_accuracy": accuracy, "outcome": 0}
         for seed, accuracy in enumerate(accuracies)
     ]  # fmt: skip
 
@@ -142,6 +141,21 @@ def test_each_depth_is_compared_at_its_own_rate(monkeypatch):
     assert table.loc["test_accuracy", "value"].tolist() == [90, 91, 88, 90, 97, 97]
 
 
-def test_a_run_that_fails_scores_chance():
-    row = linearity.row(make_run(), "nan", {"validation_accuracy": None, "test_accuracy": None})
-    assert (row["validation_accuracy"], row["test_accuracy"], row["outcome"]) == (10, 10, 3)
+def test_the_smallest_settings_make_a_whole_table(monkeypatch):
+    monkeypatch.setattr(linearity.training, "prepared", lambda *_: TinyDataset())
+    settings = {
+        "seeds": [0, 1], "trials": 1, "images": 150, "epochs": 1, "depth": [1, 2],
+        "rates": {"sgd": [0.01], "adam": [0.001, 0.003]}, "data": None, "device": "cpu",
+    }  # fmt: skip
+    table = linearity.measure(settings, {})
+    tidy.check(table, linearity)
+    trained = table[table["quantity"] == "test_accuracy"]
+    cells = {(r.optimizer, r.activation, r.depth, r.seed) for r in trained.itertuples()}
+    assert cells == {
+        (optimizer, *cell, seed)
+        for optimizer in ("sgd", "adam")
+        for cell in (("identity", 1), ("identity", 2), ("relu", 2))
+        for seed in (0, 1)
+    }
+    assert trained["value"].between(0, 100).all()
+    assert set(table["quantity"]) == set(linearity.QUANTITIES)

@@ -4,7 +4,10 @@ import pytest
 import torch
 
 from finicky.engine import train
-from finicky.experiments import arms, lottery_ticket
+from finicky.exhibits import lottery_ticket as exhibit
+from finicky.exhibits import style
+from finicky.experiments import lottery_ticket, tidy
+from finicky.runs import OUTCOMES
 
 from .engine_fixtures import TinyDataset, training_process
 
@@ -12,10 +15,7 @@ from .engine_fixtures import TinyDataset, training_process
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Networks 16 wide."""
-    from finicky.engine.network import Architecture
-
-    shape = Architecture(lottery_ticket.DEPTH, "plain", "relu", width=16)
-    monkeypatch.setattr(lottery_ticket, "architecture", lambda: shape)
+    monkeypatch.setattr(lottery_ticket, "WIDTH", 16)
 
 
 @pytest.fixture
@@ -24,11 +24,22 @@ def dataset():
         yield TinyDataset()
 
 
-SETTINGS = {"epochs": 2, "rounds": 2, "keep": 0.5, "seeds": [0, 1], "images": 150, "data": ""}
+SETTINGS = {
+    "epochs": 2, "rounds": 2, "keep": 0.5, "images": 150,
+    "seeds": [0, 1], "data": "", "device": "cpu",
+}  # fmt: skip
+
+
+def start(seed=0):
+    return lottery_ticket.initial([seed], SETTINGS)[0]
+
+
+def training_of(weights, mask, seed=0):
+    return lottery_ticket.training_of("mnist", SETTINGS, seed, weights, mask)
 
 
 def test_each_layer_keeps_its_largest_weights():
-    (weights,) = lottery_ticket.initial([0])
+    weights = start()
     whole = torch.ones_like(weights)
     once = lottery_ticket.pruned(weights, whole, 0.5)
     twice = lottery_ticket.pruned(-weights, once, 0.5)
@@ -46,14 +57,14 @@ def test_each_layer_keeps_its_largest_weights():
 
 
 def test_what_is_gone_stays_gone_even_beside_zeros():
-    (weights,) = lottery_ticket.initial([0])
+    weights = start()
     mask = lottery_ticket.pruned(weights, torch.ones_like(weights), 0.5)
     again = lottery_ticket.pruned(torch.zeros_like(weights) + (1 - mask), mask, 0.5)
     assert (again <= mask).all()
 
 
 def test_random_masks_have_as_many_weights():
-    (weights,) = lottery_ticket.initial([0])
+    weights = start()
     mask = lottery_ticket.pruned(weights, torch.ones_like(weights), 0.1)
     scattered = lottery_ticket.shuffled(mask, (0, "scattered", 1))
     for one, other in zip(*map(lottery_ticket.layers_of, (mask, scattered)), strict=True):
@@ -61,62 +72,77 @@ def test_random_masks_have_as_many_weights():
 
 
 def test_masks_survive_the_updates(dataset):
-    (weights,) = lottery_ticket.initial([0])
+    weights = start()
     mask = lottery_ticket.pruned(weights, torch.ones_like(weights), 0.3)
-    run = lottery_ticket.run_of(dataset, SETTINGS, 0)
-    (end,) = lottery_ticket.train([(run, weights, mask)], dataset)
-    assert (end["weights"][mask == 0] == 0).all()
+    (end,) = lottery_ticket.train([training_of(weights, mask)], dataset)
+    assert (end["parameters"][mask == 0] == 0).all()
     kept = torch.cat([layer.flatten() for layer in lottery_ticket.layers_of(mask)]) == 1
-    moved = torch.cat(
-        [layer.flatten() for layer in lottery_ticket.layers_of(end["weights"] - weights)]
-    )
+    change = end["parameters"] - weights
+    moved = torch.cat([layer.flatten() for layer in lottery_ticket.layers_of(change)])
     assert (moved[kept] != 0).float().mean() > 0.9
 
 
 def test_a_whole_network_trains_as_the_engine_s(dataset):
-    jobs = []
-    for seed in (0, 1):
-        (weights,) = lottery_ticket.initial([seed])
-        run = lottery_ticket.run_of(dataset, SETTINGS, seed)
-        jobs.append((run, weights, torch.ones_like(weights)))
-    ends = lottery_ticket.train(jobs, dataset)
-    expected = train.train([run for run, _, _ in jobs], dataset)
-    assert [end["accuracy"] for end in ends] == [
+    whole = [training_of(start(seed), torch.ones_like(start()), seed) for seed in (0, 1)]
+    ends = lottery_ticket.train(whole, dataset)
+    expected = train.train([one.run for one in whole], dataset)
+    assert [end["test_accuracy"] for end in ends] == [
         record["curves"][-1]["test_accuracy"] for record in expected
     ]
 
 
-def test_a_job_that_breaks_scores_chance(dataset):
-    (weights,) = lottery_ticket.initial([0])
-    run, mask = lottery_ticket.run_of(dataset, SETTINGS, 0), torch.ones_like(weights)
+def test_a_training_that_breaks_scores_chance_and_ends_where_it_started(dataset):
+    weights, mask = start(), torch.ones_like(start())
+    huge = weights * 1e30
     broken, fine = lottery_ticket.train(
-        [(run, weights * torch.nan, mask), (run, weights, mask)], dataset
+        [training_of(huge, mask), training_of(weights, mask)], dataset
     )
-    assert broken["accuracy"] == 10 and broken["outcome"] == arms.OUTCOMES.index("nan")
-    assert fine["outcome"] == 0 and fine["accuracy"] != 10
+    assert broken["test_accuracy"] == 10 and OUTCOMES[broken["outcome"]] == "nan"
+    assert torch.equal(broken["parameters"], huge)
+    assert fine["outcome"] == 0 and fine["test_accuracy"] != 10
+
+
+def test_a_run_names_the_data_set_that_it_trains_on(dataset, monkeypatch):
+    seen = []
+    real = lottery_ticket.train
+    monkeypatch.setattr(
+        lottery_ticket,
+        "train",
+        lambda trainings, data: seen.append(trainings) or real(trainings, data),
+    )
+    list(lottery_ticket.compared("fashion_mnist", dataset, SETTINGS | {"rounds": 1}))
+    assert {one.run.dataset for trainings in seen for one in trainings} == {"fashion_mnist"}
 
 
 def test_tickets_are_rewound(dataset, monkeypatch):
     """Every ticket starts from the first weights, under a mask from the last ticket's end."""
     seen = []
-    real = lottery_ticket.train
+
+    def ends(jobs):
+        return [{"test_accuracy": 90.0, "outcome": 0, "parameters": w * mask} for w, mask in jobs]
+
     monkeypatch.setattr(
-        lottery_ticket, "train", lambda jobs, data: seen.append(jobs) or real(jobs, data)
+        lottery_ticket,
+        "training_of",
+        lambda name, settings, seed, weights, mask: (weights, mask),
     )
-    list(lottery_ticket.compared(dataset, SETTINGS))
+    monkeypatch.setattr(lottery_ticket, "train", lambda jobs, data: seen.append(jobs) or ends(jobs))
+    list(lottery_ticket.compared("mnist", dataset, SETTINGS))
     whole, first, second = seen
-    assert torch.equal(first[0][1], whole[0][1]) and torch.equal(second[0][1], whole[0][1])
-    assert (second[0][2] <= first[0][2]).all() and second[0][2].sum() < first[0][2].sum()
-    assert torch.equal(second[0][2], second[2][2]) and not torch.equal(whole[0][1], first[2][1])
+    assert torch.equal(first[0][0], whole[0][0]) and torch.equal(second[0][0], whole[0][0])
+    assert (second[0][1] <= first[0][1]).all() and second[0][1].sum() < first[0][1].sum()
+    assert torch.equal(second[0][1], second[2][1]) and not torch.equal(whole[0][0], first[2][0])
 
 
 def test_a_smoke_run_draws(dataset, monkeypatch):
     monkeypatch.setattr(train, "Dataset", lambda *_: dataset)
     table = lottery_ticket.measure(SETTINGS, {})
+    tidy.check(table, lottery_ticket)
     assert set(table["quantity"]) == set(lottery_ticket.QUANTITIES)
     assert set(table["remaining"]) == {100, 50, 25}
     gains = table[table["a"].notna()]
     assert (gains["value"] == gains["a"] - gains["b"]).all() and len(gains) == 32
-    fig, behind = lottery_ticket.draw(table)["F08"]
+    with style.context():
+        fig, behind = exhibit.f08(table)
     assert "With 25 % of the weights left: Fashion-MNIST" in fig.get_label()
-    assert set(behind["problem"]) == {"whole", *lottery_ticket.ARMS}
+    assert set(behind["network"]) == {"whole", *lottery_ticket.SPARSE} == {"whole", *exhibit.DRAWN}

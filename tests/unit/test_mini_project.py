@@ -2,9 +2,12 @@
 
 import pytest
 
+from finicky.exhibits import mini_project as shown
+from finicky.exhibits import style
 from finicky.experiments import mini_project
 
-MINI = {"subgrids": "mini-project", "images": 60_000, "depth": 2, "epochs": 5}
+PURPOSES = ["comparison", "mini-project"]
+MINI = {"purposes": PURPOSES, "images": 60_000, "depth": 2, "epochs": 5}
 ADAM = {"optimizer": "adam", "learning_rate": 0.001}
 CORRECT = MINI | ADAM
 SIGMOID = MINI | ADAM | {"activation": "sigmoid", "init": "xavier"}
@@ -19,10 +22,10 @@ def rows_of(table, quantity, columns):
     return table.loc[table["quantity"] == quantity, columns].values.tolist()
 
 
-def test_recipes_are_known_by_their_levels_within_the_subgrid(make_tables):
+def test_recipes_are_known_by_their_levels_among_runs_for_this_purpose(make_tables):
     tables = make_tables(
         CORRECT | {"init": ["he", "zeros", "lecun"]}, SIGMOID, SGD | {"learning_rate": [10.0, 0.1]},
-        CORRECT | {"subgrids": "grid", "width": 64},
+        CORRECT | {"purposes": "comparison", "width": 64},
     )  # fmt: skip
     table = mini_project.measure({}, tables)
     tested = table[table["quantity"] == "test_accuracy"]
@@ -80,16 +83,27 @@ def test_repairs_are_compared_after_the_third_epoch(make_tables):
     assert rows == [["correct", 3, 87.0], ["rate_0.1", 3, 85.0]]  # SGD at 10 is at chance
 
 
-def test_a_smoke_run_of_one_epoch_and_seed_draws(make_tables):
+@pytest.fixture
+def drawing():
+    with style.context():
+        yield
+
+
+def test_the_recipes_are_those_declared():
+    assert list(mini_project.RECIPES) == mini_project.CONDITIONS["recipe"]
+    assert list(shown.METRICS) == mini_project.METRICS
+
+
+def test_a_smoke_run_of_one_epoch_and_seed_draws(make_tables, drawing):
     tables = make_tables(CORRECT | {"epochs": 1, "seed": 0, "init": ["he", "zeros"]})
     table = mini_project.measure({}, tables)
     assert rows_of(table, "repair_gain", "value") == []
-    fig, data = mini_project.draw(table)["F01"]
+    fig, data = shown.f01(table)
     assert "median and range of 1 seed" in {text.get_text() for text in fig.texts}
 
 
-def test_the_figure_says_what_lies_beyond_its_scale(rich_tables):
-    fig, data = mini_project.draw(mini_project.measure({}, rich_tables))["F01"]
+def test_the_figure_says_what_lies_beyond_its_scale(rich_tables, drawing):
+    fig, data = shown.f01(mini_project.measure({}, rich_tables))
     accuracy, loss = fig.axes
     names = {text.get_text() for text in accuracy.texts}
     assert {"correct", "sigmoid", "zeros", "SGD at 10", "SGD at 0.1"} <= names
@@ -99,9 +113,9 @@ def test_the_figure_says_what_lies_beyond_its_scale(rich_tables):
     assert f"correct {last['median'].iloc[0]:.1f} %" in fig.get_label()
 
 
-def test_a_figure_of_losses_that_are_all_nan(make_tables):
+def test_a_figure_of_losses_that_are_all_nan(make_tables, drawing):
     tables = make_tables(SGD | {"learning_rate": 10.0}, end=lambda run: ("nan", 1))
-    fig, data = mini_project.draw(mini_project.measure({}, tables))["F01"]
+    fig, data = shown.f01(mini_project.measure({}, tables))
     assert data.loc[data["quantity"] == "test_loss", "median"].isna().all()
     assert "SGD at 10 (5 of 5 NaN)" in {text.get_text() for text in fig.axes[0].texts}
     assert pytest.approx(10.0) == data.query("quantity == 'test_accuracy'")["median"].max()

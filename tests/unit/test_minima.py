@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from finicky.engine import train
-from finicky.experiments import identities, minima
+from finicky.exhibits import minima as exhibit
+from finicky.exhibits import style
+from finicky.experiments import identities, minima, tidy
 
 from .engine_fixtures import TinyDataset, training_process
 
@@ -60,7 +62,9 @@ def test_flips_leave_tanh_and_not_relu():
 
 def test_copies_are_counted():
     rows = list(minima.copies(0, 2))
-    found = {(r["quantity"], r.get("reading") or r.get("activation")): r["value"] for r in rows}
+    found = {
+        (r["quantity"], r.get("layers_counted") or r.get("activation")): r["value"] for r in rows
+    }
     assert found["count_error", minima.HIDDEN_LAYERS] == 0
     assert found["count_error", minima.ALL_LAYERS] == pytest.approx(5 / 6)
     assert found["tanh_copies", None] == 2**6
@@ -98,6 +102,55 @@ def test_a_trained_curve_is_lower_than_the_line():
     assert (ends.max() - ends.min() < 1e-5).all()  # all paths join the same functions
 
 
+def test_where_training_fails_nobody_knows(monkeypatch):
+    """Rates that break every network leave rows without numbers, and no figure."""
+    monkeypatch.setattr(train, "Dataset", lambda *_: TinyDataset(images=100))
+    table = minima.measure(SETTINGS | {"learning_rate": 1e20}, {})
+    tidy.check(table, minima)
+    paths = table[table["quantity"].isin(["stays_low", "barrier", "accuracy_lost"])]
+    assert len(paths) == 3 * 2 * 3 * 2
+    assert paths["value"].isna().all() and (paths["outcome"] == "nan").all()
+    losses = table[table["quantity"] == "final_train_loss"]
+    assert (losses["value"].isna() == losses["outcome"].isin(["inf", "nan"])).all()
+    assert losses["value"].isna().any()
+    assert exhibit.f06(table) is None
+
+
+def test_a_pair_with_one_failed_end_leaves_the_others_alone(monkeypatch):
+    from finicky.experiments import training
+
+    real, dataset = training.train, TinyDataset(images=100)
+
+    def broken(trainings, *arguments, **options):
+        rows = real(trainings, *arguments, **options)
+        if options.get("parameters"):
+            rows[0]["parameters"] = None
+        return rows
+
+    with torch.no_grad():
+        whole = pd.DataFrame(minima.paths(dataset, 8, SETTINGS))
+        monkeypatch.setattr(training, "train", broken)
+        part = pd.DataFrame(minima.paths(dataset, 8, SETTINGS))
+    lost = part[part["seed"] == 0]
+    assert len(lost) == 9 and lost["value"].isna().all() and set(lost["outcome"]) == {"nan"}
+    same = [
+        rows[rows["seed"] == 1].drop(columns="outcome", errors="ignore") for rows in (whole, part)
+    ]
+    pd.testing.assert_frame_equal(*(rows.reset_index(drop=True) for rows in same))
+
+
+def test_a_spread_of_zero_has_no_logarithm():
+    losses = pd.DataFrame(
+        [
+            {"quantity": "final_test_loss", "seed": 0, "width": width, "value": 1 + spread * sign}
+            for width, spread in ((4, 0.4), (8, 0.2), (16, 0.0))
+            for sign in (-1, 1)
+        ]
+    )
+    found = {(r["quantity"], r.get("width")): r["value"] for r in minima.spreads(losses)}
+    assert found["test_spread_falls", None] == pytest.approx(1) and found["test_spread", 16] == 0
+
+
 def test_spreads_by_hand():
     losses = pd.DataFrame(
         [
@@ -115,12 +168,14 @@ def test_spreads_by_hand():
 def test_a_run_draws(monkeypatch):
     monkeypatch.setattr(train, "Dataset", lambda *_: TinyDataset(images=100))
     table = minima.measure(SETTINGS, {})
+    tidy.check(table, minima)
     assert set(table["quantity"]) == set(minima.QUANTITIES)
     assert not table["value"].isna().any()
     assert len(table[table["quantity"] == "final_test_loss"]) == 2 * 2 * 3
     barrier = table[table["quantity"] == "barrier"]["value"]
     low = table[table["quantity"] == "stays_low"]["value"]
     assert (low.to_numpy() == (barrier < minima.LOW)).all() and (barrier >= 0).all()
-    fig, behind = minima.draw(table)["F06"]
+    with style.context():
+        fig, behind = exhibit.f06(table)
     assert "nats trained curve (width 16)" in fig.get_label()
     assert {"path_loss", "final_train_loss"} <= set(behind["quantity"])

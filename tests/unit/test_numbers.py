@@ -5,6 +5,7 @@ import math
 import pytest
 
 from finicky import numbers
+from finicky.durations import duration
 
 
 @pytest.mark.parametrize(
@@ -74,4 +75,4 @@ def test_exact_reads_back():
     [(2.25, "2.2 s"), (48, "48 s"), (200, "3 min 20 s"), (3900, "1 h 5 min"), (None, "–")],
 )
 def test_duration(seconds, text):
-    assert numbers.duration(seconds) == text
+    assert duration(seconds) == text

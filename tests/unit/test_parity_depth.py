@@ -5,12 +5,23 @@ import math
 import numpy as np
 import pytest
 
-from finicky.experiments import parity_depth
+from finicky.exhibits import parity_depth as exhibit
+from finicky.exhibits import style
+from finicky.experiments import parity_depth, tidy
+
+from .engine_fixtures import training_process
 
 SETTINGS = {
     "seeds": [0, 1], "bits": 5, "degrees": [2, 3, 16], "trained_bits": [2, 3], "layers": [1, 2],
     "units": 16, "starts": 2, "steps": 200, "learning_rate": 0.01,
+    "device": "cpu",
 }  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def process():
+    with training_process():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +106,16 @@ def test_a_start_learns_the_same_beside_others():
 
 
 def test_the_figure_says_its_numbers(table):
-    fig, data = parity_depth.draw(table)["F04"]
+    with style.context():
+        fig, data = exhibit.f04(table)
     assert "ANDs and an OR 16" in fig.get_label() and "tree of XORs" in fig.get_label()
     assert set(data["quantity"].dropna()) == {"units"}
+
+
+def test_the_smallest_settings_make_a_whole_table():
+    smallest = dict.fromkeys(["units", "starts", "steps"], 1) | {"learning_rate": 0.01, "bits": 3}
+    smallest |= {"degrees": [2], "trained_bits": [2], "layers": [1], "seeds": [7], "device": "cpu"}
+    table = parity_depth.measure(smallest, {})
+    tidy.check(table, parity_depth)
+    assert set(table["quantity"]) == set(parity_depth.QUANTITIES)
+    assert table["seed"].eq(7).all() and table["value"].notna().all()

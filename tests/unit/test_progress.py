@@ -5,7 +5,8 @@ import io
 import pytest
 
 from finicky import progress
-from finicky.progress import Progress, announcement, duration
+from finicky.durations import duration
+from finicky.progress import Progress, announcement
 from finicky.runs import Run, seconds
 from finicky.store import Store
 
@@ -100,17 +101,6 @@ def test_on_a_terminal_the_line_replaces_the_one_before(store, clock):
     clock.now += 10
     counter.show()
     assert stream.getvalue() == "\rtraining: 0 of 2 runs\x1b[K"
-
-
-@pytest.mark.parametrize(
-    "length, said",
-    [
-        (0.4, "0 s"), (40, "40 s"), (89.4, "89 s"), (90, "2 min"), (840, "14 min"),
-        (5399, "90 min"), (5400, "1.5 h"), (360_000, "100.0 h"),
-    ],
-)  # fmt: skip
-def test_lengths_of_time_are_said_in_words(length, said):
-    assert duration(length) == said
 
 
 # ---------------------------------------------------------------- the announcement

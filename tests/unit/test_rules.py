@@ -7,7 +7,8 @@ from finicky.evidence.rules import NOT_REPRODUCED as NO
 from finicky.evidence.rules import REPRODUCED as YES
 from finicky.evidence.rules import UNDECIDED as OPEN
 from finicky.evidence.rules import UNDER_CONDITIONS as SOME
-from finicky.evidence.rules import by_axis, combine_conditions, combine_parts, decide, in_words
+from finicky.evidence.rules import by_axis, combine_conditions, combine_parts, decide
+from finicky.evidence.words import rule_in_words
 
 NAN, INF = math.nan, math.inf
 
@@ -169,8 +170,8 @@ def test_stray_parts_do_not_count(hold, fail, undecided, expected):
         ("source", [1.0], NAN),
     ],
 )
-def test_reach_is_the_smallest_effect_that_the_seeds_decide(kind, values, expected):
-    assert rules.RULES[kind].reach(values) == pytest.approx(expected, rel=1e-4, nan_ok=True)
+def test_detectable_is_the_smallest_effect_that_the_seeds_decide(kind, values, expected):
+    assert rules.RULES[kind].detectable(values) == pytest.approx(expected, rel=1e-4, nan_ok=True)
 
 
 def test_by_axis_names_the_axis_that_explains_most():
@@ -211,10 +212,10 @@ def test_by_axis_finds_nothing_where_verdicts_are_scattered():
     ],
 )  # fmt: skip
 def test_rules_in_words(kind, margin, number, unit, words):
-    assert in_words(kind, margin, number, unit) == f"reproduced if {words}"
+    assert rule_in_words(kind, margin, number, unit) == f"reproduced if {words}"
 
 
 @pytest.mark.parametrize("kind", rules.KINDS)
 def test_every_kind_has_words_before_its_margin_is_fixed(kind):
-    words = in_words(kind)
+    words = rule_in_words(kind)
     assert "None" not in words and "{" not in words

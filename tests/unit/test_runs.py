@@ -29,9 +29,10 @@ L2_CACHE = 2 * 2**20
 
 
 def make_config(*grids, **settings):
-    """A config of sub-grids, each a product of one level an axis where it names no others."""
+    """A config of sub-grids, each a product of one level per axis where it names no others; called
+    by their `name`, or first, second, ..."""
     small = {
-        "name": "first", "dataset": ["mnist"], "images": 10_000, "epochs": 3, "depth": [10],
+        "dataset": ["mnist"], "images": 10_000, "epochs": 3, "depth": [10],
         "block": ["plain"], "activation": ["relu"], "init": ["he"], "optimizer": ["sgd"],
     }  # fmt: skip
     return {
@@ -43,7 +44,10 @@ def make_config(*grids, **settings):
         "shard_seconds": SIZE,
         "optimizers": {"sgd": [0.01], "momentum": [0.01, 0.1], "adam": [0.001]},
         "matched_init": {"relu": "he", "tanh": "xavier"},
-        "grid": [small | grid for grid in grids],
+        "grid": {
+            grid.pop("name", name): small | grid
+            for name, grid in zip(("first", "second", "third"), map(dict, grids), strict=False)
+        },
     } | settings
 
 
@@ -119,6 +123,19 @@ def test_equal_trainings_are_one_run_of_both_subgrids():
         (6, "plain", "normal_std_1"): ["second"],
     }
     assert sum(map(len, plan.shards.values())) == 4
+
+
+def test_a_run_serves_the_purposes_of_all_its_subgrids():
+    plan = planned(
+        {"init": ["he", "xavier"]},
+        {"init": ["he", "lecun"], "for": ["tuning"]},
+        {"init": ["he"], "for": ["ten-layers", "comparison"]},
+    )
+    assert {run.init: purposes for run, purposes in plan.purposes.items()} == {
+        "he": ["comparison", "ten-layers", "tuning"],
+        "xavier": ["comparison"],
+        "lecun": ["tuning"],
+    }
 
 
 def test_a_subgrids_own_rates_and_seeds():

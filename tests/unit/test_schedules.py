@@ -5,9 +5,14 @@ import pandas as pd
 import pytest
 
 from finicky.engine import train
-from finicky.experiments import arms, schedules
+from finicky.exhibits import schedules as exhibit
+from finicky.experiments import rate_schedules, schedules, tidy
+from finicky.runs import OUTCOMES
 
 from .engine_fixtures import TinyDataset, make_run, training_process
+
+SETTINGS = {"images": 150, "epochs": 1, "rates": [0.01, 0.1], "warm_up_epochs": 1,
+            "warm_up_rates": [0.04], "seeds": [0], "data": "nowhere", "device": "cpu"}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -20,7 +25,7 @@ from .engine_fixtures import TinyDataset, make_run, training_process
     ],
 )  # fmt: skip
 def test_formulas_by_hand(name, t, factor):
-    assert schedules.SCHEDULES[name](t, 90) == pytest.approx(factor, abs=1e-12)
+    assert rate_schedules.SCHEDULES[name](t, 90) == pytest.approx(factor, abs=1e-12)
 
 
 def test_formulas_are_pytorch_s():
@@ -36,37 +41,62 @@ def dataset():
         yield TinyDataset()
 
 
+def trained(data, names, rates, **levels):
+    """Trainings like `make_run`'s but for width and batch size."""
+    levels = {"dataset": "mnist", "depth": 2, "epochs": 2} | levels
+    return schedules.trained(data, SETTINGS, names, rates, **levels)
+
+
 def test_a_constant_schedule_trains_as_the_engine_does(dataset):
-    runs = [make_run(optimizer="momentum", learning_rate=rate) for rate in (0.01, 0.05)]
-    ends = schedules.trained(dataset, [(run, "constant") for run in runs])
+    rates = [0.01, 0.05]
+    ends = trained(dataset, ["constant"], rates)
+    runs = [
+        make_run(optimizer="momentum", learning_rate=rate, batch_size=64, width=128)
+        for rate in rates
+    ]
     expected = [record["curves"][-1]["test_accuracy"] for record in train.train(runs, dataset)]
-    assert ends["test"].to_list() == expected
+    assert ends["test_accuracy"].to_list() == expected
+    assert ends["learning_rate"].to_list() == rates
+
+
+def test_every_training_has_its_own_schedule(dataset):
+    """The cosine takes half as long a way as the constant rate."""
+    names = ["cosine", "constant"]
+    ends = trained(dataset, names, [0.001], epochs=8, dataset="fashion_mnist")
+    assert ends["schedule"].to_list() == names and set(ends["dataset"]) == {"fashion_mnist"}
+    way = ends["start_loss"] - ends["validation_loss"]
+    assert 0.4 < way[0] / way[1] < 0.8
 
 
 def test_a_rate_that_overflows_scores_chance(dataset):
-    run = make_run(learning_rate=1e30)
-    (end,) = schedules.trained(dataset, [(run, "warm-up")]).to_dict("records")
-    assert end["outcome"] >= arms.OUTCOMES.index("inf")
-    assert end["test"] == end["validation"] == 10
+    (end,) = trained(dataset, ["warm-up"], [1e30]).to_dict("records")
+    assert end["outcome"] >= OUTCOMES.index("inf")
+    assert end["test_accuracy"] == end["validation_accuracy"] == 10
 
 
 def test_the_rate_is_chosen_by_the_other_seeds():
     ends = pd.DataFrame(
         [(0, 0.1, 90), (0, 0.2, 99), (1, 0.1, 95), (1, 0.2, 80), (2, 0.1, 70), (2, 0.2, 80)],
-        columns=["seed", "learning_rate", "validation"],
+        columns=["seed", "learning_rate", "validation_accuracy"],
     )
-    best = schedules._best_by_other_seeds(ends).set_index("seed")["learning_rate"]
+    best = schedules.best_by_other_seeds(ends).set_index("seed")["learning_rate"]
     assert best.to_dict() == {0: 0.1, 1: 0.2, 2: 0.1}
 
 
-def test_a_smoke_run_draws(dataset, monkeypatch):
-    monkeypatch.setattr(train, "Dataset", lambda name, folder, images: dataset)
-    settings = {"images": 150, "epochs": 1, "rates": [0.01, 0.1], "warm_up_epochs": 1,
-                "warm_up_rates": [0.04], "seeds": [0], "data": "nowhere"}  # fmt: skip
-    table = schedules.measure(settings, {})
+def test_the_worse_outcome_is_a_gain_s():
+    ends = pd.DataFrame({"test_accuracy": [90.0, 10.0], "outcome": [0, 3]})
+    row = schedules.gain("schedule_gain", ends.iloc[0], ends.iloc[1])
+    assert row == {"quantity": "schedule_gain", "value": 80, "a": 90, "b": 10, "outcome": "nan"}
+
+
+def test_a_small_measurement_is_tidy_and_drawn(dataset, monkeypatch):
+    monkeypatch.setattr(train, "Dataset", lambda *_: dataset)
+    table = schedules.measure(SETTINGS, {})
+    tidy.check(table, schedules)
     assert set(table["quantity"]) == set(schedules.QUANTITIES)
     gains = table[table["quantity"] == "schedule_gain"]
     assert (gains["value"] == gains["a"] - gains["b"]).all() and len(gains) == 8
-    fig, behind = schedules.draw(table)["F27"]
+    fig, behind = exhibit.f27(table)
     assert "points on Fashion-MNIST" in fig.get_label()
     assert set(behind["quantity"]) == {"rate", "schedule_gain", "warm_up_gain"}
+    assert set(exhibit.FIGURES) == {"F27"}

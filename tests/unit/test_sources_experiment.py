@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from finicky.evidence import judge
-from finicky.experiments import sources
+from finicky.experiments import sources, tidy
 
 
 @pytest.fixture(scope="module")
@@ -15,9 +15,18 @@ def table():
     return sources.measure({"seeds": [4, 5]}, {})
 
 
-def value(table, quantity, fact):
-    rows = table[(table["quantity"] == quantity) & (table["fact"] == fact)]
+def value(table, quantity, column, name):
+    rows = table[(table["quantity"] == quantity) & (table[column] == name)]
     return rows["value"].item()
+
+
+def test_the_table_is_as_declared(table):
+    tidy.check(table, sources)
+    assert set(table["quantity"]) == set(sources.QUANTITIES)
+    named = table[["model", "fact", "network"]].notna().sum(axis=1)
+    assert (named == 1).all()
+    for column in ("model", "fact", "network"):
+        assert set(sources.CONDITIONS[column]) == set(table[column].dropna()), column
 
 
 @pytest.mark.parametrize(
@@ -55,10 +64,10 @@ def test_layers_are_counted_along_the_longest_way():
 
 
 def test_models_have_the_layers_of_their_names(table):
-    assert value(table, "layers", "ResNet-50") == 50
-    assert value(table, "layers", "ResNet-152") == 152
-    assert value(table, "layers", "VGG-19") == 19
-    assert value(table, "million_parameters", "ResNet-152") == pytest.approx(60.192808)
+    assert value(table, "layers", "model", "ResNet-50") == 50
+    assert value(table, "layers", "model", "ResNet-152") == 152
+    assert value(table, "layers", "model", "VGG-19") == 19
+    assert value(table, "million_parameters", "model", "ResNet-152") == pytest.approx(60.192808)
 
 
 def test_every_number_names_its_source(table):
@@ -69,8 +78,8 @@ def test_every_number_names_its_source(table):
 
 
 def test_bounds_of_poggio_et_al(table):
-    assert value(table, "units_by_theorem", "one hidden layer") == pytest.approx(1e4)
-    assert value(table, "units_by_theorem", "tree") == pytest.approx(70)
+    assert value(table, "units_by_theorem", "network", "one hidden layer") == pytest.approx(1e4)
+    assert value(table, "units_by_theorem", "network", "tree") == pytest.approx(70)
 
 
 def test_verdicts_follow_the_numbers(table):
@@ -87,7 +96,3 @@ def test_verdicts_follow_the_numbers(table):
     unknown = judged("plain, 20 layers, test", "plain, 56 layers, test")
     assert unknown["verdict"] == "undecided" and unknown["basis"] == "literature"
     assert unknown["reason"] == "the source prints no number to compare with"
-
-
-def test_there_is_no_figure(table):
-    assert sources.draw(table) == {} == sources.FIGURES

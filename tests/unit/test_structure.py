@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from finicky.experiments import structure, trainings
+from finicky.engine import train
+from finicky.exhibits import structure as exhibit
+from finicky.exhibits import style
+from finicky.experiments import structure, tidy
 
 from .engine_fixtures import TinyDataset, make_run, training_process
 
@@ -70,18 +73,28 @@ def arrays_of(dataset):
     return [array.numpy() for split in splits for array in (split.images, split.labels)]
 
 
-def test_each_run_learns_its_own_images(dataset):
+def test_each_run_memorises_its_own_images(dataset):
     """Random labels are known by heart, and only there."""
     runs = [
         make_run(images=50, epochs=300, optimizer="adam", learning_rate=0.001, seed=seed)
         for seed in (0, 1)
     ]
-    tasks = [structure.task(arrays_of(dataset), "random labels", run) for run in runs]
-    assert not torch.equal(tasks[0][0].labels, tasks[1][0].labels)
-    found = list(structure.learnt(runs, tasks, dataset))
-    assert [run for run, _, _ in found] == runs
-    assert all(scores["train_accuracy"] == 100 for _, _, scores in found)
-    assert all(scores["test_accuracy"] < 40 for _, _, scores in found)
+    splits = [structure.splits_of(arrays_of(dataset), "random labels", run) for run in runs]
+    assert not torch.equal(splits[0][0].labels, splits[1][0].labels)
+    found = list(structure.trained(runs, splits, dataset))
+    assert len(found) == 2 and {outcome for outcome, _ in found} == {"finite"}
+    assert all(scores["train_accuracy"] == 100 for _, scores in found)
+    assert all(scores["test_accuracy"] < 40 for _, scores in found)
+
+
+def test_training_stops_when_all_know_their_images(dataset, monkeypatch):
+    epochs = []
+    real = train.train_epoch
+    monkeypatch.setattr(train, "train_epoch", lambda b, h, e: epochs.append(e) or real(b, h, e))
+    runs = [make_run(images=20, epochs=300, optimizer="adam", learning_rate=0.01)]
+    splits = [structure.splits_of(arrays_of(dataset), "true labels", run) for run in runs]
+    ((_, scores),) = structure.trained(runs, splits, dataset)
+    assert scores["train_accuracy"] == 100 and len(epochs) < 100
 
 
 def test_a_run_that_breaks_scores_chance(dataset):
@@ -89,33 +102,41 @@ def test_a_run_that_breaks_scores_chance(dataset):
         make_run(images=50, optimizer="sgd", learning_rate=rate, seed=seed)
         for seed, rate in enumerate((1e30, 0.01))
     ]
-    tasks = [structure.task(arrays_of(dataset), "true labels", run) for run in runs]
-    (_, outcome, scores), (_, fine, good) = structure.learnt(runs, tasks, dataset)
+    splits = [structure.splits_of(arrays_of(dataset), "true labels", run) for run in runs]
+    (outcome, scores), (fine, good) = structure.trained(runs, splits, dataset)
     assert outcome in ("inf", "nan") and set(scores.values()) == {10}
     assert fine == "finite" and good["train_accuracy"] > 10
 
 
 def test_tasks(dataset):
     run = make_run(images=50)
-    train, test = structure.task(arrays_of(dataset), "noise images", run)
-    assert train.images.float().mean() == pytest.approx(127.5, abs=2)
-    assert len(set(train.labels.tolist())) > 5 and len(test.labels) == 60
-    train, test = structure.task(arrays_of(dataset), "true labels", run)
+    known, test = structure.splits_of(arrays_of(dataset), "noise images", run)
+    assert known.images.float().mean() == pytest.approx(127.5, abs=2)
+    assert len(set(known.labels.tolist())) > 5 and len(test.labels) == 60
+    known, test = structure.splits_of(arrays_of(dataset), "true labels", run)
     assert torch.equal(test.labels, dataset.test.labels)
 
 
 def test_a_smoke_run_draws(dataset, monkeypatch):
     monkeypatch.setattr(structure.data, "load", lambda name, folder: arrays_of(dataset))
-    monkeypatch.setattr("finicky.engine.train.Dataset", lambda *_: dataset)
+    monkeypatch.setattr(train, "Dataset", lambda *_: dataset)
     settings = {"images": [60, 120], "asked": 20, "learnt": [40], "width": [8], "epochs": 2,
-                "seeds": [0], "data": "nowhere"}  # fmt: skip
+                "seeds": [0], "data": "nowhere", "device": "cpu"}  # fmt: skip
     table = structure.measure(settings, {})
+    tidy.check(table, structure)
     assert set(table["quantity"]) == set(structure.QUANTITIES)
-    fig, behind = structure.draw(table)["F10"]
+    with style.context():
+        fig, behind = exhibit.f10(table)
     assert "Fashion-MNIST noise of equal covariance" in fig.get_label()
-    assert set(behind["problem"].dropna()) == set(structure.PROBLEMS)
+    assert set(behind["task"].dropna()) == set(structure.TASKS)
 
 
-def test_runs_of_one_seed_cannot_have_blocks_of_their_own(dataset):
-    with pytest.raises(ValueError, match="one seed"):
-        trainings.InBlocks([make_run(images=50)] * 2, dataset, 50, [0, 1])
+def test_the_smallest_settings_draw(dataset, monkeypatch):
+    monkeypatch.setattr(structure.data, "load", lambda name, folder: arrays_of(dataset))
+    monkeypatch.setattr(train, "Dataset", lambda *_: dataset)
+    settings = {"images": [20], "asked": 1, "learnt": [1], "width": [1], "epochs": 1,
+                "seeds": [0], "data": "nowhere", "device": "cpu"}  # fmt: skip
+    table = structure.measure(settings, {})
+    tidy.check(table, structure)
+    with style.context():
+        assert exhibit.f10(table)[0].get_label()

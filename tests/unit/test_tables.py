@@ -48,31 +48,34 @@ RECORDS = {
     "b0": stored(4, depth=4),
 }
 SUBGRIDS = {"c0": ["two", "one"], "a0": ["one"], "d0": ["one"], "b0": ["three"]}
+PURPOSES = {"c0": ["b", "a"], "a0": ["a"], "d0": ["b"], "b0": ["a"]}
 
 
 def gathered(*shards):
     parts = [tables.shard_table({run: RECORDS[run] for run in shard}) for shard in shards]
-    return tables.gather(parts, SUBGRIDS)
+    return tables.gather(parts, SUBGRIDS, PURPOSES)
 
 
-def test_a_row_a_run_sorted_with_its_subgrids():
+def test_one_row_per_run_sorted_with_its_subgrids():
     runs = gathered(["c0", "a0"], ["d0", "b0"])["runs"].to_pylist()
     assert [row["run"] for row in runs] == ["a0", "b0", "c0", "d0"]
     assert [row["subgrids"] for row in runs] == ["one", "three", "one,two", "one"]
     for row in runs:
         record = RECORDS[row["run"]]
-        own = {name: record[name] for name in tables.RUNS if name not in ("run", "subgrids")}
-        assert row == {"run": row["run"], "subgrids": row["subgrids"]} | own
+        planned = ("run", "subgrids", "purposes")
+        own = {name: record[name] for name in tables.RUNS if name not in planned}
+        assert row == {name: row[name] for name in planned} | own
+    assert [row["purposes"] for row in runs] == ["a", "a", "a,b", "b"]
 
 
-def test_a_row_a_run_and_epoch():
+def test_one_row_per_run_and_epoch():
     curves = gathered(["c0", "a0"], ["d0", "b0"])["curves"].to_pylist()
     expected = [{"run": run} | row for run in sorted(RECORDS) for row in RECORDS[run]["curves"]]
     assert curves == expected
     assert [row["test_accuracy"] for row in curves if row["run"] == "d0"] == [None, None]
 
 
-def test_a_row_a_run_moment_and_layer():
+def test_one_row_per_run_moment_and_layer():
     layers = gathered(["c0", "a0"], ["d0", "b0"])["layers"].to_pylist()
     expected = [{"run": run} | row for run in sorted(RECORDS) for row in RECORDS[run]["layers"]]
     assert layers == expected
@@ -87,7 +90,7 @@ def test_the_tables_do_not_depend_on_the_shards(order):
 def test_the_types_hold_even_where_all_is_missing(tmp_path):
     path = tmp_path / "shard.parquet"
     pyarrow.parquet.write_table(tables.shard_table({"d0": RECORDS["d0"]}), path)
-    found = tables.gather([pyarrow.parquet.read_table(path)], SUBGRIDS)
+    found = tables.gather([pyarrow.parquet.read_table(path)], SUBGRIDS, PURPOSES)
     for name, columns in tables.TABLES.items():
         assert found[name].schema.equals(tables.schema(columns)), name
     assert found["curves"]["test_loss"].null_count == found["curves"].num_rows == 2
@@ -97,7 +100,7 @@ def test_the_types_hold_even_where_all_is_missing(tmp_path):
 def test_a_run_without_subgrid_is_an_error():
     shard = tables.shard_table({"a0": RECORDS["a0"]})
     with pytest.raises(KeyError, match="a0"):
-        tables.gather([shard], {})
+        tables.gather([shard], {}, {})
 
 
 def test_the_dictionary_explains_every_column():

@@ -2,10 +2,12 @@
 
 import pytest
 
+from finicky.exhibits import style
+from finicky.exhibits import ten_layers as shown
 from finicky.experiments import ten_layers
 
-TABLE = {"subgrids": "ten-layers", "images": 60_000, "epochs": 10}
-STARTS = {"subgrids": "ten-layers-starts", "images": 60_000, "epochs": 1}
+TABLE = {"purposes": ["comparison", "ten-layers"], "images": 60_000, "epochs": 10}
+STARTS = TABLE | {"epochs": 1}
 
 
 def never(run):
@@ -16,9 +18,9 @@ def rows_of(table, quantity, columns):
     return table.loc[table["quantity"] == quantity, columns].values.tolist()
 
 
-def test_accuracy_after_each_epoch_of_these_subgrids_only(make_tables):
+def test_accuracy_after_each_epoch_of_runs_for_this_purpose_only(make_tables):
     tables = make_tables(
-        TABLE | {"seed": 0}, STARTS | {"seed": 0, "init": "lecun"}, {"subgrids": "init", "seed": 0},
+        TABLE | {"seed": 0}, STARTS | {"seed": 0, "init": "lecun"}, {"seed": 0},
         accuracy=lambda run: (92.0, 98.0), end=never,
     )  # fmt: skip
     table = ten_layers.measure({}, tables)
@@ -68,9 +70,9 @@ def test_he_against_the_scale_that_the_other_seeds_choose(make_tables):
         accuracy=accuracy, end=never,
     )  # fmt: skip
     table = ten_layers.measure({}, tables)
-    rows = rows_of(table, "he_minus_best_scale", ["seed", "epoch", "best_scale", "value"])
-    assert rows[0] == [0, 1, "normal_std_0.3", 5.0]
-    assert rows[1:] == [[seed, 1, "normal_std_0.3", 2.0] for seed in (1, 2, 3, 4)]
+    rows = rows_of(table, "he_minus_best_scale", ["seed", "epoch", "best_deviation", "value"])
+    assert rows[0] == [0, 1, 0.3, 5.0]
+    assert rows[1:] == [[seed, 1, 0.3, 2.0] for seed in (1, 2, 3, 4)]
 
 
 def test_he_minus_xavier_after_the_first_and_the_tenth_epoch(make_tables):
@@ -85,8 +87,9 @@ def test_he_minus_xavier_after_the_first_and_the_tenth_epoch(make_tables):
     ]
 
 
-def test_the_figure_has_a_column_an_optimizer_and_names_every_start(rich_tables):
-    fig, data = ten_layers.draw(ten_layers.measure({}, rich_tables))["F15"]
+def test_the_figure_has_a_column_per_optimizer_and_names_every_start(rich_tables):
+    with style.context():
+        fig, data = shown.f15(ten_layers.measure({}, rich_tables))
     assert [ax.get_title(loc="left") for ax in fig.axes[:2]] == ["SGD at 0.01", "Adam at 0.001"]
     said = {text.get_text() for ax in fig.axes for text in ax.texts}
     assert {"He", "Xavier", "zeros", "NaN: 4 of 5"} <= said or "NaN: 5 of 5" in said

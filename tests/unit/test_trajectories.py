@@ -1,26 +1,31 @@
-"""Update rules against PyTorch and by hand, landscapes against autograd, walks against theory."""
+"""The chapter's rules against PyTorch, momentum's gains against theory, curvature against autograd,
+and what figure and table show."""
+
+import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from finicky import data
-from finicky.experiments import trajectories
-from finicky.experiments.trajectories import Banana, Kinked, Ravine, Saddle
+from finicky.exhibits import style
+from finicky.exhibits import trajectories as exhibit
+from finicky.experiments import tidy, trajectories
 
-RULES = ["descent", "momentum", "rmsprop", "adam", "adamw"]
+from .engine_fixtures import training_process
 
 
 def largest(rule, kind, eps):
-    stream = trajectories.gradient_stream(np.random.default_rng(3), kind)
-    reference = trajectories.by_pytorch(rule, *stream)
+    problem = trajectories.random_problem(np.random.default_rng(3), kind)
+    reference = trajectories.by_pytorch(rule, *problem)
     assert len(reference) == 100
-    path = trajectories.by_chapter(rule, *stream, eps)
-    return trajectories.deviation(path, reference, stream[0])
+    path = trajectories.by_chapter(rule, *problem, eps)
+    return trajectories.deviation(path, reference, problem[0])
 
 
-@pytest.mark.parametrize("kind", trajectories.KINDS)
-@pytest.mark.parametrize("rule", ["descent", "momentum", "adam", "adamw"])
+@pytest.mark.parametrize("kind", trajectories.GRADIENTS)
+@pytest.mark.parametrize("rule", ["gradient descent", "momentum", "adam", "adamw"])
 def test_rules_as_in_the_text_are_pytorch_s(rule, kind):
     assert largest(rule, kind, 1e-8) < 1e-12
 
@@ -36,17 +41,6 @@ def test_without_eps_a_gradient_of_zero_is_not_a_number(rule):
     assert largest(rule, "ordinary", 0) < 1e-6
 
 
-def test_nesterov_looks_ahead():
-    rate, beta, landscape = 0.1, 0.5, Ravine(4)
-    start = np.array([[1.0, 2.0]])
-    positions = trajectories.walk("nesterov", landscape, start, [rate], [beta], 2)
-    _, first, second = (theta[0, 0] for theta in positions)
-    curvature, velocity = np.array([0.25, 1.0]), np.array([0.25, 2.0])
-    assert first == pytest.approx([1 - 0.1 * 0.25, 2 - 0.1 * 2])
-    velocity = beta * velocity + curvature * (first - rate * beta * velocity)
-    assert second == pytest.approx(first - rate * velocity)
-
-
 def test_velocity_is_the_weighted_sum_and_no_average():
     gradients = np.array([[1.0], [10.0], [100.0]])
     assert trajectories.velocities(gradients, 0.5)[:, 0].tolist() == [1, 10.5, 105.25]
@@ -54,49 +48,6 @@ def test_velocity_is_the_weighted_sum_and_no_average():
     assert rows["velocity_error"] < 1e-13
     assert rows["velocity_is_an_average"] == 0
     assert rows["weight_sum"] == pytest.approx(10)
-
-
-@pytest.mark.parametrize("landscape", [Ravine(30), Saddle(), Banana(), Kinked()])
-def test_gradients_are_those_of_the_height(landscape):
-    start = landscape.start(np.random.default_rng(1))
-    for theta in (start, 0.6 * start, -start):
-        for axis in range(len(theta)):
-            nudge = np.zeros_like(theta)
-            nudge[axis] = 1e-6
-            rise = landscape.height(theta + nudge) - landscape.height(theta - nudge)
-            assert landscape.gradient(theta)[axis] == pytest.approx(rise / 2e-6, rel=1e-4, abs=1e-6)
-
-
-def path_of(*values):
-    return (np.array([[[value]]]) for value in values)
-
-
-def test_settled_is_when_it_comes_to_stay(monkeypatch):
-    monkeypatch.setattr(trajectories, "STAY", 3)
-
-    def settled(*values):
-        return trajectories.settled(path_of(*values), np.abs, 0.1).item()
-
-    assert settled(10, 5, 1, -1, 0, 0, 0, 0) == 2
-    assert settled(10, 1, 1, 5, 1, 0, 0, 0, 0) == 4
-    assert settled(10, 1, 1, 1, 1, 50, 50) == 1  # stayed for three steps: the goal is reached
-    assert settled(10, 5, 1) == 2  # stays to the end
-    assert settled(10, 5, np.nan, 5) == 3  # never
-
-
-def test_descent_takes_the_steps_of_theory():
-    landscape, rate = Ravine(100), 1.9
-    positions = trajectories.walk("descent", landscape, np.array([[1.0, -1.0]]), [rate], [0], 900)
-    along, across = trajectories.settled(positions, np.abs, 0.01)[0, 0]
-    assert along == np.ceil(np.log(0.01) / np.log(1 - rate / 100))
-    assert across == np.ceil(np.log(0.01) / np.log(rate - 1))
-
-
-def test_the_best_rate_of_descent_in_a_ravine_is_the_textbook_s():
-    rate, beta = trajectories.tuned("descent", Ravine(100), [0])
-    assert (rate, beta) == (pytest.approx(2 / 1.01), 0)
-    rate, beta = trajectories.tuned("momentum", Ravine(100), [0, 0.65, 0.9])
-    assert beta == 0.65  # Polyak's (9/11)² = 0.669
 
 
 def rows_of(rows, quantity, *columns):
@@ -118,15 +69,6 @@ def test_momentum_damps_where_descent_swings_slower_than_its_own_decay():
     assert rows_of(rows, "slower_when_flatter", "condition_number")[0] == (100,)
 
 
-def test_polyak_s_momentum_circles_on_the_kinked_bowl():
-    landscape = Kinked()
-    for rule, arrives in (("momentum", False), ("nesterov", True)):
-        rate, beta = landscape.best_for_quadratics[rule]
-        starts = trajectories.starts_of(landscape, [0, 1])
-        steps = trajectories.reach(rule, landscape, starts, [rate], [beta])
-        assert ((steps < landscape.horizon) == arrives).all()
-
-
 def test_hessian_diagonal_is_autograd_s():
     generator = torch.Generator().manual_seed(0)
     weights, images = (
@@ -144,17 +86,52 @@ def test_hessian_diagonal_is_autograd_s():
         assert found[index].item() == pytest.approx(row[index].item(), rel=1e-10, abs=1e-15)
 
 
-def test_a_smoke_run_draws(monkeypatch):
+def test_an_unordered_list_of_ravines_is_compared_all_the_same(smallest):
+    rows = smallest[smallest["quantity"] == "slower_when_flatter"]
+    assert rows["condition_number"].tolist() == [100]
+
+
+@pytest.fixture(scope="module")
+def smallest():
     random = np.random.default_rng(0)
     labels = np.arange(200, dtype=np.uint8) % 10
     pixels = (random.uniform(0, 25, (200, 784)) * (1 + labels[:, None])).astype(np.uint8)
-    monkeypatch.setattr(data, "load", lambda name, folder: (pixels, labels, None, None))
-    settings = {"condition_numbers": [10, 100], "trials": 1, "images": 150, "epochs": 1}
-    table = trajectories.measure(settings | {"seeds": [0], "data": "nowhere"}, {})
-    assert set(table["quantity"]) == set(trajectories.QUANTITIES)
-    assert not table["value"].isna().any()
-    fig, behind = trajectories.draw(table)["F26"]
+    settings = {"condition_numbers": [100, 10], "trials": 1, "images": 150, "epochs": 1}
+    with pytest.MonkeyPatch.context() as patch, training_process():
+        patch.setattr(data, "load", lambda name, folder: (pixels, labels, None, None))
+        return trajectories.measure(settings | {"seeds": [0], "data": "nowhere"}, {})
+
+
+def test_the_table_is_as_declared(smallest):
+    tidy.check(smallest, trajectories)
+    assert set(smallest["quantity"]) == set(trajectories.QUANTITIES)
+    assert not smallest["value"].isna().any()
+
+
+def test_the_figure_shows_the_steps_measured(smallest):
+    with style.context():
+        fig, behind = exhibit.f26(smallest)
     assert "medians of 1 seed; walks from one start" in {text.get_text() for text in fig.texts}
-    steps = behind[behind["quantity"] == "steps"].set_index(["problem", "optimizer"])["median"]
+    steps = behind[behind["quantity"] == "steps"].set_index(["landscape", "optimizer"])["median"]
     legend = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
-    assert f"descent: {steps['ravine', 'descent']:.0f}" in legend
+    assert f"descent: {steps['ravine', 'gradient descent']:.0f}" in legend
+
+
+def test_the_table_of_rules_has_the_largest_deviation():
+    deviations = {
+        "ordinary": [1e-16, 3e-16, 2e-16],
+        "tiny": [0.01, 0.06, 0.02],
+        "zero": [0.0, math.inf, 0.0],
+    }
+    rows = [
+        {"quantity": "table_deviation", "optimizer": "adamw", "gradients": size, "seed": seed,
+         "value": value}
+        for size, values in deviations.items()
+        for seed, value in enumerate(values)
+    ]  # fmt: skip
+    table = exhibit.t12(pd.DataFrame(rows), {})
+    names = [row.heads for row in table.bodies[0].rows]
+    assert names == [["Gradient descent"], ["Momentum"], ["RMSProp"], ["Adam"], ["AdamW"]]
+    cells = table.bodies[0].rows[-1].cells
+    assert [cell.text for cell in cells[:3]] == ["3·10⁻¹⁶", "0.0600", "0/0"]
+    assert table.seeds == [3] and not any(cell.n for cell in cells[3:])

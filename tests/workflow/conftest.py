@@ -25,9 +25,8 @@ TINY = {
     "preset": "tiny",
     "seeds": 2,
     "width": 32,
-    "grid": [
-        {
-            "name": "tiny",
+    "grid": {
+        "tiny": {
             "dataset": ["mnist"],
             "images": 256,
             "epochs": 1,
@@ -37,7 +36,7 @@ TINY = {
             "init": ["he", "xavier"],
             "optimizer": ["sgd"],
         }
-    ],
+    },
 }
 
 
@@ -80,7 +79,7 @@ class Project:
         """Write config/<preset>.yaml: the tiny preset with changes, to its sub-grid if it has the
         key, else to its top level."""
         config = deepcopy(TINY) | {"preset": preset}
-        grid = config["grid"][0]
+        grid = config["grid"]["tiny"]
         for key, value in changes.items():
             (grid if key in grid else config)[key] = value
         self.write(f"config/{preset}.yaml", yaml.safe_dump(config))

@@ -7,10 +7,10 @@ from hashlib import sha256
 
 import pytest
 
-from finicky import data
-from finicky.evidence import ledger
+from finicky import data, declarations
 
 GREETING = ("Using workflow specific profile", "Config file config/config.yaml is extended")
+EXPERIMENTS = declarations.experiments()
 LABELS = "t10k-labels-idx1-ubyte"
 
 
@@ -47,44 +47,44 @@ def the_line(lines, *pieces):
 
 CONFIGS = {
     "unknown dataset": (
-        {"dataset": ["cifar"]}, "grid[tiny].dataset: found 'cifar'; allowed: mnist, fashion_mnist",
+        {"dataset": ["cifar"]}, "grid.tiny.dataset: found 'cifar'; allowed: mnist, fashion_mnist",
     ),
     "unknown block": (
         {"block": ["dense"]},
-        "grid[tiny].block: found 'dense'; allowed: plain, batch_norm, residual",
+        "grid.tiny.block: found 'dense'; allowed: plain, batch_norm, residual",
     ),
     "unknown activation": (
         {"activation": ["relu", "gelu"]},
-        "grid[tiny].activation: found 'gelu'; allowed: identity, relu, leaky_relu",
+        "grid.tiny.activation: found 'gelu'; allowed: identity, relu, leaky_relu",
     ),
     "unknown init": (
-        {"init": ["hee"]}, "grid[tiny].init: found 'hee'; allowed: zeros, uniform_fan_in, lecun",
+        {"init": ["hee"]}, "grid.tiny.init: found 'hee'; allowed: zeros, uniform_fan_in, lecun",
     ),
     "init without its number": (
-        {"init": ["normal_std_big"]}, "grid[tiny].init: found 'normal_std_big'; allowed: zeros",
+        {"init": ["normal_std_big"]}, "grid.tiny.init: found 'normal_std_big'; allowed: zeros",
     ),
     "unknown optimizer": (
-        {"optimizer": ["lbfgs"]}, "grid[tiny].optimizer: found 'lbfgs'; allowed: sgd, momentum",
+        {"optimizer": ["lbfgs"]}, "grid.tiny.optimizer: found 'lbfgs'; allowed: sgd, momentum",
     ),
-    "odd depth": ({"depth": [3]}, "grid[tiny].depth[0]: found 3; allowed: a multiple of 2"),
+    "odd depth": ({"depth": [3]}, "grid.tiny.depth[0]: found 3; allowed: a multiple of 2"),
     "unknown key": ({"colour": "red"}, "found unknown key 'colour'; allowed: preset, device"),
     "wrong type": ({"seeds": "two"}, "seeds: found 'two'; allowed: integer"),
     "a level instead of a list": (
-        {"activation": "relu"}, "grid[tiny].activation: found 'relu'; allowed: array",
+        {"activation": "relu"}, "grid.tiny.activation: found 'relu'; allowed: array",
     ),
-    "no epochs": ({"epochs": 0}, "grid[tiny].epochs: found 0; allowed: at least 1"),
-    "negative epochs": ({"epochs": -1}, "grid[tiny].epochs: found -1; allowed: at least 1"),
+    "no epochs": ({"epochs": 0}, "grid.tiny.epochs: found 0; allowed: at least 1"),
+    "negative epochs": ({"epochs": -1}, "grid.tiny.epochs: found -1; allowed: at least 1"),
     "no seeds": ({"seeds": 0}, "seeds: found 0; allowed: at least 1"),
     "negative seeds": ({"seeds": -2}, "seeds: found -2; allowed: at least 1"),
     "no batch": ({"batch_size": 0}, "batch_size: found 0; allowed: at least 1"),
     "negative batch": ({"batch_size": -64}, "batch_size: found -64; allowed: at least 1"),
-    "empty axis": ({"optimizer": []}, "grid[tiny].optimizer: found []; allowed: at least 1 item"),
+    "empty axis": ({"optimizer": []}, "grid.tiny.optimizer: found []; allowed: at least 1 item"),
     "batch norm of one image": (
-        {"images": 257, "block": ["batch_norm"]}, "grid[tiny].images: found 257, which leaves",
+        {"images": 257, "block": ["batch_norm"]}, "grid.tiny.images: found 257, which leaves",
     ),
     "unknown experiment": (
         {"experiments": {"alchemy": {}}},
-        "experiments: found no experiment 'alchemy'; allowed: " + ", ".join(ledger.declared()),
+        f"experiments: found no experiment 'alchemy'; allowed: {', '.join(EXPERIMENTS)}",
     ),
 }  # fmt: skip
 
@@ -99,9 +99,11 @@ def test_config(project, refused, changes, message):
 
 def test_unknown_key_of_a_subgrid(project, refused):
     project.configure("bad")
-    project.edit("config/bad.yaml", lambda text: text.replace("images:", "pictures: 1\n  images:"))
+    project.edit(
+        "config/bad.yaml", lambda text: text.replace("images:", "pictures: 1\n    images:")
+    )
     [line] = refused()
-    assert "config/bad.yaml: grid[tiny]: found unknown key 'pictures'; allowed: name" in line
+    assert "config/bad.yaml: grid.tiny: found unknown key 'pictures'; allowed: for, dataset" in line
 
 
 @pytest.mark.parametrize("file", ["config.yaml", "claims.yaml"])
@@ -126,7 +128,7 @@ def test_missing_config_or_ledger(project, refused, file):
             "experiment: grid",
             "experiment: alchemy",
             r"claims\[C\d+\]\.parts\[.*\]\.experiment: found alchemy; allowed: "
-            + ", ".join(ledger.declared()),
+            + ", ".join(EXPERIMENTS),
         ),
         (
             "quantity: test_accuracy",

@@ -18,6 +18,7 @@ FILES = [
     ("python", "workflow/finicky/engine/optimizers.py"),
     ("yaml", "the config"),
     ("python", "workflow/finicky/experiments/start_loss.py"),
+    ("python", "workflow/finicky/exhibits/start_loss.py"),
     ("yaml", "config/claims.yaml"),
 ]
 
@@ -36,23 +37,29 @@ def test_the_text_names_each_file_before_its_example():
 
 @pytest.fixture(scope="module")
 def extended(trained, tmp_path_factory):
-    """The tiny project with all the examples applied and its new preset run: the project, and the
-    runs that were trained."""
+    """The tiny project with all the examples applied, as they stand, and two presets run: `mine`,
+    which has the example's sub-grid, and `shipped`, which has the cells of the smoke preset, with
+    several optimizers and blocks. Returns the project, and the runs that `mine` trained."""
     project = trained.copy(tmp_path_factory.mktemp("extended") / "with a space")
-    initializer, activation, optimizer, config, experiment, claim = (e for _, _, e in examples())
-    for (_, file), example in zip(FILES, (initializer, activation, optimizer), strict=False):
+    *levels, config, experiment, exhibit, claim = (example for _, _, example in examples())
+    for (_, file), example in zip(FILES, levels, strict=False):
         project.edit(file, lambda text, more=example: f"{text}\n\n{more}")
     project.write(FILES[4][1], experiment)
-    indented = "".join(f"  {line}\n" for line in claim.splitlines())
-    project.edit("config/claims.yaml", lambda text: text + indented)
+    project.write(FILES[5][1], exhibit)
+    project.edit("config/claims.yaml", lambda text: text + claim)
 
     preset = yaml.safe_load(config) | {"preset": "mine", "seeds": 2, "width": 32}
-    preset |= {"experiments": {"start-loss": {}}}
+    preset |= {"experiments": {"start-loss": {"at_most": 1000}}}
     project.write("config/mine.yaml", yaml.safe_dump(preset))
     before = project.store()
     project.snakemake("mine")
     assert before.items() <= project.store().items()
     new = {run: record for run, record in project.runs().items() if run not in before}
+
+    shipped = yaml.safe_load((project.folder / "config/smoke.yaml").read_text())
+    shipped |= {"preset": "shipped", "experiments": preset["experiments"]}
+    project.write("config/shipped.yaml", yaml.safe_dump(shipped))
+    project.snakemake("shipped")
     return project, new
 
 
@@ -76,21 +83,35 @@ def test_the_tables_have_the_new_cells(extended):
     assert set(runs["subgrids"]) == {"lion-at-ten-layers"}
 
 
-def test_the_experiment_measures_one_number_a_run(extended):
+def test_the_experiment_measures_one_number_per_network_and_seed(extended):
     project, new = extended
     table = pd.read_parquet(project.folder / "results/mine/experiments/start-loss.parquet")
     assert sorted(table["value"]) == sorted(record["start_loss"] for record in new.values())
 
 
-def test_the_claim_is_judged_and_shown(extended):
+@pytest.mark.parametrize("preset, depths", [("mine", 1), ("shipped", 5)])
+def test_the_claim_is_judged_and_shown(extended, preset, depths):
+    """Also where networks were trained in several ways, which start alike."""
     project, _ = extended
-    report = project.folder / "results/mine/report"
+    report = project.folder / f"results/{preset}/report"
     claims = {claim["id"]: claim for claim in json.loads((report / "claims.json").read_text())}
     [part] = claims["C201"]["parts"]
     assert claims["C201"]["verdict"] == "undecided"  # two seeds decide nothing
-    assert part["n"] == 2 and part["unit"] == "nats" and part["chapter"] == 2.302585
-    assert 1.5 < part["measured"] < 3.5
+    assert part["n"] and part["unit"] == "nats" and part["chapter"] == 2.302585
+    assert 1.5 < part["measured"] < 5
+    assert part["counts"]["conditions"] == depths
 
     page = BeautifulSoup((report / "index.html").read_text(), "html5lib")
     [card] = page.find_all(id="C201")
     assert "starts near the loss of a uniform guess" in " ".join(card.get_text().split())
+
+
+def test_its_figure_and_table_stand_in_the_section_of_the_claim(extended):
+    project, _ = extended
+    page = BeautifulSoup(
+        (project.folder / "results/mine/report/index.html").read_text(), "html5lib"
+    )
+    section = page.find(id="initialisation")
+    assert section.find(id="F39").find("svg")
+    rows = [row.get_text(" ", strip=True) for row in section.find(id="T14").find_all("tr")]
+    assert any(row.startswith("He ") for row in rows)

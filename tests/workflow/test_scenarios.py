@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -15,8 +16,7 @@ from bs4 import BeautifulSoup
 from snakemake.cli import get_argument_parser
 
 from finicky import config as presets
-from finicky import data, documents, tables
-from finicky.evidence import ledger as declarations
+from finicky import data, declarations, documents, sources, tables
 
 
 def levels(records, *axes):
@@ -59,8 +59,11 @@ def test_smoke_page_has_everything_once(smoke, results, ledger):
     drawn = {path.stem for path in (results / "figures").glob("*.svg") if path.stat().st_size}
     folder = smoke.folder / "config"
     config = presets.load(folder / "smoke.yaml", folder / "config.yaml")
-    declared = declarations.declared()
-    assert drawn == {name for slug in config["experiments"] for name in declared[slug]["FIGURES"]}
+    shown = declarations.exhibits()
+    made = [shown[slug] for slug in config["experiments"] if slug in shown]
+    assert drawn == {name for exhibit in made for name in exhibit.figures}
+    refilled = {path.stem for path in (results / "refilled").glob("*.json") if path.stat().st_size}
+    assert refilled == {name for exhibit in made for name in exhibit.tables}
     for name in drawn:
         assert page.find(id=name).find("svg"), name
 
@@ -119,7 +122,7 @@ def test_every_promised_file_is_made_again_if_it_is_removed(smoke, results):
     assert all((results / name).exists() for name in removed)
 
 
-def test_only_what_depends_on_a_change_is_made_again(smoke):
+def test_a_second_call_has_nothing_to_do(smoke):
     assert "Nothing to be done" in smoke.snakemake("smoke")
     assert smoke.jobs("smoke") == set()
 
@@ -127,16 +130,72 @@ def test_only_what_depends_on_a_change_is_made_again(smoke):
         os.utime(smoke.folder / "workflow" / path)  # its content stays
     assert smoke.jobs("smoke") == set()
 
-    smoke.edit("report/style.css", lambda text: text + "\n/* more */\n")
-    assert smoke.jobs("smoke") == {"page"}
 
+AFTER = {"judge", "provenance", "page"}
+# Edits of what shows numbers, each with the rules that it makes run again: never one that measures.
+SHOWN = {
+    "report/style.css": {"page"},
+    "workflow/finicky/page/build.py": {"page"},
+    "workflow/finicky/exhibits/mini_project.py": {"figure", "table", "provenance", "page"},
+    "workflow/finicky/exhibits/style.py": {"figure", "table", "provenance", "page"},
+    "workflow/finicky/exhibits/tables.py": {"figure", "table", "provenance", "page"},
+    "workflow/finicky/numbers.py": {"figure", "table", *AFTER},
+    "workflow/finicky/labels.py": {"figure", "table", *AFTER},
+    "workflow/finicky/evidence/words.py": AFTER,
+    "config/claims.yaml": {"table", *AFTER},
+}
+
+
+def dry_run(project, preset="smoke"):
+    """What a call would run: {rule: number of jobs}."""
+    said = project.snakemake(preset, "--dry-run", "--quiet", "progress")
+    return Counter(re.findall(r"^(?:local)?rule (\w+):$", said, re.MULTILINE)) - Counter(["all"])
+
+
+@pytest.mark.parametrize("path", list(SHOWN))
+def test_editing_what_shows_numbers_measures_nothing(smoke, path):
+    """Neither trains nor measures: a style, a caption, a table, a template, words, a margin."""
+    before, comment = (
+        (smoke.folder / path).read_text(),
+        "/**/" if path.endswith("css") else "# more",
+    )
+    smoke.edit(path, lambda text: f"{text}\n{comment}\n")
+    try:
+        assert set(dry_run(smoke)) == SHOWN[path]
+    finally:
+        smoke.write(path, before)
+
+
+def test_only_what_depends_on_a_change_is_made_again(smoke):
     smoke.edit("config/claims.yaml", lambda text: text.replace("margin: 10", "margin: 9", 1))
-    assert smoke.jobs("smoke") == {"judge", "provenance", "page"}
+    jobs = smoke.jobs("smoke")
+    assert jobs >= AFTER and {job.partition("/")[0] for job in jobs - AFTER} == {"refilled"}
 
     path = "workflow/finicky/experiments/mini_project.py"
     smoke.edit(path, lambda text: text + "\n# more\n")
-    after = {"judge", "provenance", "page"}
-    assert smoke.jobs("smoke") == {"experiments/mini-project", "figures/F01"} | after
+    shown = {"figures/F01", "refilled/T13"}
+    assert smoke.jobs("smoke") == {"experiments/mini-project"} | shown | AFTER
+
+
+def test_a_helper_of_measuring_measures_exactly_what_uses_it(smoke):
+    """Its users are found by walking the imports, not by a list."""
+    for helper in "update_rules", "identities", "tuning":
+        path = f"workflow/finicky/experiments/{helper}.py"
+        users = {
+            slug
+            for slug, experiment in declarations.experiments().items()
+            if any(file.endswith(f"/{helper}.py") for file in sources.dependencies(experiment.file))
+        }
+        before = (smoke.folder / path).read_text()
+        smoke.edit(path, lambda text: text + "\n# more\n")
+        try:
+            planned = dry_run(smoke)
+        finally:
+            smoke.write(path, before)
+        users &= set(
+            yaml.safe_load((smoke.folder / "config/smoke.yaml").read_text())["experiments"]
+        )
+        assert planned["experiment"] == len(users) > 0 and "train" not in planned
 
 
 # ---------------------------------------------------------------- what is trained
@@ -190,7 +249,7 @@ def test_presets_share_their_runs(tiny):
     def he(preset):
         folder = tiny.folder / f"results/{preset}/tables"
         runs = pd.read_parquet(folder / "runs.parquet").query("init == 'he'").set_index("run")
-        return runs.drop(columns="subgrids")
+        return runs.drop(columns=["subgrids", "purposes"])
 
     pd.testing.assert_frame_equal(he("tiny"), he("other"))
     assert len(he("tiny")) == 2

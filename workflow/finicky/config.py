@@ -7,7 +7,7 @@ import math
 import os
 from pathlib import Path
 
-from finicky import data, documents, runs, sources
+from finicky import data, declarations, documents, runs, sources
 from finicky.errors import InputError
 
 NUMBERED = ("normal_std", "normal_var")  # initialisers whose level carries a number
@@ -15,7 +15,23 @@ NUMBERED = ("normal_std", "normal_var")  # initialisers whose level carries a nu
 
 def load(path, base="config/config.yaml"):
     """A preset's config: its file laid over the base, mapping by mapping, as Snakemake does."""
-    return laid_over(documents.read(base, "a config file"), documents.read(path, "a config file"))
+    config = laid_over(documents.read(base, "a config file"), documents.read(path, "a config file"))
+    return with_own_grid(config, [base, path])
+
+
+def with_own_grid(config, files):
+    """The config with those sub-grids that the strongest of its files with a `grid` names.
+
+    Of a sub-grid that the base has too, a preset's file says only what differs; the others are not
+    its own.
+    """
+    named = None
+    for file in files:
+        grid = (documents.read(file, "a config file") or {}).get("grid")
+        named = grid if isinstance(grid, dict) else named
+    if named is None or not isinstance(config.get("grid"), dict):
+        return config
+    return config | {"grid": {name: config["grid"][name] for name in named}}
 
 
 def laid_over(below, above):
@@ -28,8 +44,8 @@ def laid_over(below, above):
 def check(config, files, experiments):
     """Check a merged config; `files` are the config files that made it, the strongest last.
 
-    experiments: the names of those that exist. Raises InputError naming the strongest file that
-    holds the offending key.
+    experiments: {slug: declarations.Experiment} of those that exist. Raises InputError naming the
+    strongest file that holds the offending key.
     """
     documents_by_file = {file: documents.read(file, "a config file") or {} for file in files}
 
@@ -45,17 +61,20 @@ def check(config, files, experiments):
         file = where(top or unknown)
         raise InputError(file, error.key, error.found, error.allowed) from None
 
-    for name in config["experiments"]:
+    for name, settings in config["experiments"].items():
         if name not in experiments:
             found = f"no experiment {name!r}"
             raise InputError(where("experiments"), "experiments", found, ", ".join(experiments))
+        if settings is not None:
+            declarations.check_settings(name, settings, experiments[name], where("experiments"))
     check_levels(config, where)
+    check_purposes(config, experiments, where("grid"))
     check_batches(config, where("grid"))
     check_name(config["preset"], files[-1])
 
 
 def check_name(preset, file):
-    """A preset is called like its file (config.yaml holds `default`), or two would share results."""
+    """A preset is called like its file (config.yaml is `default`), or two would share results."""
     stem = Path(file).stem
     name = "default" if stem == "config" else stem
     if preset != name:
@@ -84,19 +103,21 @@ def check_levels(config, where):
     for name, init in config["matched_init"].items():
         check_level(name, "activation", allowed, where("matched_init"), "matched_init")
         check_level(init, "init", allowed, where("matched_init"), f"matched_init.{name}")
-    for grid in config["grid"]:
-        key = f"grid[{grid['name']}]"
+    for name, grid in config["grid"].items():
+        key = f"grid.{name}"
         for axis in allowed:
             for level in grid[axis]:
                 check_level(level, axis, allowed, where("grid"), f"{key}.{axis}")
         rates = grid.get("learning_rate")
-        if isinstance(rates, dict) and set(rates) != set(grid["optimizer"]):
-            odd = sorted(set(rates) ^ set(grid["optimizer"]))[0]
-            found = f"rates for {odd!r}" if odd in rates else f"no rates for {odd!r}"
-            raise InputError(
-                where("grid"), f"{key}.learning_rate", found,
-                "rates for each of " + ", ".join(grid["optimizer"]),
-            )  # fmt: skip
+        if isinstance(rates, dict):
+            for optimizer in rates:
+                check_level(optimizer, "optimizer", allowed, where("grid"), f"{key}.learning_rate")
+            missing = [optimizer for optimizer in grid["optimizer"] if optimizer not in rates]
+            if missing:
+                raise InputError(
+                    where("grid"), f"{key}.learning_rate", f"no rates for {missing[0]!r}",
+                    "rates for each of " + ", ".join(grid["optimizer"]),
+                )  # fmt: skip
         if "matched" in grid["init"]:
             for activation in grid["activation"]:
                 if activation not in config["matched_init"]:
@@ -124,13 +145,23 @@ def is_positive(text):
         return False
 
 
+def check_purposes(config, experiments, file):
+    """What a sub-grid is for, some experiment asks for."""
+    known = {purpose for one in experiments.values() for purpose in one.purposes}
+    for name, grid in config["grid"].items():
+        for purpose in grid.get("for", []):
+            if purpose not in known:
+                allowed = ", ".join(sorted(known))
+                raise InputError(file, f"grid.{name}.for", repr(purpose), allowed)
+
+
 def check_batches(config, file):
     """Batch norm needs two images in every batch, the last one too."""
-    for grid in config["grid"]:
+    for name, grid in config["grid"].items():
         normalised = any("batch_norm" in block for block in grid["block"])
         if normalised and grid["images"] % config["batch_size"] == 1:
             raise InputError(
-                file, f"grid[{grid['name']}].images",
+                file, f"grid.{name}.images",
                 f"{grid['images']}, which leaves a last batch of 1 image at batch_size "
                 f"{config['batch_size']}", "another number: batch norm needs 2 images in a batch",
             )  # fmt: skip

@@ -3,6 +3,7 @@
 Everything wrong is an InputError of one line: file, key, what was found, what is allowed.
 """
 
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -28,6 +29,25 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         return super().construct_mapping(node, deep=deep)
 
 
+def _is_integer(checker, value):
+    """YAML's 2 but not 2.0, which would name other runs than 2 does."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(checker, value):
+    """Neither infinite nor NaN, which pass every comparison with a bound."""
+    whole = _is_integer(checker, value)
+    return whole or (isinstance(value, float) and math.isfinite(value))
+
+
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": _is_integer, "number": _is_number}
+    ),
+)
+
+
 def read(path, what):
     """The document in a YAML file; `what` says in an error what the file should be."""
     try:
@@ -51,9 +71,7 @@ def check(document, schema, path):
 
 def check_against(document, rules, path):
     """Raise InputError for the first thing that a JSON schema (a mapping) forbids."""
-    error = jsonschema.exceptions.best_match(
-        jsonschema.Draft202012Validator(rules).iter_errors(document)
-    )
+    error = jsonschema.exceptions.best_match(_Validator(rules).iter_errors(document))
     if error is not None:
         raise InputError(path, key(document, error.absolute_path), *found_and_allowed(error))
 
@@ -90,6 +108,7 @@ def found_and_allowed(error):
         "exclusiveMinimum": lambda: f"more than {limit}",
         "multipleOf": lambda: f"a multiple of {limit}",
         "minItems": lambda: f"at least {limit} item",
+        "minProperties": lambda: f"at least {limit} key",
         "uniqueItems": lambda: "each item once",
         "not": lambda: f"anything but {', '.join(map(str, limit.get('enum', [limit])))}",
     }.get(rule, lambda: f"{rule} {limit}")

@@ -3,6 +3,7 @@
 import math
 
 MINUS = "\N{MINUS SIGN}"
+NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 MOST_DECIMALS = 4
 SMALL, LARGE = 1e-3, 1e5  # beyond them, significant digits are written with a power of ten
 ROUNDING = 1e-6  # below it, numbers are errors of rounding
@@ -41,7 +42,7 @@ def number(value, places=2):
         return "\N{EN DASH}"
     if value and (abs(value) >= LARGE or abs(value) < 0.5 * 10 ** -max(places, MOST_DECIMALS)):
         return scientific(value)
-    text = f"{value:,.{places}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    text = f"{value:,.{places}f}".replace(",", NARROW_SPACE)
     if float(f"{value:.{places}f}") == 0:
         text = text.lstrip("-")
     return text.replace("-", MINUS)
@@ -72,18 +73,6 @@ def significant(value, digits):
 def exact(value):
     """The number in full for `<data value>`: the shortest text that reads back as the same."""
     return "" if value is None or not math.isfinite(value) else repr(float(value))
-
-
-def duration(seconds):
-    """Seconds as a person says them: `48 s`, `3 min 20 s`, `1 h 5 min`."""
-    if seconds is None or not math.isfinite(seconds):
-        return "\N{EN DASH}"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{number(seconds, 1 if seconds < 10 else 0)} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _superscript(exponent):

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from finicky.durations import duration
 from finicky.runs import seconds
 from finicky.sources import core_code
 from finicky.store import replaced
@@ -21,11 +22,11 @@ class Progress:
         self.store, self.stream = store, stream
         self.missing = {run.id: seconds(run) for run in runs}
         self.total = len(self.missing)
-        self._look()
+        self._count()
         self.work_at_start = sum(self.missing.values())
         self.began = self.shown = time.monotonic()
 
-    def _look(self):
+    def _count(self):
         self.missing = {run: work for run, work in self.missing.items() if run not in self.store}
 
     def show(self):
@@ -34,29 +35,20 @@ class Progress:
         if now - self.shown < EVERY:
             return
         self.shown = now
-        self._look()
+        self._count()
         self.stream.write(
             f"\r{self.line(now)}\x1b[K" if self.stream.isatty() else f"{self.line(now)}\n"
         )
         self.stream.flush()
 
     def line(self, now):
-        """For example: training: 1,240 of 2,655 runs, about 14 min left."""
+        """For example: training: 1,240 of 2,655 runs, about 14 min 5 s left."""
         text = f"training: {self.total - len(self.missing):,} of {self.total:,} runs"
         left = sum(self.missing.values())
         done = self.work_at_start - left
         if left and done > 0:
             text += f", about {duration(left * (now - self.began) / done)} left"
         return text
-
-
-def duration(seconds):
-    """A length of time in words: 40 s, 14 min, 3.5 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def announcement(runs, store):

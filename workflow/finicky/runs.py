@@ -18,6 +18,7 @@ SCHEME = 1  # version of the identity below
 RUNS_A_SEED = 4  # of a fused batch of the default preset at 2 and at 10 layers, on average
 OUTCOMES = ("finite", "large", "inf", "nan")  # the worst batch loss, from harmless to worst
 FAILED = ("inf", "nan")
+PURPOSE = ("comparison",)  # of a sub-grid that names none
 BLOCKS = ("plain", "batch_norm", "residual", "batch_norm_residual")
 
 
@@ -94,20 +95,23 @@ def canonical_block(depth, block):
 
 @dataclass
 class Plan:
-    """All runs of a preset: run -> names of its sub-grids, and shard name -> its runs."""
+    """All runs of a preset: run -> names of its sub-grids, run -> what these are for, and shard
+    name -> its runs."""
 
     subgrids: dict[Run, list[str]]
+    purposes: dict[Run, list[str]] = field(default_factory=dict)
     shards: dict[str, list[Run]] = field(default_factory=dict)
 
 
 def plan(config):
     """Expand the sub-grids of a validated config and pack their runs into shards."""
-    subgrids = defaultdict(list)
-    for grid in config["grid"]:
-        for run in expand(grid, config):
-            if grid["name"] not in subgrids[run]:
-                subgrids[run].append(grid["name"])
-    return Plan(dict(subgrids), shards(subgrids, config["shard_seconds"]))
+    subgrids, purposes = defaultdict(list), defaultdict(set)
+    for name, grid in config["grid"].items():
+        for run in dict.fromkeys(expand(grid, config)):
+            subgrids[run].append(name)
+            purposes[run] |= set(grid.get("for", PURPOSE))
+    purposes = {run: sorted(found) for run, found in purposes.items()}
+    return Plan(dict(subgrids), purposes, shards(subgrids, config["shard_seconds"]))
 
 
 def expand(grid, config):

@@ -1,4 +1,4 @@
-"""The tidy tables of the grid: a row a run; a run and epoch; a run, moment and layer."""
+"""The tidy tables of the grid: one row per run; per run and epoch; per run, moment and layer."""
 
 import pyarrow as pa
 import pyarrow.compute
@@ -7,6 +7,7 @@ import pyarrow.compute
 RUNS = {
     "run": (pa.string(), "identity of the run: SHA-256 of all that its result depends on"),
     "subgrids": (pa.string(), "names of the config's sub-grids that contain the run, by commas"),
+    "purposes": (pa.string(), "what these sub-grids are for, by commas"),
     "dataset": (pa.string(), "mnist or fashion_mnist"),
     "images": (pa.int64(), "training images: the first of one fixed permutation"),
     "epochs": (pa.int64(), "epochs trained"),
@@ -62,8 +63,8 @@ def schema(columns, leave_out=()):
     return pa.schema([(name, kind) for name, (kind, _) in columns.items() if name not in leave_out])
 
 
-# A shard's file: a row a run, with its curves and layers nested, as the runs were stored.
-SHARD = schema(RUNS, ["subgrids"])
+# A shard's file: one row per run, with its curves and layers nested, as the runs were stored.
+SHARD = schema(RUNS, ["subgrids", "purposes"])
 for _name in ("curves", "layers"):
     _fields = schema(TABLES[_name], ["run"])
     SHARD = SHARD.append(pa.field(_name, pa.list_(pa.struct(list(_fields)))))
@@ -75,16 +76,18 @@ def shard_table(records):
     return pa.Table.from_pylist(rows, SHARD)
 
 
-def gather(shards, subgrids):
+def gather(shards, subgrids, purposes):
     """The tidy tables of a preset: {"runs", "curves", "layers": Arrow table}.
 
-    shards: Arrow tables of shard_table; subgrids: {run id: names of its sub-grids}. Rows are sorted
-    by run, so that the tables do not depend on how the runs were sharded.
+    shards: Arrow tables of shard_table; subgrids, purposes: {run id: names of its sub-grids, and
+    what they are for}. Rows are sorted by run, so that the tables do not depend on how the runs
+    were sharded.
     """
     whole = pa.concat_tables(shards).sort_by("run")
-    names = [",".join(sorted(subgrids[run])) for run in whole["run"].to_pylist()]
     runs = whole.drop_columns(["curves", "layers"])
-    runs = runs.add_column(1, "subgrids", pa.array(names, pa.string()))
+    for place, (column, names) in enumerate({"subgrids": subgrids, "purposes": purposes}.items()):
+        joined = [",".join(sorted(names[run])) for run in whole["run"].to_pylist()]
+        runs = runs.add_column(1 + place, column, pa.array(joined, pa.string()))
     return {"runs": runs} | {name: unnested(whole, name) for name in ("curves", "layers")}
 
 
@@ -100,8 +103,8 @@ def unnested(whole, name):
 def dictionary():
     """The data dictionary as Markdown."""
     lines = ["# Tables", "", "Accuracies are in percent, losses in nats."]
-    about = {"runs": "a row a run", "curves": "a row a run and epoch",
-             "layers": "a row a run, moment and layer"}  # fmt: skip
+    about = {"runs": "one row per run", "curves": "one row per run and epoch",
+             "layers": "one row per run, moment and layer"}  # fmt: skip
     for name, columns in TABLES.items():
         lines += [
             "",

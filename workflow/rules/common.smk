@@ -11,7 +11,15 @@ os.environ.update(PYTHONPATH=os.path.abspath("workflow"))
 # with $() in it they run what is in there.
 sys.executable = shlex.quote(sys.executable)
 
-from finicky import config as presets, data, progress, runs, sources, store
+from finicky import (
+    config as presets,
+    data,
+    declarations,
+    progress,
+    runs,
+    sources,
+    store,
+)
 from finicky.errors import InputError
 from finicky.evidence import ledger
 
@@ -24,9 +32,11 @@ ALL_CORES = 1000  # Snakemake scales it down to what it was given
 
 try:
     presets.check_place(os.getcwd())
-    DECLARED = ledger.declared()
+    DECLARED = declarations.experiments()
+    EXHIBITS = declarations.exhibits()
     files = ["config/config.yaml", *map(str, workflow.overwrite_configfiles)]
-    presets.check(config, files, experiments=DECLARED)
+    config.update(presets.with_own_grid(config, files))
+    presets.check(config, files, DECLARED)
     HERE = f"results/{config['preset']}"
     presets.check_writable("results", STORE, HERE, ".snakemake")
     ledger.load(LEDGER)
@@ -35,14 +45,20 @@ except InputError as error:
     print(error, file=sys.stderr)
     sys.exit(1)
 
+
+def exhibit(slug):
+    """What an experiment's exhibit declares; nothing, if it has none."""
+    return EXHIBITS.get(slug, declarations.Exhibit(file=None))
+
+
 EXPERIMENTS = {
     slug: DECLARED[slug]
     for slug, settings in config["experiments"].items()
     if settings is not None
 }
-FIGURES = {
-    figure: slug for slug, module in EXPERIMENTS.items() for figure in module["FIGURES"]
-}
+# Figures and refilled tables, each with the experiment whose numbers it shows.
+FIGURES = {name: slug for slug in EXPERIMENTS for name in exhibit(slug).figures}
+REFILLED = {name: slug for slug in EXPERIMENTS for name in exhibit(slug).tables}
 
 
 # Every file that README promises, so that one that was removed is made again.
@@ -54,7 +70,14 @@ PROMISED = [
     f"{HERE}/tables/README.md",
     *expand(f"{HERE}/tables/{{table}}.{{kind}}", table=TABLES, kind=["parquet", "csv"]),
     *expand(f"{HERE}/experiments/{{slug}}.parquet", slug=EXPERIMENTS),
-    *expand(f"{HERE}/figures/{{figure}}.{{kind}}", figure=FIGURES, kind=["svg", "png", "csv"]),
+    *expand(
+        f"{HERE}/figures/{{figure}}.{{kind}}",
+        figure=FIGURES,
+        kind=["svg", "png", "csv"],
+    ),
+    *expand(
+        f"{HERE}/refilled/{{table}}.{{kind}}", table=REFILLED, kind=["json", "csv"]
+    ),
 ]
 
 
@@ -64,8 +87,9 @@ def library(*files):
     return [*paths, *map(os.path.relpath, sources.dependencies(*paths))]
 
 
-def experiment_file(slug):
-    return f"finicky/experiments/{slug.replace('-', '_')}.py"
+def module(wing, slug):
+    """The file of an experiment, or of its exhibit."""
+    return f"finicky/{wing}/{slug.replace('-', '_')}.py"
 
 
 onstart:

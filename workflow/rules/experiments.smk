@@ -1,15 +1,15 @@
-# One rule for all experiments, one for all figures. A module says by its literals which tables it
-# reads, which data sets it loads, and whether it measures time and so must run alone.
+# One rule measures, one draws, one refills tables, each for all experiments. An experiment says by
+# its literals which tables it reads, which data sets it loads, and whether it measures time and so
+# must run alone; it depends on its measuring module, never on what shows its numbers.
 rule experiment:
     input:
-        lambda wildcards: library("scripts/measure.py", experiment_file(wildcards.slug)),
+        lambda wildcards: library(
+            "scripts/measure.py", module("experiments", wildcards.slug)
+        ),
         tables=lambda wildcards: expand(
-            f"{HERE}/tables/{{table}}.parquet",
-            table=EXPERIMENTS[wildcards.slug]["READS"],
+            f"{HERE}/tables/{{table}}.parquet", table=EXPERIMENTS[wildcards.slug].reads
         ),
-        images=lambda wildcards: verified(
-            EXPERIMENTS[wildcards.slug].get("DATASETS", [])
-        ),
+        images=lambda wildcards: verified(EXPERIMENTS[wildcards.slug].datasets),
     output:
         f"{HERE}/experiments/{{slug}}.parquet",
     log:
@@ -20,7 +20,7 @@ rule experiment:
         slug="|".join(EXPERIMENTS),
     conda:
         ENVIRONMENT
-    threads: lambda wildcards: ALL_CORES if EXPERIMENTS[wildcards.slug].get("ALONE") else 1
+    threads: lambda wildcards: ALL_CORES if EXPERIMENTS[wildcards.slug].alone else 1
     params:
         settings=lambda wildcards: {
             **config["experiments"][wildcards.slug],
@@ -37,9 +37,7 @@ rule experiment:
 rule figure:
     input:
         lambda wildcards: library(
-            "scripts/draw.py",
-            experiment_file(FIGURES[wildcards.figure]),
-            "finicky/page/figures.py",
+            "scripts/draw.py", module("exhibits", FIGURES[wildcards.figure])
         ),
         table=lambda wildcards: f"{HERE}/experiments/{FIGURES[wildcards.figure]}.parquet",
     output:
@@ -58,3 +56,26 @@ rule figure:
         slug=lambda wildcards: FIGURES[wildcards.figure],
     script:
         "../scripts/draw.py"
+
+
+# A table of the chapter, refilled: its printed numbers, which the ledger holds, beside ours.
+rule table:
+    input:
+        lambda wildcards: library(
+            "scripts/refill.py", module("exhibits", REFILLED[wildcards.table])
+        ),
+        ledger=LEDGER,
+        table=lambda wildcards: f"{HERE}/experiments/{REFILLED[wildcards.table]}.parquet",
+    output:
+        json=f"{HERE}/refilled/{{table}}.json",
+        csv=f"{HERE}/refilled/{{table}}.csv",
+    log:
+        f"{HERE}/logs/refilled/{{table}}.log",
+    wildcard_constraints:
+        table="|".join(REFILLED),
+    conda:
+        ENVIRONMENT
+    params:
+        slug=lambda wildcards: REFILLED[wildcards.table],
+    script:
+        "../scripts/refill.py"

@@ -22,6 +22,14 @@ rule train:
         "../scripts/train.py"
 
 
+def membership(plan):
+    """A hash of which runs belong to which sub-grids, and of what these are for."""
+    lines = [
+        f"{run.id} {names} {plan.purposes[run]}" for run, names in plan.subgrids.items()
+    ]
+    return sources.digest("\n".join(sorted(lines)))
+
+
 rule tables:
     input:
         library("scripts/tables.py"),
@@ -38,5 +46,7 @@ rule tables:
         f"{HERE}/benchmarks/tables.tsv"
     conda:
         ENVIRONMENT
+    params:
+        membership=membership(PLAN),
     script:
         "../scripts/tables.py"

@@ -1,22 +1,15 @@
-"""Run the engine's benchmark: its table, its summary, its figure."""
+"""Sum up the engine's benchmark, as JSON."""
 
 import json
 from pathlib import Path
 
+import pandas as pd
 from job import job
 
-from finicky.experiments import bench
-from finicky.page import figures
+from finicky.exhibits import bench
 from finicky.store import replaced
 
 with job(snakemake):
-    table = bench.measure({"data": snakemake.params.data, "repetitions": 9}, {})
-    with replaced(snakemake.output.table) as temporary:
-        table.to_parquet(temporary, index=False)
-    with replaced(snakemake.output.summary) as temporary:
-        Path(temporary).write_text(json.dumps(bench.summary(table), indent=1) + "\n")
-    figure, behind = bench.draw(table)["bench"]
-    figures.save_svg(figure, snakemake.output.svg, "bench")
-    figures.save_png(figure, snakemake.output.png)
-    with replaced(snakemake.output.csv) as temporary:
-        behind.to_csv(temporary, index=False)
+    found = bench.summary(pd.read_parquet(snakemake.input.table))
+    with replaced(snakemake.output[0]) as temporary:
+        Path(temporary).write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")

@@ -1,4 +1,4 @@
-"""Draw one figure of an experiment: SVG, PNG, and the CSV behind it."""
+"""Draw one figure of an exhibit: SVG, PNG, and the CSV behind it."""
 
 import importlib
 from pathlib import Path
@@ -6,17 +6,18 @@ from pathlib import Path
 import pandas as pd
 from job import job
 
-from finicky.page import figures
+from finicky.exhibits import style
 from finicky.store import replaced
 
 with job(snakemake):
     slug, name = snakemake.params.slug, snakemake.wildcards.figure
-    experiment = importlib.import_module(f"finicky.experiments.{slug.replace('-', '_')}")
-    drawn = experiment.draw(pd.read_parquet(snakemake.input.table))
-    if name in drawn:
-        figure, behind = drawn[name]
-        figures.save_svg(figure, snakemake.output.svg, name)
-        figures.save_png(figure, snakemake.output.png)
+    exhibit = importlib.import_module(f"finicky.exhibits.{slug.replace('-', '_')}")
+    with style.context():
+        drawn = getattr(exhibit, name.lower())(pd.read_parquet(snakemake.input.table))
+    if drawn:
+        figure, behind = drawn
+        style.save_svg(figure, snakemake.output.svg, name)
+        style.save_png(figure, snakemake.output.png)
         with replaced(snakemake.output.csv) as temporary:
             behind.to_csv(temporary, index=False)
     else:

@@ -5,6 +5,7 @@ import importlib
 import pandas as pd
 from job import job
 
+from finicky.experiments import tidy
 from finicky.store import replaced
 
 with job(snakemake):
@@ -13,6 +14,7 @@ with job(snakemake):
     files = dict(zip(experiment.READS, snakemake.input.tables, strict=True))
     tables = {name: pd.read_parquet(path) for name, path in files.items()}
     table = experiment.measure(snakemake.params.settings, tables)
+    tidy.check(table, experiment)
     with replaced(snakemake.output[0]) as temporary:
         table.to_parquet(temporary, index=False)
     print(table.groupby("quantity").size().to_string())

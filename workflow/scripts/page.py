@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
-import pandas as pd
 from job import job
 
 from finicky.evidence import ledger
@@ -13,51 +12,42 @@ from finicky.store import replaced
 
 
 def read_json(path):
-    return json.loads(Path(path).read_text())
+    return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def read_drawing(path):
-    """An SVG's text and the alt text that it carries; None where there was nothing to draw."""
-    text = Path(path).read_text()
-    return {"svg": text, "alt": ElementTree.fromstring(text).get("aria-label")} if text else None
+def beside(path, kinds):
+    """The files of the same name that have these endings: {ending in capitals: path}."""
+    return {kind.upper(): str(Path(path).with_suffix(f".{kind}")) for kind in kinds}
 
 
-def read_bench(files):
-    """The last benchmark as the page takes it; None if there was none."""
-    if not files:
-        return None
-    links = {kind: f"../../bench/bench.{kind.lower()}" for kind in ("CSV", "SVG", "PNG")}
-    return read_drawing(files["bench.svg"]) | {
-        "summary": read_json(files["engine.json"]),
-        "files": links | {"JSON": "../../bench/engine.json"},
-    }
+def read_figure(path):
+    """A figure as the page takes it: its SVG, the alt text that this carries, its files."""
+    text = Path(path).read_text(encoding="utf-8")
+    alt = ElementTree.fromstring(text).get("aria-label")
+    return {"svg": text, "alt": alt, "files": beside(path, ["csv", "svg", "png"])}
 
 
-def read_figure(name, files, caption):
-    """One figure as the page takes it; None where there was nothing to draw."""
-    drawing = read_drawing(files[f"{name}.svg"])
-    links = {kind: f"../figures/{name}.{kind.lower()}" for kind in ("CSV", "SVG", "PNG")}
-    return drawing and drawing | {"caption": caption, "files": links}
+def read_table(path):
+    """A refilled table as the page takes it: its values and its files."""
+    return {"table": read_json(path), "files": beside(path, ["csv", "json"])}
+
+
+def read_all(paths, read):
+    """{id: content}; empty files are what could not be drawn or refilled, a gap on the page."""
+    return {Path(path).stem: read(path) for path in paths if Path(path).stat().st_size}
 
 
 with job(snakemake):
-    tables = {
-        slug: pd.read_parquet(path)
-        for slug, path in zip(snakemake.params.slugs, snakemake.input.experiments, strict=True)
-    }
-    files = {Path(path).name: path for path in snakemake.input.figures}
-    captions = snakemake.params.captions.items()
-    figures = {name: read_figure(name, files, caption) for name, caption in captions}
-    reference = {Path(path).stem: read_json(path) for path in snakemake.input.reference}
+    given = snakemake.input
     page = build.render(
-        ledger.load(snakemake.input.ledger),
-        read_json(snakemake.input.claims),
-        tables,
-        {name: figure for name, figure in figures.items() if figure},
-        read_json(snakemake.input.provenance),
-        reference or None,
-        read_bench({Path(path).name: path for path in snakemake.input.bench}),
+        ledger.load(given.ledger),
+        read_json(given.claims),
+        snakemake.params.experiments,
+        read_all(given.figures, read_figure),
+        read_all(given.tables, read_table),
+        read_json(given.provenance),
+        [entry for path in given.reference for entry in read_json(path)],
         Path("report"),
     )
     with replaced(snakemake.output[0]) as temporary:
-        Path(temporary).write_text(page)
+        Path(temporary).write_text(page, encoding="utf-8")

@@ -10,9 +10,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from finicky import config as presets  # noqa: E402
-from finicky import progress, runs  # noqa: E402
+from finicky import declarations, runs  # noqa: E402
+from finicky.durations import duration  # noqa: E402
 from finicky.errors import InputError  # noqa: E402
-from finicky.evidence import ledger  # noqa: E402
 from finicky.store import Store  # noqa: E402
 
 
@@ -20,7 +20,7 @@ def main(files):
     store, cost, cores = Store("results/store"), None, os.cpu_count()
     for file in files:
         config = presets.load(file)
-        presets.check(config, ["config/config.yaml", file], experiments=ledger.declared())
+        presets.check(config, ["config/config.yaml", file], declarations.experiments())
         every = runs.plan(config).subgrids
         missing = [run for run in every if run.id not in store]
         line = f"{config['preset']}: {len(every) - len(missing):,} of {len(every):,} runs stored"
@@ -30,7 +30,7 @@ def main(files):
 
                 cost = cost_here()
             left = sum(map(cost.seconds, missing)) / cores
-            line += f", about {progress.duration(left)} of training left on {cores} cores"
+            line += f", about {duration(left)} of training left on {cores} cores"
         print(line)
 
 

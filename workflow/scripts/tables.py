@@ -11,8 +11,10 @@ from finicky.store import replaced
 
 with job(snakemake):
     shards = [parquet.read_table(path) for path in snakemake.input.shards]
-    subgrids = {run.id: names for run, names in runs.plan(snakemake.config).subgrids.items()}
-    for name, table in tables.gather(shards, subgrids).items():
+    plan = runs.plan(snakemake.config)
+    subgrids = {run.id: names for run, names in plan.subgrids.items()}
+    purposes = {run.id: names for run, names in plan.purposes.items()}
+    for name, table in tables.gather(shards, subgrids, purposes).items():
         path = Path(snakemake.output[name])
         with replaced(path) as temporary:
             parquet.write_table(table, temporary, compression="zstd")

@@ -4,64 +4,42 @@ Cheap to import and to run, because the Snakefile loads the ledger before anythi
 JSON schema, no pandas, SciPy or torch. Experiment modules are read, not imported.
 """
 
-import ast
 from collections import Counter
 from pathlib import Path
 
-from finicky import documents
+from finicky import declarations, documents
 from finicky.errors import InputError
-from finicky.evidence.rules import RULES
-
-EXPERIMENTS = Path(__file__).parents[1] / "experiments"
-LITERALS = ("TITLE", "ANSWERS", "READS", "QUANTITIES", "FIGURES", "DATASETS", "ALONE")
+from finicky.evidence.rules import KINDS, RULES
 
 
-def load(path, experiments=EXPERIMENTS):
+def load(path, experiments=None):
     """Read and check the ledger.
 
-    path: the ledger's file; experiments: the folder of the experiment modules.
-    Returns the document as in the file (schema: workflow/schemas/claims.schema.yaml).
-    Raises InputError, one line, for: a missing or unreadable file, anything the schema forbids,
-    duplicate ids, duplicate names of a claim's parts, a section or a table row's claim that does
-    not exist, a part without the margin or number that its rule needs, and a part that reads an
-    experiment or quantity that nobody makes.
+    path: the ledger's file; experiments: {slug: declarations.Experiment}, by default those of the
+    library. Returns the document as in the file (schema: workflow/schemas/claims.schema.yaml), each
+    part with the `unit` that its experiment declares.
+    Raises InputError, one line, for: a missing or unreadable file, anything the schema forbids, an
+    unknown rule, duplicate ids, duplicate names of a claim's parts, a section or a table row's
+    claim that does not exist, a part without the margin or number that its rule needs, a part that
+    reads an experiment or quantity that nobody makes, and conditions or levels that its experiment
+    does not have.
     """
     path = Path(path)
     ledger = documents.read(path, "the ledger of claims")
     documents.check(ledger, "claims.schema.yaml", path)
     _check_ids(ledger, path)
-    made = declared(experiments)
+    made = declarations.experiments() if experiments is None else experiments
     for claim in ledger["claims"]:
         _check_claim(claim, path)
         for kind in ("parts", "also"):
             for part in claim.get(kind, []):
                 key = f"claims[{claim['id']}].{kind}[{part['name']}]"
                 _check_part(claim, part, kind, key, made, path)
+                unit = made[part["experiment"]].quantities[part["quantity"]][0]
+                often = claim["rule"] == "existence" and unit == "0/1"
+                part["unit"] = "share of runs" if often else unit
+        _check_conditions(claim, made, path)
     return ledger
-
-
-def declared(experiments=EXPERIMENTS):
-    """What each experiment module says about itself, read without importing it.
-
-    Returns {slug: {"TITLE": ..., "QUANTITIES": ..., ...}}, the module-level literals LITERALS of
-    every module in the folder that has QUANTITIES; the slug is the file's name with - for _.
-    Raises InputError where one of them is not a plain literal.
-    """
-    found = {}
-    for file in sorted(Path(experiments).glob("*.py")):
-        literals = {}
-        for node in ast.parse(file.read_text(encoding="utf-8"), str(file)).body:
-            if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
-                continue
-            name = node.targets[0].id
-            if name in LITERALS:
-                try:
-                    literals[name] = ast.literal_eval(node.value)
-                except ValueError:
-                    raise InputError(file, name, "an expression", "a plain literal") from None
-        if "QUANTITIES" in literals:
-            found[file.stem.replace("_", "-")] = literals
-    return found
 
 
 # ---- What the schema cannot say -----------------------------------------------------------------
@@ -92,6 +70,8 @@ def _check_ids(ledger, path):
 
 def _check_claim(claim, path):
     key = f"claims[{claim['id']}]"
+    if claim["rule"] not in KINDS:
+        raise InputError(path, f"{key}.rule", claim["rule"], ", ".join(KINDS))
     if claim["rule"] == "opinion":
         if "reason" not in claim:
             raise InputError(path, key, "no key 'reason'", "a reason why an opinion is not judged")
@@ -116,9 +96,15 @@ def _check_part(claim, part, kind, key, made, path):
     if experiment not in claim["by"]:
         allowed = f"an experiment that the claim's `by` names ({', '.join(claim['by'])})"
         raise InputError(path, f"{key}.experiment", experiment, allowed)
-    if quantity not in made[experiment]["QUANTITIES"]:
-        allowed = ", ".join(made[experiment]["QUANTITIES"])
+    if quantity not in made[experiment].quantities:
+        allowed = ", ".join(made[experiment].quantities)
         raise InputError(path, f"{key}.quantity", quantity, f"what {experiment} makes: {allowed}")
+    for column, levels in part.get("where", {}).items():
+        if column not in made[experiment].conditions:
+            raise InputError(path, f"{key}.where", column, _columns(experiment, made))
+        for level in levels if isinstance(levels, list) else [levels]:
+            where = f"{key}.where.{column}"
+            declarations.check_level(column, level, made[experiment], path, where)
     if kind == "parts":
         for name in RULES[claim["rule"]].needs:
             if name not in part:
@@ -126,3 +112,19 @@ def _check_part(claim, part, kind, key, made, path):
                 raise InputError(
                     path, key, found, f"a {name}, which the {claim['rule']} rule needs"
                 )
+
+
+def _check_conditions(claim, made, path):
+    """Every condition is a column of some part's table."""
+    parts = claim.get("parts", [])
+    for column in claim.get("conditions", []):
+        if not any(column in made[part["experiment"]].conditions for part in parts):
+            allowed = "; ".join(
+                _columns(slug, made) for slug in dict.fromkeys(part["experiment"] for part in parts)
+            )
+            raise InputError(path, f"claims[{claim['id']}].conditions", column, allowed)
+
+
+def _columns(experiment, made):
+    known = ", ".join(made[experiment].conditions) or "none"
+    return f"the conditions of {experiment}: {known}"

@@ -1,8 +1,9 @@
 """The rules: from the numbers of one quantity to a verdict, and from many verdicts to one.
 
 Every rule was fixed before anything ran. A rule has three aspects: what it reads off the seeds
-(`measure`), how that decides (`decide`, strict inequalities), and how it is put in words
-(`in_words`). Verdicts of conditions combine by counting (`combine_conditions`), verdicts of parts
+(`measure`), how that decides (`decide`, strict inequalities), and the words in which it is told
+(evidence/words.py fills in the numbers). Verdicts of conditions combine by counting
+(`combine_conditions`), verdicts of parts
 by `combine_parts`.
 """
 
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from statistics import median, stdev
 
 from finicky.evidence import intervals
-from finicky.numbers import significant
 
 REPRODUCED = "reproduced"
 UNDER_CONDITIONS = "reproduced under conditions"
@@ -20,6 +20,8 @@ NOT_REPRODUCED = "not reproduced"
 UNDECIDED = "undecided"
 OPINION = "opinion"
 NOT_MEASURED = "not measured"
+# Why a part of a claim is not measured.
+GAPS = NOT_RUN, NO_ROWS, SEVERAL_VALUES = ("not run", "no rows", "several values per seed")
 VERDICTS = (REPRODUCED, UNDER_CONDITIONS, NOT_REPRODUCED, UNDECIDED, OPINION, NOT_MEASURED)
 
 
@@ -131,7 +133,7 @@ class Rule:
     measure: seeds' values -> (measured, low, high); decide: (low, high, margin, number) -> verdict;
     words: the condition for "reproduced"; fewest: seeds without which it cannot decide;
     needs: what a part in the ledger has to state; hold, fail: what a card says of a condition;
-    reach: seeds' values -> the smallest effect that they decide with probability intervals.POWER.
+    detectable: seeds' values -> the smallest effect that they decide, with probability POWER.
     """
 
     measure: Callable
@@ -141,7 +143,7 @@ class Rule:
     needs: tuple = ()
     hold: str = "hold"
     fail: str = "do not"
-    reach: Callable = distance
+    detectable: Callable = distance
 
 
 RULES = {
@@ -177,7 +179,7 @@ RULES = {
         share_of_runs,
         existence,
         "more than half of all runs do it: the whole interval of their share lies above 0.5",
-        reach=share,
+        detectable=share,
     ),
     "noninferiority": Rule(
         typical_run,
@@ -198,16 +200,16 @@ RULES = {
         "the largest relative error over random trials is at most {margin}",
         fewest=1,
         needs=("margin",),
-        reach=flaws,
+        detectable=flaws,
     ),
     "construction": Rule(
         smallest,
         construction,
         "what the code builds passes every check; one counterexample refutes it",
         fewest=1,
-        reach=flaws,
+        detectable=flaws,
     ),
-    "source": Rule(smallest, construction, "the cited source agrees", fewest=1, reach=nothing),
+    "source": Rule(smallest, construction, "the cited source agrees", fewest=1, detectable=nothing),
 }
 KINDS = (*RULES, "opinion")
 
@@ -225,24 +227,6 @@ def decide(kind, values, margin=None, number=None):
     if len(values) < rule.fewest or (margin is None and "margin" in rule.needs):
         return UNDECIDED, measured, low, high
     return rule.decide(low, high, margin, number or 0), measured, low, high
-
-
-def in_words(kind, margin=None, number=None, unit=""):
-    """The rule as a card prints it, e.g. "reproduced if the whole interval lies within ±1 pp of
-    97.82 %". A number of None is named; a margin of None is one that is still to be fixed."""
-    if kind == "opinion":
-        return "listed, not judged"
-    rule = RULES[kind]
-    apart = "pp" if unit == "%" else unit  # two percentages lie points apart
-    words = rule.words.format(
-        margin="m" if margin is None else f"{significant(margin, 6)} {apart}".strip(),
-        number="the chapter's number"
-        if number is None
-        else f"{significant(number, 6)} {unit}".strip(),
-    )
-    if margin is None and "margin" in rule.needs:
-        words += ", with a margin m fixed before it is measured"
-    return f"reproduced if {words}"
 
 
 # ---- From conditions to a verdict ---------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""The experiments, a module each: `measure` turns tables into numbers, `draw` draws them."""
+"""The experiments, one measuring module each, and the helpers that they share."""

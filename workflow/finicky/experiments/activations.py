@@ -12,13 +12,23 @@ import time
 import numpy as np
 import pandas as pd
 
-from finicky.experiments import arms
+from finicky.experiments import pairing, tidy
 from finicky.experiments.identities import complex_step_jacobian, relative_error
+from finicky.runs import OUTCOMES
 
 TITLE = "Activations: zeros, speed and slopes"
-ANSWERS = ["C036", "C037", "C038"]
 READS = ["runs", "curves", "layers"]
 ALONE = True
+SETTINGS = {
+    "trials": ("count", "points per seed at which the sigmoid's slope is compared"),
+    "width": ("widths", "units of an activation that is timed alone, on 64 images"),
+    "depth": ("depths", "layers of the networks whose training steps are timed"),
+    "step_width": (
+        {"type": "integer", "minimum": 1, "maximum": 4096},
+        "units of their hidden layers",
+    ),
+    "turn": ("seconds", "processor time for each condition, in each repetition"),
+}
 QUANTITIES = {
     "zeros_at_start": ("%", "units that are zero, over images and hidden layers, at the start; a "
                        "and b: the test accuracy that training then reached"),
@@ -31,24 +41,26 @@ QUANTITIES = {
     "tail_error": ("", "largest relative error of the slope far out, e^−|x|/(1 + e^−|x|)²"),
     "flat_from": ("", "least x at which σ(x)(1 − σ(x)) is 0 in float32"),
 }  # fmt: skip
-FIGURES = {
-    "F09": "Above: three activations and their slopes; the sigmoid's is at most 1/4. Below left: "
-    "the share of zeros in ReLU networks, over images and units, at the start and after training; "
-    "the band is 50 ± 10 %. Below right: the time that a ReLU saves; a dot is a repetition, the "
-    "bar the median. What counts for a reader is the whole training step.",
+CONDITIONS = {
+    "dataset": "level",
+    "images": "integer",
+    "epochs": "integer",
+    "depth": "integer",
+    "block": "level",
+    "activation": "level",
+    "init": "level",
+    "optimizer": "level",
+    "learning_rate": "number",
+    "width": "integer",
 }
-
-CONDITIONS = arms.CONDITIONS | {"width": "Int64"}
 RIVALS = ["sigmoid", "tanh"]
 IMAGES, PIXELS, CLASSES = 64, 784, 10  # of what is timed
 
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a quantity, condition and seed (for times: repetition); see QUANTITIES.
+    """One row per quantity, condition and seed (for times: repetition); see QUANTITIES.
 
-    `tables`: the gathered runs, curves and layers. settings: seeds; trials (points a seed); width
-    (units of an activation that is timed alone, 64 images), depth, step_width (of the networks),
-    turn (seconds that a condition is timed for, in each repetition).
+    tables: the gathered runs, curves and layers.
     """
     from finicky.engine.train import prepare
 
@@ -58,7 +70,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         found = slopes(np.random.default_rng([seed, 38]), settings["trials"])
         rows += [{"quantity": quantity, "seed": seed, "value": value} for quantity, value in found]
     rows += timed(settings)
-    return pd.concat([zeros(tables), arms.tidy(rows, CONDITIONS)], ignore_index=True)
+    return pd.concat([zeros(tables), tidy.from_rows(rows, CONDITIONS)], ignore_index=True)
 
 
 # ---- Zeros --------------------------------------------------------------------------------------
@@ -71,9 +83,9 @@ def zeros(tables) -> pd.DataFrame:
     """
     runs = tables["runs"]
     runs = runs[(runs["activation"] == "relu") & (runs["init"] == "he")]
-    ends = arms.final(runs, tables["curves"])
-    worst = ends.groupby(arms.CELL)["outcome"].transform("max")
-    ends = ends[worst < arms.OUTCOMES.index("inf")]
+    ends = pairing.final(runs, tables["curves"])
+    worst = ends.groupby(pairing.CELL)["outcome"].transform("max")
+    ends = ends[worst < OUTCOMES.index("inf")]
     shares = {"saturated_share": "zeros", "dead_share": "always"}  # flat is zero, for a ReLU
     layers = tables["layers"].dropna(subset="saturated_share").rename(columns=shares)
     means = 100 * layers.groupby(["run", "epoch"])[["zeros", "always"]].mean()
@@ -81,7 +93,7 @@ def zeros(tables) -> pd.DataFrame:
     both = ends.merge(means, on="run")
     both["a"] = both["b"] = both["test_accuracy"]
     start, end = both[both["moment"] == 0], both[both["moment"] == both["epochs"]]
-    return arms.measured(
+    return tidy.from_quantities(
         {
             "zeros_at_start": start.assign(value=start["zeros"]),
             "zeros_after_training": end.assign(value=end["zeros"]),
@@ -92,6 +104,8 @@ def zeros(tables) -> pd.DataFrame:
 
 
 # ---- Speed --------------------------------------------------------------------------------------
+# Timed in plain PyTorch on one core, as a reader would write it: what is asked is what ReLU saves
+# there, not in the engine.
 
 
 def activation_alone(name: str, width: int):
@@ -109,7 +123,7 @@ def activation_alone(name: str, width: int):
 
 
 def training_step(name: str, depth: int, width: int):
-    """A call that trains a network of `depth` layers by one step of Adam, in plain PyTorch."""
+    """A call that trains a network of `depth` layers by one step of Adam."""
     import torch
     from torch import nn
 
@@ -147,7 +161,7 @@ def medians(calls: dict, turn: float) -> dict:
 def timed(settings) -> list[dict]:
     """How much time a ReLU saves, in each repetition, as shares of its rivals' time."""
     names = ["relu", *RIVALS]
-    works = [
+    tasks = [
         ("activation_saved", {"width": width}, {n: activation_alone(n, width) for n in names})
         for width in settings["width"]
     ] + [
@@ -160,7 +174,7 @@ def timed(settings) -> list[dict]:
     ]
     rows = []
     for seed in settings["seeds"]:
-        for quantity, where, calls in works:
+        for quantity, where, calls in tasks:
             spent = medians(calls, settings["turn"])
             for rival in RIVALS:
                 saved = 100 * (1 - spent["relu"] / spent[rival])
@@ -219,132 +233,3 @@ def slopes(random, trials: int):
     grid = torch.arange(0, 20, 0.001)
     y = torch.sigmoid(grid)
     yield "flat_from", float(grid[y * (1 - y) == 0][0])
-
-
-# ---- Drawing ------------------------------------------------------------------------------------
-
-
-def draw(table: pd.DataFrame) -> dict:
-    """F09: figure id to (matplotlib Figure, data behind it)."""
-    from finicky.page import figures
-
-    zero = table[table["quantity"].isin(["zeros_at_start", "zeros_after_training"])]
-    zero = zero[zero["dataset"] == "mnist"]
-    commonest = zero[["images", "epochs"]].value_counts().index[0]
-    zero = zero[(zero["images"] == commonest[0]) & (zero["epochs"] == commonest[1])]
-    zero = zero[(zero["optimizer"] == "adam") & (zero["learning_rate"] == 0.001)]
-    speed = table[table["quantity"].isin(["activation_saved", "step_saved"])]
-    shares = figures.summary(zero, ["quantity", "block", "depth"])
-    speeds = [
-        figures.summary(speed[speed["quantity"] == quantity], ["quantity", "activation", axis])
-        for quantity, axis in (("activation_saved", "width"), ("step_saved", "depth"))
-    ]
-    data = pd.concat([shares, *speeds], ignore_index=True)
-    with figures.style():
-        fig, axes = figures.panels([1.9, 2.3], columns=2, left=0.4, right=0.8, between=(1.65, 0.75))
-        draw_functions(*axes[0])
-        draw_zeros(axes[1, 0], shares, commonest)
-        draw_speed(axes[1, 1], speed)
-        figures.footer(
-            fig, shares, {"solid": "after training, Adam", "dashed": "at the start (below left)"}
-        )
-        plain = shares[shares["block"] == "plain"].groupby("quantity")["median"]
-        fig.set_label(
-            "ReLU, sigmoid and tanh with their slopes. Zeros in plain ReLU networks: "
-            + " to ".join(f"{end:.0f}" for end in plain.agg(["min", "max"]).loc["zeros_at_start"])
-            + " % at the start, "
-            + " to ".join(
-                f"{end:.0f}" for end in plain.agg(["min", "max"]).loc["zeros_after_training"]
-            )
-            + " % after training with Adam. Time that ReLU saves: "
-            + ", ".join(
-                f"{rows['median'].min():.0f} to {rows['median'].max():.0f} % of {what}"
-                for rows, what in zip(
-                    speeds, ("the activation's", "a training step's"), strict=True
-                )
-            )
-            + "."
-        )
-    return {"F09": (fig, data)}
-
-
-def draw_functions(left, right):
-    """The activations, and their slopes."""
-    from finicky.page import figures
-
-    x = np.linspace(-5, 5, 401)
-    curves = {
-        "relu": (np.maximum(x, 0), (x > 0).astype(float)),
-        "sigmoid": (sigmoid(x), slope(x)),
-        "tanh": (np.tanh(x), 1 - np.tanh(x) ** 2),
-    }
-    names = {  # x and y of the names in both panels
-        "relu": ((1.4, 1.75), (5.2, 1.0)),
-        "sigmoid": ((5.2, 1.1), (5.2, 0.14)),
-        "tanh": ((5.2, 0.8), (-1.2, 0.6)),
-    }
-    left.set(title="Activation", ylim=(-1.1, 2), xlim=(-5, 5), xlabel="x")
-    right.set(title="Slope", ylim=(0, 1.08), xlim=(-5, 5), xlabel="x")
-    right.set_yticks([0, 0.25, 0.5, 1], ["0", "1/4", "1/2", "1"])
-    right.axhline(0.25, color=figures.INK, linestyle=figures.DASHES, linewidth=0.9)
-    for name, both in curves.items():
-        drawn = figures.look(name)
-        for ax, y, place in zip((left, right), both, names[name], strict=True):
-            ax.plot(x, y, color=drawn.colour)
-            side = "left" if place[0] > 5 else "right"
-            ax.text(*place, drawn.label, color=drawn.colour, ha=side, va="center")
-
-
-def draw_zeros(ax, shares, commonest):
-    """Share of zeros by depth: after training (solid) for each block, at the start (dashed)."""
-    from finicky.page import figures
-
-    ax.set_title("Units that are zero (%)")
-    depths = sorted(set(shares["depth"]))
-    figures.log_axis(ax, "x", depths[0], max(depths[-1], depths[0] + 1), depths)
-    ax.set(ylim=(0, 100))
-    epochs = "1 epoch" if commonest[1] == 1 else f"{commonest[1]} epochs"
-    ax.set_xlabel(f"layers; MNIST, {commonest[0]:,} images, {epochs}")
-    ax.axhspan(40, 60, color=figures.INK, alpha=0.08, linewidth=0)
-    for (block, quantity), rows in shares.groupby(["block", "quantity"]):
-        figures.line(ax, rows, "depth", block, dashed=quantity == "zeros_at_start")
-    figures.label_ends(ax, shares[shares["quantity"] == "zeros_after_training"], "depth", "block")
-
-
-def draw_speed(ax, speed):
-    """Time saved, a row each: the activation alone by size, and whole steps by depth."""
-    from finicky.page import figures
-
-    ax.set_title("Time that ReLU saves (%)")
-    works = [
-        (f"{in_words(IMAGES * width)}\nvalues", speed[speed["width"] == width])
-        for width in sorted(set(speed.loc[speed["quantity"] == "activation_saved", "width"]))
-    ]
-    alone = speed["quantity"] == "activation_saved"
-    works = [(name, rows[rows["quantity"] == "activation_saved"]) for name, rows in works] + [
-        (f"a step,\n{depth} layers", speed[(speed["depth"] == depth) & ~alone])
-        for depth in sorted(set(speed.loc[~alone, "depth"]))
-    ]
-    low = min(0.0, speed["value"].min())
-    ax.set(xlim=(low - 4, max(20, speed["value"].max() + 4)), ylim=(len(works) - 0.5, -0.9))
-    ax.grid(False)
-    ax.axvline(0, color=figures.INK, linewidth=0.8)
-    ax.axvline(5, color=figures.INK, linestyle=figures.DASHES, linewidth=0.9)
-    ax.text(6, -0.62, "more than 5 %", fontsize=7.5, va="center")
-    for place, (_, rows) in enumerate(works):
-        for shift, rival in zip((-0.16, 0.16), RIVALS, strict=True):
-            values, drawn = rows.loc[rows["activation"] == rival, "value"], figures.look(rival)
-            y = place + shift
-            ax.plot(values, np.full(len(values), y), drawn.marker, color=drawn.colour, markersize=3)
-            ax.plot([values.median()] * 2, [y - 0.15, y + 0.15], color=drawn.colour, linewidth=1.6)
-            if place == 0:
-                ax.text(
-                    1.02, y, f"than {drawn.label}", color=drawn.colour, fontsize=7.5, va="center",
-                    transform=ax.get_yaxis_transform(),
-                )  # fmt: skip
-    ax.set_yticks(range(len(works)), [name for name, _ in works], fontsize=7.5)
-
-
-def in_words(count: int) -> str:
-    """A count as a reader says it, e.g. 8 thousand."""
-    return f"{count / 1e6:.0f} million" if count >= 1e6 else f"{count / 1e3:.0f} thousand"

@@ -11,11 +11,56 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 
-from finicky.experiments import arms
+from finicky.errors import InputError
+from finicky.experiments import tidy, tuning, update_rules
 
 TITLE = "Approximation: what exists, and what is found"
-ANSWERS = ["C006", "C007", "C008", "C009", "C010", "C189"]
 READS = []
+SETTINGS = {
+    "points": (
+        {"type": "integer", "minimum": 3, "maximum": 500},
+        "through which a polynomial passes",
+    ),
+    "units": (
+        {"type": "array", "minItems": 2, "uniqueItems": True,
+         "items": {"type": "integer", "minimum": 2, "multipleOf": 2, "maximum": 100000}},
+        "of the built networks of one input; two units are a bump",
+    ),
+    "modes": (
+        {"type": "array", "minItems": 2, "uniqueItems": True,
+         "items": {"type": "integer", "minimum": 2, "maximum": 32}},
+        "highest frequencies of the built networks of two inputs",
+    ),
+    "tolerances": (
+        {"type": "array", "minItems": 2, "maxItems": 2, "items": {"$ref": "#/$defs/positives"}},
+        "of the largest error, for one input and for two",
+    ),
+    "trials": ("count", "of the bump's identities, per seed"),
+    "dimensions": (
+        {"type": "array", "minItems": 2, "uniqueItems": True,
+         "items": {"type": "integer", "minimum": 1, "maximum": 10}},
+        "inputs of the random feature networks",
+    ),
+    "sample": (
+        {"type": "integer", "minimum": 10, "maximum": 100000},
+        "points that these are fitted to",
+    ),
+    "most": (
+        {"type": "integer", "minimum": 2, "maximum": 50000},
+        "units that they have at most; fewer than points",
+    ),
+    "trained_units": (
+        {"type": "array", "minItems": 1, "uniqueItems": True,
+         "items": {"type": "integer", "minimum": 1, "maximum": 10000}},
+        "of the trained networks",
+    ),
+    "trained_targets": (
+        {"type": "array", "minItems": 1, "uniqueItems": True,
+         "items": {"enum": ["wave", "kink", "root"]}},
+        "functions that they are trained on",
+    ),
+    "steps": ("count", "of their training"),
+}  # fmt: skip
 QUANTITIES = {
     "passes_through": ("0/1", "1 if the polynomial of degree n - 1 meets n random points exactly, "
                        "in fractions"),
@@ -37,23 +82,25 @@ QUANTITIES = {
     "trained_over_built": ("doublings", "log2 of the trained network's error over that of the "
                            "network built with as many units"),
 }  # fmt: skip
-FIGURES = {
-    "F03": "First panel: bumps, each the difference of two sigmoids, add up to a function, the "
-    "chapter's proof. The others: error by number of units on two logarithmic scales, where a "
-    "power law is a straight line. Where trained networks lie above the built broken line, which "
-    "has the same ReLUs, descent misses weights that exist; where they lie below, it finds better "
-    "ones than evenly spaced kinks.",
-}
-
 CONDITIONS = {
-    "target": "str",
-    "nodes": "str",
-    "network": "str",
-    "units": "Int64",
-    "dimension": "Int64",
-    "tolerance": "float64",
-    "steepness": "float64",
-    "optimizer": "str",
+    "target": [
+        "Runge's",
+        "absolute value",
+        "exponential",
+        "crease",
+        "dome",
+        "jump",
+        "kink",
+        "root",
+        "wave",
+    ],
+    "nodes": ["chebyshev", "equispaced", "random"],
+    "network": ["waves", "broken line", "bumps", "trained"],
+    "units": "integer",
+    "dimension": "integer",
+    "tolerance": "number",
+    "steepness": "number",
+    "optimizer": ["adam", "gradient_descent"],
 }
 
 
@@ -105,10 +152,6 @@ def places(kind, points, rng):
     return even if kind == "equispaced" else np.sin(math.pi / 2 * even)
 
 
-# ---- Networks of one hidden layer, built ---------------------------------------------------------
-# (weights [inputs, units], biases [units], output weights [units], output bias)
-
-
 def sigmoid(z):
     return 0.5 * (1 + np.tanh(z / 2))
 
@@ -151,7 +194,7 @@ def bumps(f, units):
 
 
 def broken_line(f, units):
-    """ReLUs that join f(0), f(1/units), ..., f(1) by straight lines: one kink a unit."""
+    """ReLUs that join f(0), f(1/units), ..., f(1) by straight lines: one kink per unit."""
     knots = np.arange(units + 1) / units
     values = f(knots[:, None])
     slopes = np.diff(values) * units
@@ -161,10 +204,10 @@ def broken_line(f, units):
 def waves(f, modes):
     """ReLUs for a function on [0, 1]²: waves up to this frequency, each a sum of broken lines.
 
-    The cosine series of f has terms cos(πkx) cos(πly) = ½ cos π(kx + ly) + ½ cos π(kx - ly), each a
-    function of one number t = kx ± ly (Fourier's way to the theorem; Barron 1993, IEEE Trans.
+    The cosine series of f has terms cos(πjx) cos(πky) = ½ cos π(jx + ky) + ½ cos π(jx - ky), each a
+    function of one number t = jx ± ky (Fourier's way to the theorem; Barron 1993, IEEE Trans.
     Information Theory 39). Waves of one direction are added up, then drawn as one broken line with
-    `modes` kinks a unit of t.
+    `modes` kinks per unit of t.
     """
     from scipy.fft import dctn
 
@@ -176,23 +219,23 @@ def waves(f, modes):
     series[0] /= 2
     series[:, 0] /= 2
     directions = {}
-    for k, l in np.ndindex(modes + 1, modes + 1):  # noqa: E741
-        common = math.gcd(k, l)
+    for j, k in np.ndindex(modes + 1, modes + 1):
+        common = math.gcd(j, k)
         if common:
-            signs = [1, -1] if k and l else [1]
+            signs = [1, -1] if j and k else [1]
             for sign in signs:
-                wave = (common, series[k, l] / len(signs))
-                directions.setdefault((k // common, sign * l // common), []).append(wave)
+                wave = (common, series[j, k] / len(signs))
+                directions.setdefault((j // common, sign * k // common), []).append(wave)
     parts, bias = [], series[0, 0]
-    for (k, l), harmonics in directions.items():  # noqa: E741
-        start, length = min(l, 0), k + abs(l)  # of t = kx + ly
+    for (j, k), harmonics in directions.items():
+        start, length = min(k, 0), j + abs(k)  # of t = jx + ky
 
         def along(s, start=start, length=length, harmonics=harmonics):
             t = start + length * s[:, 0]
             return sum(height * np.cos(math.pi * common * t) for common, height in harmonics)
 
         weights, biases, out, first = broken_line(along, modes * length)
-        parts.append((np.array([[k], [l]]) / length @ weights, biases - start / length, out))
+        parts.append((np.array([[j], [k]]) / length @ weights, biases - start / length, out))
         bias += first
     weights, biases, out = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
     return weights, biases, out, bias
@@ -219,7 +262,8 @@ def grid(dimension):
 
 
 def units_needed(dimension, seed, points, most):
-    """Random ReLU units with which a network fits half of a rough function (relative error 0.5).
+    """Random ReLU units with which a network fits half of a rough function (relative error 0.5);
+    NaN if `most` of them are too few.
 
     The function has a bump of random sign in each of the 2^n half cubes, so 2^n independent
     numbers. Directions are uniform, kinks pass through random points, output weights are least
@@ -247,14 +291,18 @@ RATES = {"gradient_descent": [0.01, 0.03, 0.1, 0.3], "adam": [0.001, 0.003, 0.01
 
 
 def trained(units, optimizer, targets, settings):
-    """Root mean square errors of trained ReLU networks: [targets, rates, seeds].
+    """Root mean square errors of trained ReLU networks: [targets, rates, seeds]; inf if NaN.
 
     One input, scaled to [-1, 1]; full batch on 200 points; weights and biases from PyTorch's
-    default, U(-1/√fan-in, 1/√fan-in); all trainings stacked.
+    default, U(-1/√fan-in, 1/√fan-in). The engine trains networks of images and classes, so this
+    loop is our own; all trainings are stacked, each with its own rate.
     """
     import torch
 
-    seeds, rates = settings["seeds"], RATES[optimizer]
+    from finicky.engine.train import prepare
+
+    prepare()
+    seeds, rates, device = settings["seeds"], RATES[optimizer], settings["device"]
     x = np.linspace(0, 1, 200)[:, None]
     y = np.stack([TARGETS[name][1](x) for name in targets])
     drawn = []
@@ -263,63 +311,59 @@ def trained(units, optimizer, targets, settings):
         drawn.append([uniform(-1, 1, (1, units)), uniform(-1, 1, (1, units)),
                       uniform(-1, 1, (units, 1)) / math.sqrt(units),
                       uniform(-1, 1, (1, 1)) / math.sqrt(units)])  # fmt: skip
-    cells = len(targets) * len(rates)
-    parameters = [
-        torch.tensor(np.stack(parts * cells), dtype=torch.float32).requires_grad_()
-        for parts in map(list, zip(*drawn, strict=True))
-    ]
-    rate = torch.tensor(np.tile(np.repeat(rates, len(seeds)), len(targets)))
-    rate = rate.float()[:, None, None]
-    x = torch.tensor(2 * x - 1, dtype=torch.float32).expand(len(rate), -1, 1)
-    y = torch.tensor(np.repeat(y, len(rates) * len(seeds), axis=0), dtype=torch.float32)[..., None]
-    moments = [[torch.zeros_like(parameter) for _ in range(2)] for parameter in parameters]
+
+    def single(array):
+        return torch.tensor(array, dtype=torch.float32, device=device)
+
+    copies = len(targets) * len(rates)
+    parameters = [single(np.stack(parts * copies)) for parts in map(list, zip(*drawn, strict=True))]
+    rate = single(np.tile(np.repeat(rates, len(seeds)), len(targets)))[:, None, None]
+    x = single(2 * x - 1).expand(len(rate), -1, 1)
+    y = single(np.repeat(y, len(rates) * len(seeds), axis=0))[..., None]
+
+    def errors():
+        w, b, v, c = parameters
+        return torch.baddbmm(c, torch.baddbmm(b, x, w).relu(), v) - y
+
+    states = [{} for _ in parameters]
     for step in range(1, settings["steps"] + 1):
-        w, b, v, c = parameters
-        error = torch.baddbmm(c, torch.baddbmm(b, x, w).relu(), v) - y
-        gradients = torch.autograd.grad((error**2).mean((1, 2)).sum(), parameters)
+        for parameter in parameters:
+            parameter.requires_grad_()
+        gradients = torch.autograd.grad((errors() ** 2).mean((1, 2)).sum(), parameters)
         with torch.no_grad():
-            for parameter, gradient, (m, s) in zip(parameters, gradients, moments, strict=True):
-                if optimizer == "adam":  # with its own rate for each network
-                    m.lerp_(gradient, 0.1)
-                    s.lerp_(gradient**2, 0.001)
-                    size = (s / (1 - 0.999**step)).sqrt() + 1e-8
-                    gradient = m / (1 - 0.9**step) / size
-                parameter -= rate * gradient
-    with torch.no_grad():
-        w, b, v, c = parameters
-        error = torch.baddbmm(c, torch.baddbmm(b, x, w).relu(), v) - y
-    rms = (error**2).mean((1, 2)).sqrt().double().numpy()
+            updates = zip(parameters, gradients, states, strict=True)
+            if optimizer == "adam":
+                parameters = [update_rules.adam(p, g, s, rate, step) for p, g, s in updates]
+            else:
+                parameters = [p - rate * g for p, g, _ in updates]
+    rms = (errors() ** 2).mean((1, 2)).sqrt().double().cpu().numpy()
     return np.nan_to_num(rms, nan=np.inf).reshape(len(targets), len(rates), len(seeds))
 
 
 def at_best_rates(errors):
     """[targets, seeds] of [targets, rates, seeds]: each seed at the rate that is best on the
     others (itself, if there are none)."""
-    seeds = errors.shape[2]
-    best = []
-    for seed in range(seeds):
-        others = [other for other in range(seeds) if other != seed] or [seed]
-        rate = errors[:, :, others].mean(2).argmin(1)
-        best.append(errors[np.arange(len(errors)), rate, seed])
-    return np.array(best).T
+    return np.array(
+        [
+            [of_seed[tuning.best_place(-target.T, seed)] for seed, of_seed in enumerate(target.T)]
+            for target in errors
+        ]
+    )
 
 
 # ---- The table -----------------------------------------------------------------------------------
 
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a quantity, condition and seed; QUANTITIES says what each number is.
-
-    settings: points (of a polynomial), units (of built networks), modes (two dimensions),
-    tolerances (by dimension), trials (of the bump's identities), dimensions, sample and most (units
-    of the random feature networks), trained_units, trained_targets, steps, seeds. What depends on
-    no seed has the first one's number.
-    """
-    quantities = {name: [] for name in QUANTITIES}
-    first = settings["seeds"][0]
+    """One row per quantity, condition and seed; QUANTITIES says what each number is. What depends
+    on no seed has the first one's number. Raises InputError for as many units as points."""
+    if settings["most"] >= settings["sample"]:
+        found, allowed = settings["most"], f"fewer than sample, {settings['sample']}"
+        raise InputError("experiments", "approximation.most", found, allowed)
+    rows, first = [], settings["seeds"][0]
 
     def found(quantity, value, seed=first, **where):
-        quantities[quantity].append({"seed": seed, "value": float(value), "outcome": 0} | where)
+        rows.append({"quantity": quantity, "seed": seed, "value": float(value)} | where)
 
     _polynomials(found, settings)
     _built(found, settings)
@@ -331,17 +375,15 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
             for d in settings["dimensions"]
         ]
         for d, units in zip(settings["dimensions"], needed, strict=True):
-            found("units_needed", units, seed, dimension=d)
-        slope = np.polyfit(settings["dimensions"], np.log2(needed), 1)[0]
-        found("doublings_a_dimension", slope, seed)
+            if not math.isnan(units):
+                found("units_needed", units, seed, dimension=d)
+        if not np.isnan(needed).any():
+            slope = np.polyfit(settings["dimensions"], np.log2(needed), 1)[0]
+            found("doublings_a_dimension", slope, seed)
     for steepness in (1, 4, 10, 20):
         found("bump_height", bump(0.5, steepness, 0, 1), steepness=steepness)
     _trained(found, settings)
-    rows = {
-        name: pd.DataFrame(found, columns=["seed", "value", "outcome", *CONDITIONS])
-        for name, found in quantities.items()
-    }
-    return arms.measured(rows, CONDITIONS)
+    return tidy.from_rows(rows, CONDITIONS)
 
 
 def _polynomials(found, settings):
@@ -432,89 +474,3 @@ def _trained(found, settings):
                     where = {"target": target, "units": units, "optimizer": optimizer}
                     found("rms_error", rms, seed, network="trained", dimension=1, **where)
                     found("trained_over_built", math.log2(rms / built), seed, **where)
-
-
-# ---- The figure ----------------------------------------------------------------------------------
-
-
-def draw(table: pd.DataFrame) -> dict:
-    """F03: figure id to (matplotlib Figure, data behind it)."""
-    from finicky.page import figures
-
-    errors = table[(table["quantity"] == "rms_error") & (table["dimension"] == 1)]
-    errors = errors[errors["target"] != "jump"]
-    kinds = errors["network"].where(errors["network"] != "trained", errors["optimizer"])
-    data = figures.summary(errors.assign(kind=kinds), ["target", "kind", "units"])
-    looks = {
-        "bumps": (figures.GREY, "s", "bumps, built"),
-        "broken line": (figures.BLUE, "o", "broken line, built"),
-        "gradient_descent": (figures.OLIVE, "v", "trained, descent"),
-        "adam": (figures.PLUM, "X", "trained, Adam"),
-    }
-    with figures.style():
-        fig, axes = figures.panels(
-            [2.3, 2.3], columns=2, left=0.55, right=1.3, between=(1.75, 0.85)
-        )
-        sums = _draw_bumps(axes[0, 0], figures)
-        targets = ("wave", "kink", "root")
-        for ax, target in zip(axes.ravel()[1:], targets, strict=True):
-            rows = data[(data["target"] == target) & (data["units"] <= 256)]
-            called = {"wave": "sin 4πx", "kink": "|x − 0.4|", "root": "√x"}[target]
-            ax.set_title(f"RMS error for {called}")
-            figures.log_axis(ax, "x", 6, 300, [8, 16, 32, 64, 128, 256])
-            figures.log_axis(ax, "y", 0.6 * max(rows["low"].min(), 2e-5), 1.6 * rows["high"].max(),
-                             [10.0**power for power in range(-6, 2)])  # fmt: skip
-            ax.set_xlabel("hidden units")
-            names = []
-            for kind, line in rows.groupby("kind"):
-                colour, marker, words = looks[kind]
-                ax.fill_between(line["units"], line["low"], line["high"], color=colour, alpha=0.2,
-                                linewidth=0)  # fmt: skip
-                ax.plot(line["units"], line["median"], color=colour, marker=marker, clip_on=False)
-                names.append((line["median"].iloc[-1], line["units"].iloc[-1], words))
-            bottom, top = np.log(ax.get_ylim())
-            place, leader = -1.0, {"arrowstyle": "-", "linewidth": 0.5, "alpha": 0.5,
-                                   "color": figures.INK}  # fmt: skip
-            for height, at, words in sorted(names):
-                place = max((math.log(height) - bottom) / (top - bottom), place + 0.085)
-                ax.annotate(words, (at, height), (1.05, place), fontsize=8, va="center",
-                            textcoords="axes fraction", arrowprops=leader)  # fmt: skip
-        figures.footer(fig, data)
-        last = data[data["kind"].isin(RATES) | (data["kind"] == "broken line")]
-        last = last[last["units"] == last[last["kind"] == "adam"]["units"].max()]
-        fig.set_label(
-            f"Median error with {last['units'].max()} units. "
-            + " ".join(
-                f"{target}: "
-                + ", ".join(f"{looks[row.kind][2]} {row.median:.2g}" for row in rows.itertuples())
-                + "."
-                for target, rows in last.groupby("target")
-            )
-        )
-    return {"F03": (fig, pd.concat([data, sums]))}
-
-
-def _draw_bumps(ax, figures, units=28):
-    """The chapter's proof at work: single bumps, their sum, the function; the data drawn."""
-    f = TARGETS["wave"][1]
-    x = np.linspace(0, 1, 801)
-    weights, biases, out, _ = bumps(f, units)
-    single = sigmoid(x[:, None] @ weights + biases) * out
-    single = single[:, : units // 2] + single[:, units // 2 :]
-    total = single.sum(1)
-    ax.set_title(f"{units // 2} bumps of two sigmoids")
-    ax.plot(x, single, color=figures.GREY, linewidth=0.8)
-    ax.plot(x, f(x[:, None]), color=figures.INK, linestyle=figures.DASHES, linewidth=1)
-    ax.plot(x, total, color=figures.VERMILLION)
-    ax.set(xlabel="x", xlim=(0, 1), ylim=(-1.15, 1.15))
-    key = {
-        "the function": figures.INK,
-        "sum of bumps": figures.VERMILLION,
-        "single bumps": figures.GREY,
-    }
-    for row, (words, colour) in enumerate(key.items()):
-        at, dashed = 0.87 - 0.2 * row, colour == figures.INK
-        ax.plot([1.03, 1.08], [at] * 2, color=colour, transform=ax.transAxes, clip_on=False,
-                linestyle=figures.DASHES if dashed else "-")  # fmt: skip
-        ax.text(1.1, at, words, fontsize=8, va="center", transform=ax.transAxes)
-    return pd.DataFrame({"target": "wave", "x": x, "function": f(x[:, None]), "sum": total})

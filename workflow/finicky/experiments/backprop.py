@@ -16,13 +16,31 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from finicky.engine.train import prepare
-from finicky.experiments import arms
+from finicky.experiments import tidy
 from finicky.experiments.identities import complex_step_jacobian, relative_error
 
 TITLE = "Backpropagation: formulas and cost"
-ANSWERS = ["C123", "C124", "C125", "C126", "C127", "C128", "C129", "C130", "C188", "C196"]
 READS = []
 ALONE = True
+SETTINGS = {
+    "trials": ("count", "random cases of each identity, per seed"),
+    "depth": ("depths", "layers of the networks whose backward pass is counted and timed"),
+    "width": (
+        {"type": "array", "minItems": 1, "uniqueItems": True,
+         "items": {"type": "integer", "minimum": 1, "maximum": 4096}},
+        "units of their hidden layers",
+    ),
+    # The smallest two networks that grow have 39 and 70 parameters, and a slope needs both.
+    "differences_up_to": (
+        {"type": "integer", "minimum": 70, "maximum": 10000000},
+        "parameters of the largest network that is differentiated by differences",
+    ),
+    "backward_up_to": (
+        {"type": "integer", "minimum": 70, "maximum": 100000000},
+        "parameters of the largest network that is differentiated by a backward pass",
+    ),
+    "turn": ("seconds", "for which a network is timed before the next one has its turn"),
+}  # fmt: skip
 QUANTITIES = {
     "output_error": ("", "largest relative error of ŷ − y"),
     "softmax_own_error": ("", "largest relative error of the softmax derivative ŷᵢ(1 − ŷᵢ)"),
@@ -45,25 +63,17 @@ QUANTITIES = {
     "differences_slope": ("", "slope of log differences_cost over log parameters"),
     "backward_slope": ("", "slope of log backward_cost over log parameters"),
 }
-FIGURES = {
-    "F25": "Left: what a gradient costs in forward passes of the same network. A line along the "
-    "upper dashed one costs in proportion to the parameters, a flat one the same for any number. "
-    "Right: the time of a backward pass by the matrix products it needs. A deep network needs two "
-    "where its forward pass needs one; the first layer, whose input needs no gradient, and with it "
-    "a network of two layers, needs one. What lies above the slanted line is other work.",
+CONDITIONS = {
+    "depth": "integer",
+    "width": "integer",
+    "layer_widths": ["different", "equal", "one"],
+    "parameters": "integer",
 }
-
-CONDITIONS = {"depth": "Int64", "width": "Int64", "widths": "str", "parameters": "Int64"}
 IMAGES, PIXELS, CLASSES = 64, 784, 10  # of the networks that are timed
 
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a quantity, condition and seed (for times: repetition); see QUANTITIES.
-
-    settings: {"trials": of each identity, "depth", "width": lists, of the networks that are timed,
-    "differences_up_to", "backward_up_to": parameters of the largest network that is differentiated
-    in that way, "turn": seconds that a network is timed for before the next one has its turn}.
-    """
+    """One row per quantity, condition and seed (for times: repetition); see QUANTITIES."""
     prepare()
     rows = []
     for seed in settings["seeds"]:
@@ -72,10 +82,11 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
             for quantity, value in found(random, settings["trials"]):
                 rows.append({"quantity": quantity, "seed": seed, "value": value})
         for widths, quantity, value in printed_order(random, settings["trials"]):
-            rows.append({"quantity": quantity, "seed": seed, "value": value, "widths": widths})
+            row = {"quantity": quantity, "seed": seed, "value": value, "layer_widths": widths}
+            rows.append(row)
     rows += cost_by_shape(settings)
     rows += cost_by_parameters(settings)
-    return arms.tidy(rows, CONDITIONS)
+    return tidy.from_rows(rows, CONDITIONS)
 
 
 # ---- Softmax and cross-entropy ------------------------------------------------------------------
@@ -455,7 +466,7 @@ def cost_by_shape(settings: dict) -> list[dict]:
     return rows
 
 
-DEPTH, INPUTS = 3, 16  # of the networks that grow from one unit a layer
+DEPTH, INPUTS = 3, 16  # of the networks that grow from one unit per layer
 
 
 def cost_by_parameters(settings: dict) -> list[dict]:
@@ -487,93 +498,3 @@ def cost_by_parameters(settings: dict) -> list[dict]:
             slope = np.polyfit(np.log(list(by_size)), np.log(list(by_size.values())), 1)[0]
             rows.append({"quantity": f"{way}_slope", "seed": seed, "value": slope})
     return rows
-
-
-# ---- Figure -------------------------------------------------------------------------------------
-
-
-def draw(table: pd.DataFrame) -> dict:
-    """F25: figure id to (matplotlib Figure, data behind it)."""
-    from finicky.page import figures
-
-    costs = table[table["quantity"].isin(["differences_cost", "backward_cost"])]
-    by_size = figures.summary(costs, ["quantity", "parameters"])
-    shapes = table[table["quantity"].isin(["count_ratio", "time_ratio"])]
-    by_shape = figures.summary(shapes, ["quantity", "depth", "width"])
-    slopes = table[table["quantity"].str.endswith("_slope")]
-    slope = slopes.groupby("quantity")["value"].agg(["median", "min", "max"])
-
-    times = by_shape.loc[by_shape["quantity"] == "time_ratio", "median"]
-    with figures.style():
-        fig, axes = figures.panels([3.1], columns=2, left=0.5, right=0.85, between=(0.95, 0))
-        draw_sizes(axes[0, 0], figures, by_size, slope)
-        draw_shapes(axes[0, 1], figures, by_shape)
-        fig.text(0.06 / fig.get_figwidth(), 0.08 / fig.get_figheight(),
-                 f"median and range of {slopes['seed'].nunique()} interleaved repetitions "
-                 "on one core", fontsize=8)  # fmt: skip
-        fig.set_label(
-            "Cost of a gradient in forward passes. By finite differences it grows with the number "
-            f"of parameters to the power {slope.loc['differences_slope', 'median']:.2f}, by a "
-            f"backward pass to the power {slope.loc['backward_slope', 'median']:.2f}. Over all "
-            f"depths and widths a backward pass takes the time of {times.min():.2f} to "
-            f"{times.max():.2f} forward passes."
-        )
-    return {"F25": (fig, pd.concat([by_size, by_shape], ignore_index=True))}
-
-
-def draw_sizes(ax, figures, data, slope):
-    """Cost by number of parameters, log-log, with what the chapter says as dashed lines."""
-    ax.set_title("A gradient's cost (forward passes)")
-    right = 2 * float(data["parameters"].max())
-    top = 60 * data["high"].max()
-    for which, low, high in (("x", 20, right), ("y", 0.4, top)):
-        powers = [10**power for power in range(10) if low <= 10**power <= high]
-        figures.log_axis(ax, which, low, high, powers)
-        names = ["10" + "⁰¹²³⁴⁵⁶⁷⁸⁹"[len(str(power)) - 1] for power in powers]
-        getattr(ax, f"set_{which}ticks")(powers, names)
-    ax.set_xlabel("parameters")
-    chapter = {"color": figures.INK, "linewidth": 0.9, "linestyle": figures.DASHES}
-    ax.plot([20, min(top, right)], [20, min(top, right)], **chapter)
-    ax.plot([20, right], [1, 1], **chapter)
-    ax.text(0.9 * right, 0.88, "chapter: 1", ha="right", va="top")
-    ax.text(0.9 * right, 0.008 * right, "chapter:\n1 a parameter", va="top", ha="right")
-    ways = {
-        "differences": (figures.VERMILLION, "finite differences", 24, 0.8 * top, "left", -1),
-        "backward": (figures.BLUE, "backward pass", 0.9 * right, 40, "right", -2),
-    }
-    for way, (colour, name, x, y, side, at) in ways.items():
-        rows = data[data["quantity"] == f"{way}_cost"].sort_values("parameters")
-        sizes = rows["parameters"].astype(float)
-        ax.fill_between(sizes, rows["low"], rows["high"], color=colour, alpha=0.2, linewidth=0)
-        ax.plot(sizes, rows["median"], "o-", color=colour)
-        fit = slope.loc[f"{way}_slope"]
-        said = f"slope {fit['median']:.3f} ({fit['min']:.3f} to {fit['max']:.3f})"
-        end = (sizes.iloc[at], rows["median"].iloc[at])
-        leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkB": 4}
-        text = f"{name}\n{said.replace('-', '−')}"
-        ax.annotate(text, end, (x, y), va="top", ha=side, arrowprops=leader)
-
-
-def draw_shapes(ax, figures, data):
-    """Timed cost of a backward pass over its counted cost; a point a shape of network."""
-    from matplotlib.lines import Line2D
-
-    ax.set_title("Backward pass, timed (forward passes)")
-    counted = data[data["quantity"] == "count_ratio"].set_index(["depth", "width"])["median"]
-    timed = data[data["quantity"] == "time_ratio"].set_index(["depth", "width"])
-    ax.set(xlim=(0.95, 2.05), xticks=[1, 1.25, 1.5, 1.75, 2])
-    ax.set_ylim(0, max(2.9, 1.05 * timed["high"].max()))
-    ax.set_xlabel("counted: operations of the matrix products")
-    ax.plot([0.95, 2.05], [0.95, 2.05], color=figures.INK, linewidth=0.9)
-    ax.plot([0.95, 2.05], [1, 1], color=figures.INK, linewidth=0.9, linestyle=figures.DASHES)
-    ax.text(2.07, 1, "chapter: 1", va="center")
-    ax.text(2.07, 2.05, "as counted", va="center")
-    handles = []
-    colours = [figures.BLUE, figures.VERMILLION, figures.SAGE, figures.PLUM, figures.TAN]
-    for place, (depth, rows) in enumerate(timed.groupby("depth")):
-        colour, marker = colours[place % len(colours)], "osD^v"[place % len(colours)]
-        ax.vlines(counted[rows.index], rows["low"], rows["high"], color=colour, linewidth=1)
-        ax.plot(counted[rows.index], rows["median"], marker, color=colour)
-        label = f"{depth} layers"
-        handles.append(Line2D([], [], color=colour, marker=marker, linestyle="", label=label))
-    ax.legend(handles=handles, loc="upper left", fontsize=8, handletextpad=0.2, borderpad=0)

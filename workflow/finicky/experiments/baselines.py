@@ -15,7 +15,8 @@ from torch import nn
 from finicky import data
 from finicky.engine.network import Network
 from finicky.engine.train import CHECK_EVERY, FusedBatch
-from finicky.runs import RUNS_A_SEED, Run
+from finicky.experiments import training
+from finicky.runs import RUNS_A_SEED
 
 
 class ResidualBlock(nn.Module):
@@ -61,7 +62,7 @@ class Batches:
 
 
 class Textbook:
-    """A DataLoader, a transform for every picture, a look at the loss after every step."""
+    """A DataLoader, a transform for every picture, the loss read after every step."""
 
     runs = 1
 
@@ -221,27 +222,28 @@ class Engine:
     """The project's own: FusedBatch, step by step, RUNS_A_SEED runs of every seed."""
 
     def __init__(self, architecture, optimizer, dataset, runs, device="cpu"):
-        self.runs = runs
-        of = {"images": len(dataset.train.labels), "epochs": 1, "batch_size": 64}
-        self.batch = FusedBatch(
-            [
-                Run(
-                    "mnist", depth=architecture.depth, block=architecture.block, activation="relu",
-                    init="he", optimizer=optimizer, learning_rate=1e-4, width=architecture.width,
-                    seed=run // RUNS_A_SEED, **of,
-                )
-                for run in range(runs)
-            ],
-            dataset,
-            device,
-        )  # fmt: skip
+        self.runs, self.steps = runs, 0
+        levels = {
+            "depth": architecture.depth,
+            "block": architecture.block,
+            "optimizer": optimizer,
+            "learning_rate": 1e-4,
+            "width": architecture.width,
+        }
+        images = len(dataset.train.labels)
+        here = [
+            training.run({"device": device}, images, run // RUNS_A_SEED, **levels)
+            for run in range(runs)
+        ]
+        self.batch = FusedBatch(here, dataset, device)
         self.batches = itertools.cycle(self.batch.batches(1)[:-1])  # whole ones
 
     @torch.no_grad()
     def step(self):
         """One step of every network."""
         self.batch.step(*next(self.batches))
-        if len(self.batch.seen) == CHECK_EVERY:
+        self.steps += 1
+        if self.steps % CHECK_EVERY == 0:
             self.batch.take_losses()
 
 

@@ -16,30 +16,43 @@ import math
 import numpy as np
 import pandas as pd
 
-from finicky.evidence import intervals, judge, rules
-from finicky.experiments import arms
+from finicky.evidence import intervals, parts, rules
+from finicky.experiments import tidy
 
 TITLE = "The verdict rules, judged"
-ANSWERS = []
 READS = []
+SETTINGS = {
+    "trials": (
+        {"type": "integer", "minimum": 2, "maximum": 100000},
+        "trials of 200 conditions each, of every rule, shape and distance",
+    ),
+    "sizes": (
+        {
+            "type": "array",
+            "minItems": 1,
+            "uniqueItems": True,
+            "items": {"type": "integer", "minimum": 5, "maximum": 1000},
+        },
+        "seeds of a simulated claim",
+    ),
+    "shared": ("shares", "shares of the variance that belong to the seed"),
+}
 QUANTITIES = {
     "wrongly_for": ("%", "verdicts that a claim holds, at least somewhere, where it does not"),
     "wrongly_against": ("%", "verdicts that it fails, at least somewhere, where it does not"),
     "undecided": ("%", "undecided verdicts"),
 }
-FIGURES = {
-    "calibration": "How often the verdict rules decide wrongly and how often not at all, by the "
-    "distance of the truth from the limit that decides. A dot is one rule with one shape of the "
-    "seeds’ numbers, a bar twice the simulation error of the worst; the dashed line is the "
-    "promise, 5 % a side. Claims of several conditions or parts have seeds that share nothing or "
-    "much of their variance. On the limit nothing is right: what counts there is how rarely "
-    "anything is said at all."
-}
 CONDITIONS = {
-    "rule": "str", "metric": "str", "seeds": "Int64", "distance": "str", "shared": "float64",
-    "combined": "str", "count": "Int64", "error": "float64",
+    "rule": ["ordering", "equivalence", "value", "existence", "noninferiority", "trend",
+             "identity", "construction"],
+    "shape": ["normal", "skewed", "bimodal", "discrete"],
+    "seeds": "integer",
+    "distance": ["zero", "inside", "on", "outside", "clear"],
+    "shared": "number",
+    "combined": ["conditions", "parts", "conditions, some dropped"],
+    "count": "integer",
+    "error": "number",
 }  # fmt: skip
-
 MARGIN = 1.0  # percentage points
 SPREAD = 0.5  # standard deviation of the seeds' numbers, percentage points
 PRINTED = 97.82  # the number that the value rule compares with, in %
@@ -198,31 +211,30 @@ def outcomes(kind, true, numbers):
 
 
 def dropping(first, second):
-    """Rows for the judge on two arms that hardly train, from normals [trials, conditions, seeds].
+    """Rows for the judge on two networks that hardly train, from normals [trials, conditions,
+    seeds].
 
-    The difference has its median on the limit of an ordering. Conditions in which neither arm
-    trains are dropped, and to know which, the judge looks at the same seeds.
+    Their difference has its median on the limit of an ordering. Conditions in which neither trains
+    are dropped, and to know which, the judge looks at the same seeds.
     """
-    arm = {
+    accuracies = {
         "a": NEAR_CHANCE + MARGIN / 2 + NOISE * first,
         "b": NEAR_CHANCE - MARGIN / 2 + NOISE * second,
     }
     trials, conditions, seeds = first.shape
     at = np.indices((conditions, seeds)).reshape(2, -1)
-    tables, claims = {}, []
+    claim = {"rule": "ordering", "conditions": ["width"], "drop_untrained": True}
+    spec = {"experiment": "simulated", "quantity": "a_minus_b", "margin": MARGIN}
+    found = []
     for trial in range(trials):
-        of_trial = {name: accuracy[trial].ravel() for name, accuracy in arm.items()}
-        tables[str(trial)] = pd.DataFrame(of_trial).assign(
+        of_trial = {name: accuracy[trial].ravel() for name, accuracy in accuracies.items()}
+        table = pd.DataFrame(of_trial).assign(
             quantity="a_minus_b", value=of_trial["a"] - of_trial["b"], outcome="finite",
             width=at[0], seed=at[1],
         )  # fmt: skip
-        part = {"name": "", "experiment": str(trial), "quantity": "a_minus_b", "unit": "pp"}
-        claims.append({
-            "id": str(trial), "section": "", "line": 0, "says": "", "by": [], "rule": "ordering",
-            "conditions": ["width"], "drop_untrained": True, "parts": [part | {"margin": MARGIN}],
-        })  # fmt: skip
-    judged, _ = judge.judge({"claims": claims}, tables)
-    found = np.array([says(claim["verdict"], rules.UNDECIDED) for claim in judged])
+        part = parts.measure(claim, spec, {"simulated": table})
+        found.append(says(part.count.verdict, rules.UNDECIDED))
+    found = np.array(found)
     for row in counted(found):
         yield row | {"combined": "conditions, some dropped", "count": conditions}
 
@@ -231,10 +243,10 @@ def dropping(first, second):
 
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a quantity and condition: a share of simulated claims; `error` is its standard error.
+    """One row per quantity and condition: a share of simulated claims, in %.
 
-    settings: seeds (the first names the random stream), trials (of 200 conditions), sizes (seeds of
-    a simulated claim), shared (shares of the variance that belong to the seed).
+    `error` is its standard error; `seeds`, how many a claim has; `combined` and `count`, of how
+    many conditions or parts it is made. The first of the settings' seeds seeds all random numbers.
     """
     seed, trials, rows = settings["seeds"][0], settings["trials"], []
     for n, shared in itertools.product(settings["sizes"], settings["shared"]):
@@ -248,12 +260,12 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 true = truth(kind, effect, shape)
                 if true == rules.UNDECIDED and distance != "on":
                     continue  # on the limit as well
-                at = where | {"rule": kind, "metric": shape, "distance": distance}
+                at = where | {"rule": kind, "shape": shape, "distance": distance}
                 rows += [at | row for row in outcomes(kind, true, values(kind, effect, z, shape))]
-        at = where | {"rule": "ordering", "metric": "normal", "distance": "on"}
-        two_arms = (paired_normals(random, 2 * trials, CLAIMS, n, shared) for _ in range(2))
-        rows += [at | row for row in dropping(*two_arms)]
-    return arms.tidy(rows, CONDITIONS)
+        at = where | {"rule": "ordering", "shape": "normal", "distance": "on"}
+        both = (paired_normals(random, 2 * trials, CLAIMS, n, shared) for _ in range(2))
+        rows += [at | row for row in dropping(*both)]
+    return tidy.from_rows(rows, CONDITIONS)
 
 
 def paired_normals(random, trials, conditions, n, shared):
@@ -261,73 +273,3 @@ def paired_normals(random, trials, conditions, n, shared):
     own = random.normal(size=(trials, conditions, n))
     common = random.normal(size=(trials, 1, n))
     return math.sqrt(shared) * common + math.sqrt(1 - shared) * own
-
-
-# ---- Drawing ------------------------------------------------------------------------------------
-
-PANELS = {
-    "one condition": ("conditions", 1), "20 conditions": ("conditions", 20),
-    "200 conditions": ("conditions", 200), "4 parts": ("parts", 4), "20 parts": ("parts", 20),
-}  # fmt: skip
-DISTANCES = {
-    "zero": "no effect", "inside": "¼ SD inside", "on": "on the limit",
-    "outside": "¼ SD outside", "clear": "clear effect",
-}  # fmt: skip
-
-
-def draw(table: pd.DataFrame) -> dict:
-    """The figure "calibration": (matplotlib Figure, data behind it)."""
-    from finicky.page import figures
-
-    data = table[~table["rule"].isin(["identity", "construction"])]
-    wrong, undecided = data[data["quantity"] != "undecided"], data[data["quantity"] == "undecided"]
-    cell = ["rule", "metric", "seeds", "distance", "shared", "combined", "count"]
-    wrong = wrong.loc[wrong.groupby(cell)["value"].idxmax()]  # the worse side
-    sizes = dict(zip(sorted(data["seeds"].unique()), ("blue", "tan", "plum"), strict=False))
-    with figures.style():
-        fig, axes = figures.panels(
-            [1.7, 1.3], columns=len(PANELS), left=0.5, right=0.1, bottom=1.2, between=(0.14, 0.25)
-        )
-        for column, (name, (combined, count)) in enumerate(PANELS.items()):
-            above, below = axes[:, column]
-            for ax, rows in ((above, wrong), (below, undecided)):
-                here = rows[(rows["combined"] == combined) & (rows["count"] == count)]
-                _dots(ax, here, sizes)
-                ax.set_xlim(-0.6, len(DISTANCES) - 0.4)
-                ax.set_xticks(range(len(DISTANCES)), [""] * len(DISTANCES))
-                ax.tick_params(labelleft=column == 0)
-            above.set_title(name)
-            above.set_ylim(-0.5, max(16, (wrong["value"] + 2.2 * wrong["error"]).max()))
-            above.axhline(5, color=figures.INK, linestyle=figures.DASHES, linewidth=0.8)
-            below.set_ylim(-4, 104)
-            below.set_xticks(range(len(DISTANCES)), DISTANCES.values(), rotation=90)
-        axes[0, 0].set_ylabel("decided wrongly, %")
-        axes[1, 0].set_ylabel("undecided, %")
-        width, height = fig.get_size_inches()
-        for place, (n, colour) in enumerate(sizes.items()):
-            at = (0.06 + 0.8 * place) / width
-            colour = getattr(figures, colour.upper())
-            fig.text(at, 0.08 / height, f"● {n} seeds", color=colour, fontsize=8, va="baseline")
-        single = wrong[(wrong["combined"] == "conditions") & (wrong["count"] == 1)]
-        fig.set_label(
-            "Wrong verdicts by the distance of the truth from the limit that decides: at most "
-            f"{single['value'].max():.1f} % on single conditions, {wrong['value'].max():.1f} % "
-            "on claims of several conditions or parts."
-        )
-    return {"calibration": (fig, data)}
-
-
-def _dots(ax, rows, sizes):
-    """A dot a row at its distance, side by side for the numbers of seeds; equal ones once."""
-    from finicky.page import figures
-
-    rows = rows.sort_values("value").drop_duplicates(["seeds", "distance", "value"])
-    worst = rows.drop_duplicates(["seeds", "distance"], keep="last")
-    for place, (n, colour) in enumerate(sizes.items()):
-        colour = getattr(figures, colour.upper())
-        beside = 0.22 * (place - (len(sizes) - 1) / 2)
-        every, most = (of[of["seeds"] == n] for of in (rows, worst))
-        x = every["distance"].map(list(DISTANCES).index) + beside
-        ax.plot(x, every["value"], "o", color=colour, markersize=2.4, markeredgewidth=0)
-        ends = most["value"] - 2 * most["error"], most["value"] + 2 * most["error"]
-        ax.vlines(x[most.index], *ends, color=colour, linewidth=0.7)

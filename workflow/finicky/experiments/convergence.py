@@ -7,15 +7,31 @@ slope).
 """
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from finicky.experiments import arms
+from finicky.experiments import tidy
 
 TITLE = "Rates of convergence: worst cases, ordinary cases, and SGD"
-ANSWERS = ["C150", "C151", "C152"]
 READS = []
+SETTINGS = {
+    "horizons": (
+        {
+            "type": "array",
+            "minItems": 2,
+            "uniqueItems": True,
+            "items": {"type": "integer", "minimum": 1, "maximum": 100000},
+        },
+        "numbers of steps for which the worst functions are made",
+    ),
+    "steps": (
+        {"type": "integer", "minimum": 10, "maximum": 100000},
+        "steps of descent on single functions; after more, some errors are 0 in float64",
+    ),
+    "sgd_steps": ({"type": "integer", "minimum": 10, "maximum": 10000000}, "steps of SGD"),
+}
 QUANTITIES = {
     "smooth_exponent": ("", "log-log slope of the error after N steps at 1/L on the worst smooth "
                         "convex function for N, by N"),
@@ -23,29 +39,29 @@ QUANTITIES = {
                            "R/(G √(N + 1)) on the worst function for N, by N"),
     "share_of_bound": ("", "largest error over the bound of its class, at any step"),
     "exponent_of_one_function": ("", "log-log slope by step over the last decade on one function"),
-    "falls_decaying": ("", "exponent with which SGD's squared gradient falls over the last decade "
-                       "of steps, rate ∝ t^-0.6"),
-    "falls_constant": ("", "the same at a constant rate"),
-    "falls_too_fast": ("", "the same with a rate ∝ t^-2"),
-    "left_decaying": ("", "squared gradient at the end over that at the start, rate ∝ t^-0.6"),
-    "left_constant": ("", "the same at a constant rate"),
-    "left_too_fast": ("", "the same with a rate ∝ t^-2"),
     "error": ("L R² or G R", "error by step"),
+    "falls": ("", "exponent with which SGD's squared gradient falls over the last decade of steps, "
+              "rate constant, ∝ t^-0.6 (decaying) or ∝ t^-2 (decaying too fast)"),
+    "left": ("", "squared gradient in the last decade of steps over that at the start"),
     "squared_gradient": ("", "SGD's squared gradient norm of the whole loss by step"),
 }  # fmt: skip
-FIGURES = {
-    "F28": "Above: error by step. Each dot is one function, made to be the worst for that number "
-    "of steps: they lie on the chapter's rates (dashed), which are bounds. Lines are single "
-    "functions, which may do as badly for a while and better later on, or be stopped by a constant "
-    "rate. Below: squared gradient of the whole loss under SGD with one example a step, on two "
-    "losses that are smooth and not convex. It goes to zero only with a rate that falls, and not "
-    "too fast.",
+CONDITIONS = {
+    "function": [
+        "worst smooth",
+        "quadratic",
+        "quartic",
+        "logistic",
+        "worst nonsmooth",
+        "absolute deviations",
+        "network",
+        "robust regression",
+    ],
+    "step_size": ["constant", "decaying", "decaying too fast"],
+    "step": "integer",
 }
-
-CONDITIONS = {"problem": "str", "step": "Int64"}
 NETWORK = 5, 4  # inputs and units
 EXAMPLES = 100
-EXPONENTS = {"decaying": 0.6, "constant": 0.0, "too_fast": 2.0}  # of SGD's falling rate
+EXPONENTS = {"decaying": 0.6, "constant": 0.0, "decaying too fast": 2.0}  # of SGD's falling rate
 
 
 # ---- Convex functions: the error by step --------------------------------------------------------
@@ -133,13 +149,15 @@ def absolute_deviations(steps, random, constant=False):
     return np.minimum.accumulate(errors)
 
 
-def constant_rate(steps, random):
-    """`absolute_deviations` at a constant rate."""
-    return absolute_deviations(steps, random, constant=True)
-
-
-SMOOTH = {"quadratic": quadratic, "quartic": quartic, "logistic": logistic}
-NONSMOOTH = {"absolute": absolute_deviations, "absolute, constant rate": constant_rate}
+SMOOTH = {  # (function, step size): its errors
+    ("quadratic", "constant"): quadratic,
+    ("quartic", "constant"): quartic,
+    ("logistic", "constant"): logistic,
+}
+NONSMOOTH = {
+    ("absolute deviations", "decaying"): absolute_deviations,
+    ("absolute deviations", "constant"): partial(absolute_deviations, constant=True),
+}
 
 
 # ---- SGD on smooth functions that are not convex ------------------------------------------------
@@ -189,37 +207,38 @@ class Robust:
 NOT_CONVEX = {"network": Network(), "robust regression": Robust()}
 
 
-def sgd(problem, steps, seeds):
-    """SGD with one example a step, at each of EXPONENTS.
+def sgd(model, steps, seeds):
+    """SGD with one example per step, at each of EXPONENTS; model: one of NOT_CONVEX.
 
-    Returns (steps looked at [k], squared norms of the whole gradient [k, rates, seeds]).
+    Returns (the steps [k] at which the gradient of the whole loss was taken, its squared norms
+    [k, rates, seeds]).
     """
-    streams = [np.random.default_rng([seed, 152]) for seed in seeds]
-    inputs = np.array([random.normal(size=(EXAMPLES, NETWORK[0])) for random in streams])
+    generators = [np.random.default_rng([seed, 152]) for seed in seeds]
+    inputs = np.array([random.normal(size=(EXAMPLES, NETWORK[0])) for random in generators])
     targets = np.array(
-        [problem.target(x, random) for x, random in zip(inputs, streams, strict=True)]
+        [model.target(x, random) for x, random in zip(inputs, generators, strict=True)]
     )
-    start = np.array([random.normal(size=problem.size) for random in streams])
-    order = np.array([random.integers(EXAMPLES, size=steps) for random in streams])
+    start = np.array([random.normal(size=model.size) for random in generators])
+    order = np.array([random.integers(EXAMPLES, size=steps) for random in generators])
     exponents, count = np.array(list(EXPONENTS.values())), len(EXPONENTS)
     weights = np.tile(start, (count, 1))  # [rates x seeds, parameters]
     inputs, targets = np.tile(inputs, (count, 1, 1)), np.tile(targets, (count, 1))
     order, copies = np.tile(order, (count, 1)), np.arange(count * len(seeds))
-    looks = np.unique(np.geomspace(1, steps, 150).astype(int))
-    found = []
+    measured = np.append(0, np.unique(np.geomspace(1, steps, 150).astype(int)))
+    wanted, found = set(measured.tolist()), []
     for step in range(steps + 1):
-        if step in looks or step == 0:
-            whole = problem.gradient(weights, inputs, targets)
+        if step in wanted:
+            whole = model.gradient(weights, inputs, targets)
             found.append((whole**2).sum(1).reshape(count, len(seeds)))
         if step == steps:
             break
         chosen = order[:, step]
-        one = problem.gradient(
+        one = model.gradient(
             weights, inputs[copies, chosen][:, None], targets[copies, chosen][:, None]
         )
-        rates = problem.rate * (1 + step / problem.delay) ** -exponents
+        rates = model.rate * (1 + step / model.delay) ** -exponents
         weights = weights - np.repeat(rates, len(seeds))[:, None] * one
-    return np.append(0, looks), np.array(found)
+    return measured, np.array(found)
 
 
 # ---- Measuring ----------------------------------------------------------------------------------
@@ -231,28 +250,25 @@ def exponent(x, y):
 
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a quantity, seed and condition; QUANTITIES says what each number is.
-
-    settings: seeds; horizons (numbers of steps for which the worst functions are made), steps (on
-    single functions), sgd_steps.
-    """
+    """One row per quantity, seed and condition; QUANTITIES says what each number is."""
     rows = []
     for seed in settings["seeds"]:
         rows += [row | {"seed": seed} for row in convex(seed, settings)]
-    for name, problem in NOT_CONVEX.items():
-        steps, squared = sgd(problem, settings["sgd_steps"], settings["seeds"])
+    for name, model in NOT_CONVEX.items():
+        steps, squared = sgd(model, settings["sgd_steps"], settings["seeds"])
         last = steps >= settings["sgd_steps"] / 10
         for (i, rate), (j, seed) in itertools.product(
             enumerate(EXPONENTS), enumerate(settings["seeds"])
         ):
-            curve, where = squared[:, i, j], {"problem": name, "seed": seed}
+            curve = squared[:, i, j]
+            where = {"function": name, "step_size": rate, "seed": seed}
             falls = -exponent(steps[last], curve[last])
-            rows.append(where | {"quantity": f"falls_{rate}", "value": falls})
+            rows.append(where | {"quantity": "falls", "value": falls})
             left = np.exp(np.log(curve[last]).mean()) / curve[0]
-            rows.append(where | {"quantity": f"left_{rate}", "value": left})
-            where |= {"quantity": "squared_gradient", "problem": f"{name}, {rate}"}
+            rows.append(where | {"quantity": "left", "value": left})
+            where |= {"quantity": "squared_gradient"}
             rows += [where | {"step": s, "value": v} for s, v in zip(steps, curve, strict=True)]
-    return arms.tidy(rows, CONDITIONS)
+    return tidy.from_rows(rows, CONDITIONS)
 
 
 def convex(seed, settings):
@@ -264,119 +280,25 @@ def convex(seed, settings):
         "nonsmooth": (worst_nonsmooth, lambda t: 1 / np.sqrt(t + 1), NONSMOOTH),
     }
     for kind, (worst, bound, single) in bounds.items():
+        where = {"function": f"worst {kind}", "step_size": "constant"}
         steepest, distance = 10 ** random.uniform(-1, 1, 2)
         unit = steepest * distance ** (2 if kind == "smooth" else 1)
         ends = np.array([worst(n, steepest, distance)[-1] / unit for n in horizons])
         yield {"quantity": f"{kind}_exponent", "value": exponent(horizons, ends)}
         share = (ends / bound(horizons)).max()
-        yield {"quantity": "share_of_bound", "problem": f"worst {kind}", "value": share}
+        yield where | {"quantity": "share_of_bound", "value": share}
         for n, end in zip(horizons, ends, strict=True):
-            yield {"quantity": "error", "problem": f"worst {kind}", "step": n, "value": end}
-        for name, function in single.items():
-            errors = function(settings["steps"], random)
+            yield where | {"quantity": "error", "step": n, "value": end}
+        for (name, step_size), descend in single.items():
+            where = {"function": name, "step_size": step_size}
+            errors = descend(settings["steps"], random)
             steps = np.arange(len(errors))
             if name != "logistic":  # its minimum is infinitely far: the bound says nothing
                 share = (errors / bound(steps)).max()
-                yield {"quantity": "share_of_bound", "problem": name, "value": share}
-            looks = np.unique(np.geomspace(1, settings["steps"], 60).astype(int))
-            last = looks[looks >= settings["steps"] / 10]
+                yield where | {"quantity": "share_of_bound", "value": share}
+            reported = np.unique(np.geomspace(1, settings["steps"], 60).astype(int))
+            last = reported[reported >= settings["steps"] / 10]
             found = exponent(last, errors[last])
-            yield {"quantity": "exponent_of_one_function", "problem": name, "value": found}
-            for step in looks:
-                where = {"quantity": "error", "problem": name, "step": step}
-                yield where | {"value": errors[step]}
-
-
-# ---- Drawing ------------------------------------------------------------------------------------
-
-
-def draw(table: pd.DataFrame) -> dict:
-    """F28: figure id to (matplotlib Figure, data behind it)."""
-    from finicky.page import figures
-
-    curves = table[table["quantity"].isin(["error", "squared_gradient"])]
-    data = figures.summary(curves, ["quantity", "problem", "step"])
-    with figures.style():
-        fig, axes = figures.panels(
-            [2.2, 2.2], columns=2, left=0.6, right=1.15, between=(1.75, 0.85)
-        )
-        smooth, nonsmooth, *noisy = axes.flat
-        _errors(
-            smooth, data, "worst smooth", lambda t: 1 / (4 * t + 2), "worst: 1/t,\nas claimed",
-            {
-                "logistic": (figures.PLUM, "log(1 + e⁻ˣ): 1/t", 9),
-                "quadratic": (figures.BLUE, "quadratics", 0),
-                "quartic": (figures.SAGE, "x⁴: 1/t²", 0),
-            },
-        )  # fmt: skip
-        smooth.set_title("Smooth: error / (L R²)")
-        _errors(
-            nonsmooth, data, "worst nonsmooth", lambda t: 1 / np.sqrt(t + 1),
-            "worst: 1/√t,\nas claimed",
-            {
-                "absolute, constant rate": (figures.PLUM, "mean |Xw − y|,\nconstant rate", -6),
-                "absolute": (figures.BLUE, "rate ∝ 1/√t", 0),
-            },
-        )  # fmt: skip
-        nonsmooth.set_title("Not smooth: error / (G R)")
-        for ax, problem in zip(noisy, NOT_CONVEX, strict=True):
-            ax.set_title(f"‖∇f‖² under SGD, {problem}")
-            _lines(
-                ax, data,
-                {
-                    f"{problem}, too_fast": (figures.TAN, "rate ∝ 1/t²", 0),
-                    f"{problem}, constant": (figures.PLUM, "constant rate", 0),
-                    f"{problem}, decaying": (figures.BLUE, "rate ∝ 1/t⁰·⁶", 0),
-                },
-            )  # fmt: skip
-        figures.footer(fig, data[data["quantity"] == "squared_gradient"])
-        found = {
-            kind: table.loc[table["quantity"] == f"{kind}_exponent", "value"].median()
-            for kind in ("smooth", "nonsmooth")
-        }
-        fig.set_label(
-            f"Error by step: exponent {found['smooth']:.2f} on the worst smooth convex functions, "
-            f"{found['nonsmooth']:.2f} on those that are not smooth; squared gradient under SGD."
-        )
-    return {"F28": (fig, data)}
-
-
-def _errors(ax, data, worst, bound, name, lines):
-    """The worst functions as dots on their bound, single functions as lines."""
-    from finicky.page import figures
-
-    _lines(ax, data, lines)
-    steps = np.geomspace(1, ax.get_xlim()[1], 50)
-    ax.plot(steps, bound(steps), color=figures.INK, linestyle=figures.DASHES, linewidth=1)
-    dots = data[data["problem"] == worst]
-    ax.plot(dots["step"], dots["median"], "o", color=figures.VERMILLION, zorder=3)
-    _name(ax, (steps[-1], bound(steps[-1])), name, 4)
-
-
-def _lines(ax, data, lines):
-    """Medians and ranges by step on logarithmic axes, each line named at its end.
-
-    lines: {problem: (colour, name, points by which the name is moved up)}.
-    """
-    from finicky.page import figures
-
-    shown = data[data["problem"].isin(list(lines)) & (data["step"] > 0)]
-    low, high = shown["low"].min(), shown["high"].max()
-    ticks = [10.0**power for power in range(-16, 7, 2 if high / low > 1e5 else 1)]
-    figures.log_axis(ax, "x", 1, shown["step"].max(), [1, 100, 10000])
-    figures.log_axis(ax, "y", low / 2, high * 3, ticks)
-    ax.set_xlabel("steps t")
-    for problem, (colour, name, up) in lines.items():
-        rows = shown[shown["problem"] == problem]
-        ax.fill_between(
-            rows["step"], rows["low"], rows["high"], color=colour, alpha=0.2, linewidth=0
-        )
-        ax.plot(rows["step"], rows["median"], color=colour, linewidth=1.2)
-        _name(ax, rows[["step", "median"]].iloc[-1], name, up)
-
-
-def _name(ax, point, name, up):
-    ax.annotate(
-        name, tuple(point), xytext=(5, up), textcoords="offset points", fontsize=7.5, va="center",
-        annotation_clip=False,
-    )  # fmt: skip
+            yield where | {"quantity": "exponent_of_one_function", "value": found}
+            for step in reported:
+                yield where | {"quantity": "error", "step": step, "value": errors[step]}

@@ -11,11 +11,37 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from finicky.experiments import arms
+from finicky.experiments import tidy, tuning, update_rules
 
 TITLE = "Critical points: how rare minima are, and how saddles are left"
-ANSWERS = ["C015", "C016", "C017", "C018"]
 READS = []
+SETTINGS = {
+    "dimensions": (
+        {"type": "object",
+         "required": ["separable", "random_matrix", "smooth_random_function"],
+         "propertyNames": {"enum": ["separable", "random_matrix", "smooth_random_function"]},
+         "additionalProperties": {
+             "type": "array", "minItems": 2, "uniqueItems": True,
+             "items": {"type": "integer", "minimum": 1, "maximum": 100}}},
+        "of each kind of random function",
+    ),
+    # with fewer signs, all may be negative, and no logarithm is left
+    "size": (
+        {"type": "integer", "minimum": 50, "maximum": 100000},
+        "matrices, or signs, per dimension and seed",
+    ),
+    "units": (
+        {"type": "array", "minItems": 1, "uniqueItems": True,
+         "items": {"type": "integer", "minimum": 1, "maximum": 50}},
+        "of the small networks whose critical points are searched for",
+    ),
+    "examples": ({"type": "integer", "minimum": 2, "maximum": 10000}, "that these are trained on"),
+    "decay": ({"type": "number", "exclusiveMinimum": 0, "maximum": 10}, "their weight decay"),
+    "network_starts": ("count", "places that a search starts from, per seed"),
+    "newton_steps": ("count", "of a search"),
+    "escape_starts": ("count", "places beside a saddle, per seed"),
+    "escape_steps": ("count", "after which a saddle counts as not left"),
+}  # fmt: skip
 QUANTITIES = {
     "log2_share_of_minima": ("bits", "log2 of the probability that a random critical point is a "
                              "minimum"),
@@ -26,25 +52,16 @@ QUANTITIES = {
     "saved_by_noise": ("%", "steps to leave a saddle that noise saves"),
     "saved_by_momentum": ("%", "steps to leave a saddle that momentum saves"),
 }  # fmt: skip
-FIGURES = {
-    "F05": "Left: minima among random critical points. The chapter's 2⁻ᵈ is the law of independent "
-    "signs. Eigenvalues of a random symmetric matrix repel each other, so its curve bends down; at "
-    "the critical points of a random smooth function it is a straight line again, of another "
-    "slope; a trained network's loss is none of the three. Right: what noise and momentum save, "
-    "exactly on the saddle's stable manifold and beside it.",
-}
-
 CONDITIONS = {
-    "ensemble": "str",
-    "dimension": "Int64",
-    "landscape": "str",
-    "start": "str",
-    "noise": "str",
-    "tuning": "str",
-    "momentum": "float64",
-    "learning_rate": "float64",
+    "ensemble": ["random_matrix", "separable", "smooth_random_function", "small_network"],
+    "dimension": "integer",
+    "landscape": ["flat saddle", "steep saddle", "zero weights"],
+    "start": ["beside it", "exactly on it"],
+    "noise": ["isotropic", "none", "mini-batch"],
+    "tuning": ["each at its best", "same rate"],
+    "momentum": "number",
+    "learning_rate": "number",
 }
-
 HIGH = 10  # dimensions from which on "high dimension" is taken to be
 
 
@@ -105,52 +122,18 @@ def gaussian_field(dimension, size, rng):
 ENSEMBLES = {"separable": separable, "random_matrix": goe, "smooth_random_function": gaussian_field}
 
 
-def exact_goe(dimension):
-    """log2 of the probability that a `goe` matrix is positive definite, by quadrature.
-
-    The eigenvalues' density is proportional to the product of all differences times exp(-x²/4);
-    de Bruijn (1955) writes its integral as a Pfaffian of double integrals, here in polar
-    coordinates. In float64 good to a few digits up to dimension 10.
-    """
-    from scipy.special import gamma
-
-    size = dimension + dimension % 2
-    nodes, weights = np.polynomial.legendre.leggauss(60)
-
-    def pfaffian(start, end):
-        """Of the skew matrix of ∫∫ sign(y - x) x^i y^j exp(-(x² + y²)/2), angles start to end."""
-        matrix = np.zeros((size, size))
-        edges = np.arange(start, end + 0.1) * math.pi / 4
-        angle = ((edges[:-1, None] + edges[1:, None]) / 2 + nodes * math.pi / 8).ravel()
-        weight = np.tile(weights * math.pi / 8, len(edges) - 1)
-        cos, sin = np.cos(angle), np.sin(angle)
-        for i in range(dimension):
-            for j in range(i):
-                radial = 2 ** ((i + j) / 2) * gamma((i + j) / 2 + 1)
-                skew = (weight * np.sign(sin - cos) * cos**i * sin**j).sum()
-                matrix[i, j], matrix[j, i] = radial * skew, -radial * skew
-        if dimension % 2:
-            for i in range(dimension):
-                half = 2 ** ((i - 1) / 2) * gamma((i + 1) / 2)
-                whole = half * (1 if end == 2 else 1 + (-1) ** i)
-                matrix[i, -1], matrix[-1, i] = whole, -whole
-        return np.linalg.slogdet(matrix)[1] / 2
-
-    # x and y from 0 on: the first quadrant; all x and y: the whole circle
-    return (pfaffian(0, 2) - pfaffian(0, 8)) / math.log(2)
-
-
 # ---- Small networks: critical points found by Newton's method ------------------------------------
 
 
 def critical_points(units, settings):
-    """Hessians' eigenvalues at distinct critical points of small networks' losses: [n, 3h] a seed.
+    """Hessians' eigenvalues at distinct critical points of small networks' losses: a list of
+    [n, 3h], one per seed.
 
     The network is sum_j v_j tanh(w_j x + b_j), one input; the loss is the mean squared error on
     random targets plus a little weight decay, which makes critical points isolated. As in Dauphin
     et al. (2014, section 4) Newton's method starts from places along gradient descent: |gradient|²
-    is minimised from there (Levenberg and Marquardt), in float64. Points with the same loss count
-    once: they are copies by symmetry.
+    is minimised from there (Levenberg and Marquardt), in float64 on the CPU, with Hessians, which
+    the engine has not. Points with the same loss count once: they are copies by symmetry.
     """
     import torch
     from torch.func import grad, jacrev, vmap
@@ -285,11 +268,11 @@ MOMENTUM = 0.9
 def escape(landscape, kind, seed, settings, rate, momentum=0.0, noise="none"):
     """Median steps over starts until the saddle is left; settings["escape_steps"] if never.
 
-    Starts are the same whatever the optimizer. v ← momentum v + gradient; x ← x - rate v.
+    Starts are the same whatever the optimizer.
     """
-    draw = np.random.default_rng([seed, 19])
-    x = landscape.start(kind, settings["escape_starts"], draw)
-    velocity, left = np.zeros_like(x), np.full(len(x), settings["escape_steps"])
+    rng = np.random.default_rng([seed, 19])
+    x = landscape.start(kind, settings["escape_starts"], rng)
+    state, left = {}, np.full(len(x), settings["escape_steps"])
     with np.errstate(over="ignore", invalid="ignore"):  # a rate may be too large
         for step in range(settings["escape_steps"]):
             loss = landscape.loss(x)
@@ -298,14 +281,13 @@ def escape(landscape, kind, seed, settings, rate, momentum=0.0, noise="none"):
                 break
             chosen = None
             if noise == "mini-batch":
-                chosen = draw.integers(landscape.examples, size=(len(x), landscape.batch))
+                chosen = rng.integers(landscape.examples, size=(len(x), landscape.batch))
             gradient = landscape.gradient(x, chosen)
             if noise == "isotropic":
-                gradient = gradient + landscape.noise_scale * draw.standard_normal(x.shape)
-            velocity = momentum * velocity + gradient
-            if not velocity.any():  # nothing moves, and nothing ever will
+                gradient = gradient + landscape.noise_scale * rng.standard_normal(x.shape)
+            x = update_rules.momentum(x, gradient, state, rate, momentum)
+            if not state["v"].any():  # nothing moves, and nothing ever will
                 break
-            x = x - rate * velocity
     return float(np.median(left))
 
 
@@ -313,15 +295,11 @@ def escape(landscape, kind, seed, settings, rate, momentum=0.0, noise="none"):
 
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a quantity, condition and seed; QUANTITIES says what each number is.
-
-    settings: dimensions (by ensemble), size (matrices a dimension and seed), units (of the
-    networks), network_starts, newton_steps, examples, decay, escape_starts, escape_steps, seeds.
-    """
-    quantities = {name: [] for name in QUANTITIES}
+    """One row per quantity, condition and seed; QUANTITIES says what each number is."""
+    rows = []
 
     def found(quantity, seed, value, **where):
-        quantities[quantity].append({"seed": seed, "value": float(value), "outcome": 0} | where)
+        rows.append({"quantity": quantity, "seed": seed, "value": float(value)} | where)
 
     for seed in settings["seeds"]:
         for number, (name, share_of_minima) in enumerate(ENSEMBLES.items()):
@@ -351,11 +329,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     for landscape in LANDSCAPES:
         for kind in ("exactly on it", "beside it"):
             _escapes(found, landscape, kind, settings)
-    rows = {
-        name: pd.DataFrame(found, columns=["seed", "value", "outcome", *CONDITIONS])
-        for name, found in quantities.items()
-    }
-    return arms.measured(rows, CONDITIONS)
+    return tidy.from_rows(rows, CONDITIONS)
 
 
 def _escapes(found, name, kind, settings):
@@ -380,16 +354,15 @@ def _escapes(found, name, kind, settings):
                 if (seed, rate, momentum, "none") not in steps:
                     count(rate, momentum)
 
-    def best(seed, momentum):
-        """The rate of the ladder that is fastest on the other seeds."""
-        others = [other for other in seeds if other != seed] or seeds
-        return min(ladder, key=lambda rate: sum(
-            steps[other, rate, momentum, "none"] for other in others))  # fmt: skip
+    def at_best(momentum):
+        """Steps of each seed at the rate of the ladder that is fastest on the other seeds."""
+        taken = np.array([[steps[s, rate, momentum, "none"] for rate in ladder] for s in seeds])
+        return [taken[row, tuning.best_place(-taken, row)] for row in range(len(seeds))]
 
     def saved(less, more):
         return 100 * (1 - less / more)
 
-    for seed in seeds:
+    for row, seed in enumerate(seeds):
         plain = steps[seed, landscape.rate, 0.0, "none"]
         for noise in landscape.noises:
             noisy = steps[seed, landscape.rate, 0.0, noise]
@@ -399,122 +372,6 @@ def _escapes(found, name, kind, settings):
         found("saved_by_momentum", seed, saved(faster, plain), landscape=name, start=kind,
               tuning="same rate")  # fmt: skip
         if len(ladder) > 1:
-            plain, faster = (
-                steps[seed, best(seed, momentum), momentum, "none"] for momentum in (0.0, MOMENTUM)
-            )
+            plain, faster = (at_best(momentum)[row] for momentum in (0.0, MOMENTUM))
             found("saved_by_momentum", seed, saved(faster, plain), landscape=name, start=kind,
                   tuning="each at its best")  # fmt: skip
-
-
-# ---- The figure ----------------------------------------------------------------------------------
-
-CALLED = {
-    "separable": "independent signs",
-    "random_matrix": "random matrix",
-    "smooth_random_function": "smooth random function",
-    "small_network": "small networks",
-}
-SAVED = [
-    ("saved_by_noise", "noise", "isotropic", "isotropic noise"),
-    ("saved_by_noise", "noise", "mini-batch", "mini-batch noise"),
-    ("saved_by_momentum", "tuning", "same rate", "momentum, same rate"),
-    ("saved_by_momentum", "tuning", "each at its best", "momentum, own rate"),
-]
-BITS = math.log2(10)  # of a power of ten
-SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-
-
-def draw(table: pd.DataFrame) -> dict:
-    """F05: figure id to (matplotlib Figure, data behind it)."""
-    from finicky.page import figures
-
-    shares = table[table["quantity"] == "log2_share_of_minima"]
-    networks = table[table["quantity"] == "share_of_minima"]
-    # in powers of ten; no minimum found: a hundredth, the foot of its line
-    powers = [shares["value"] / BITS, np.log10(networks["value"].clip(lower=1) / 100)]
-    minima = pd.concat([shares, networks]).assign(value=pd.concat(powers))
-    minima = figures.summary(minima, ["ensemble", "dimension"])
-    saved = pd.concat(
-        figures.summary(rows.assign(help=words, row=row), ["landscape", "start", "row", "help"])
-        for row, (quantity, column, level, words) in enumerate(SAVED)
-        for rows in [table[(table["quantity"] == quantity) & (table[column] == level)]]
-    )
-    saved["group"] = saved["landscape"].map(list(LANDSCAPES).index)
-    saved = saved.sort_values(["group", "start", "row"], ascending=[True, False, True])
-    saved = saved.drop(columns=["group", "row"]).reset_index(drop=True)
-    with figures.style():
-        fig, axes = figures.panels([3.4], columns=2, left=0.5, right=0.12, between=(3.0, 0))
-        _draw_minima(axes[0, 0], minima, figures)
-        _draw_saved(axes[0, 1], saved, figures)
-        figures.footer(fig, minima)
-        rates = table[table["quantity"] == "bits_a_dimension"].groupby("ensemble")["value"]
-        fig.set_label(
-            "Fitted log2 of the share of minima a dimension, where the chapter says -1: "
-            + ", ".join(f"{CALLED[name]} {rate:.2f}" for name, rate in rates.median().items())
-            + ". Median steps saved: "
-            + ", ".join(
-                f"{row.help} at {row.landscape}, {row.start} {row.median:.0f} %"
-                for row in saved.itertuples()
-            )
-            + "."
-        )
-    return {"F05": (fig, pd.concat([minima, saved]))}
-
-
-def _draw_minima(ax, minima, figures):
-    """Powers of ten by dimension, one mark an ensemble; the chapter's law; the exact matrix law."""
-    most = minima["dimension"].max()
-    # the random matrix's curve may leave below
-    lowest = minima[minima["ensemble"] != "random_matrix"]["low"].min() - 1.5
-    ax.set_title("Share of minima (log scale)")
-    ax.set(xlim=(0, most * 1.02), ylim=(lowest, 0.3), xlabel="d, dimensions")
-    ticks = np.arange(0, lowest, -3)
-    ax.set_yticks(ticks, [f"10{str(int(tick)).translate(SUPERSCRIPT)}" for tick in ticks])
-    ax.plot([0, most], [0, -most / BITS], color=figures.INK, linestyle=figures.DASHES, linewidth=1)
-    exact = range(1, 11)
-    ax.plot(exact, [exact_goe(d) / BITS for d in exact], color=figures.VERMILLION, linewidth=1)
-
-    names = [("the chapter: 2⁻ᵈ", -most / BITS, most)]
-    marks = {
-        "separable": (figures.GREY, "v"),
-        "random_matrix": (figures.VERMILLION, "s"),
-        "smooth_random_function": (figures.BLUE, "o"),
-        "small_network": (figures.SAGE, "D"),
-    }
-    for ensemble, rows in minima[minima["median"] > lowest].groupby("ensemble"):
-        colour, marker = marks[ensemble]
-        reach = [rows["median"] - rows["low"], rows["high"] - rows["median"]]
-        ax.errorbar(rows["dimension"], rows["median"], reach, color=colour, marker=marker,
-                    linewidth=0, elinewidth=1.2)  # fmt: skip
-        last = rows.iloc[-1]
-        names.append((CALLED[ensemble], last["median"], last["dimension"]))
-    place, gap = np.inf, 0.055 * (0.3 - lowest)
-    leader = {"arrowstyle": "-", "linewidth": 0.5, "color": figures.INK, "alpha": 0.5}
-    for words, height, at in sorted(names, key=lambda name: -name[1]):
-        place = min(height, place - gap)
-        ax.annotate(words, (at, height), (most * 1.06, place), fontsize=8, va="center",
-                    arrowprops=leader)  # fmt: skip
-
-
-def _draw_saved(ax, saved, figures):
-    """A line a way of helping, grouped by saddle and start."""
-    order = [words for *_, words in SAVED]
-    colours = [figures.SAGE, figures.OLIVE, figures.PLUM, figures.LAVENDER]
-    ax.set_title("Steps saved (%)")
-    ax.axvline(0, color=figures.INK, linewidth=0.7)
-    heights, height = [], 0.0
-    for (landscape, start), rows in saved.groupby(["landscape", "start"], sort=False):
-        height += 0.9
-        ax.text(-0.025, height - 0.85, f"{landscape}, {start}", fontsize=7.5, weight="bold",
-                ha="right", va="center", transform=ax.get_yaxis_transform())  # fmt: skip
-        for row in rows.itertuples():
-            look = order.index(row.help)
-            ax.plot([row.low, row.high], [height] * 2, color=colours[look])
-            ax.plot(row.median, height, "oDsX"[look], color=colours[look], clip_on=False)
-            heights.append(height)
-            height += 1
-    ax.set_yticks(heights, saved["help"], fontsize=7)
-    ax.set_ylim(heights[-1] + 0.7, heights[0] - 1.5)
-    ax.set_xlim(min(-20, saved["low"].min()) * 1.05, 104)
-    ax.grid(axis="both")
-    ax.set_xlabel("against plain descent (%)")

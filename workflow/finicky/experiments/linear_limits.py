@@ -3,8 +3,8 @@
 Logistic regression on pixels and on hand-made features (histograms of oriented gradients), a
 network of one hidden layer, and a small convolutional network learn from 10 to many examples a
 class. The digits stand in the middle, or are moved at random, or have all their pixels rearranged
-by one fixed permutation. A seed has its own training images, start and order; what is held out and
-tested is the same for all.
+by one fixed permutation. Each seed has its own training images, start and order; what is held out
+and tested is the same for all.
 """
 
 import copy
@@ -16,16 +16,39 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from finicky.data import CHANCE
 from finicky.engine import streams
 from finicky.engine import train as engine
 from finicky.engine.initializers import initial_weights
-from finicky.experiments import arms
-from finicky.runs import Run
+from finicky.errors import InputError
+from finicky.experiments import tidy, training, tuning
+from finicky.runs import OUTCOMES
 
 TITLE = "The limits of linear models"
-ANSWERS = ["C001", "C002", "C003", "C004", "C044"]
 READS = []
 DATASETS = ["mnist", "fashion_mnist"]
+SETTINGS = {
+    "datasets": ("datasets", "data sets"),
+    "pool": ("images", "images that the training images are drawn from"),
+    "shift": (
+        {"type": "integer", "minimum": 1, "maximum": 14},
+        "pixels that an image is moved by at most, each way",
+    ),
+    "images": (
+        {
+            "type": "array",
+            "minItems": 1,
+            "uniqueItems": True,
+            "items": {"type": "integer", "minimum": 50, "multipleOf": 50, "maximum": 55000},
+        },
+        "training images, at most the pool's, in multiples of 50",
+    ),
+    "steps": (
+        {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/count"}},
+        "steps of the networks at each of these numbers of images",
+    ),
+    "permuted_images": ("counts", "those of them for which pixels are permuted too"),
+}
 QUANTITIES = {
     "accuracy": ("%", "test accuracy by model, placement and training images"),
     "accuracy_elsewhere": ("%", "test accuracy on moved images after training on centred ones"),
@@ -47,45 +70,49 @@ QUANTITIES = {
                            "network"),
     "gain_added_by_moving": ("pp", "gain of convolution on moved minus that on centred images"),
 }  # fmt: skip
-FIGURES = {
-    "F35": "Test accuracy by the number of training images, on a scale spaced by the error that is "
-    "left. Left: digits in the middle. Middle: digits moved by up to four pixels each way. Lines "
-    "are medians, bands the range of the seeds; at both ends the model that the chapter expects to "
-    "win there. Right: what convolution gains over a network of one hidden layer; open: with all "
-    "pixels rearranged by one permutation.",
+CONDITIONS = {
+    "dataset": "level",
+    "placement": ["centred", "moved", "permuted"],
+    "images": "integer",
+    "model": ["linear", "HOG + linear", "MLP", "convolution"],
 }
-
-CONDITIONS = {"dataset": "str", "placement": "str", "images": "Int64", "model": "str"}
 LINEAR, FEATURES, MLP, CNN = "linear", "HOG + linear", "MLP", "convolution"
 LEARNED = [MLP, CNN]
 SIDE, CLASSES = 28, 10
-BATCH = 50  # divides every number of training images
+BATCH = 50  # images; divides every number of training images
 RATE = 0.005  # of Adam, falling to 0: of 0.003, 0.005 and 0.01 the best for either network on
 # held-out images, centred and moved, with seeds that are measured nowhere
 PENALTIES = [0.001, 0.01, 0.1]  # scikit-learn's C, in the order in which they are fitted
+LEVELS = {"depth": 2, "optimizer": "adam", "learning_rate": RATE, "batch_size": BATCH}
 ITERATIONS = 20  # of L-BFGS at each penalty, from the last one's weights
 
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a quantity, condition and seed; QUANTITIES says what each number is.
+    """One row per quantity, condition and seed; QUANTITIES says what each number is."""
+    images, steps = settings["images"], settings["steps"]
 
-    settings: {"datasets", "images": training images, multiples of 50, "steps": of the networks at
-    each of them, "permuted_images": those for which pixels are permuted too, "shift": largest move
-    in pixels, "pool": images that the training images are drawn from}.
-    """
-    engine.prepare()
-    scored = pd.concat([scores(name, settings) for name in settings["datasets"]])
-    return comparisons(scored)
+    def refuse(key, found, allowed):
+        raise InputError("experiments", f"linear-limits.{key}", found, allowed)
+
+    if len(steps) != len(images):
+        refuse("steps", steps, f"{len(images)} numbers, one for each number of images")
+    if max(images) > settings["pool"]:
+        refuse("images", max(images), f"at most the pool, {settings['pool']}")
+    if unknown := set(settings["permuted_images"]) - set(images):
+        refuse("permuted_images", min(unknown), f"some of the images, {images}")
+    return comparisons(pd.concat([scores(name, settings) for name in settings["datasets"]]))
 
 
 # ---- Images -------------------------------------------------------------------------------------
 
 
 def placed(dataset: engine.Dataset, change) -> engine.Dataset:
-    """The data set with its images [N, 784] changed by `change(images, name of the split)`."""
+    """The data set with its images [N, 784] changed by `change(images, name of the split)`, which
+    works on the CPU."""
     new = copy.copy(dataset)
     for name, split in dataset.splits().items():
-        setattr(new, name, engine.Split(change(split.images, name), split.labels))
+        images = change(split.images.cpu(), name).to(split.images.device)
+        setattr(new, name, engine.Split(images, split.labels))
     return new
 
 
@@ -140,15 +167,14 @@ def hog(pixels: np.ndarray, cell: int = 7, bins: int = 9) -> np.ndarray:
 
 
 def scores(name: str, settings: dict) -> pd.DataFrame:
-    """A row a model, placement, number of training images and seed: accuracies in %, outcome."""
-    whole = engine.Dataset(name, settings["data"], settings["pool"])
-    shift = settings["shift"]
+    """One row per model, placement, number of training images and seed: accuracies (%), outcome."""
+    whole, shift = training.prepared(name, settings, settings["pool"]), settings["shift"]
     placements = {
         "centred": whole,
         "moved": placed(whole, lambda images, split: moved(images, split, shift)),
         "permuted": placed(whole, permuted),
     }
-    seeds, sizes = settings["seeds"], dict(zip(settings["images"], settings["steps"], strict=True))
+    sizes = dict(zip(settings["images"], settings["steps"], strict=True))
     elsewhere = placements["moved"].test
     rows = []
     for placement, dataset in placements.items():
@@ -156,7 +182,7 @@ def scores(name: str, settings: dict) -> pd.DataFrame:
         if placement == "centred":
             tests["accuracy_elsewhere"] = elsewhere
         if placement != "permuted":
-            found = linear_models(dataset, seeds, list(sizes), tests)
+            found = linear_models(dataset, settings["seeds"], list(sizes), tests)
             rows += [row | {"placement": placement} for row in found]
         for images, steps in sizes.items():
             models = {MLP: mlp, CNN: convolution}
@@ -166,18 +192,22 @@ def scores(name: str, settings: dict) -> pd.DataFrame:
             scored = tests if images == max(sizes) else {"accuracy": dataset.test}
             for model, train in models.items():
                 where = {"placement": placement, "images": images, "model": model}
-                rows += [row | where for row in train(dataset, seeds, images, steps, scored)]
+                runs = [
+                    training.run(settings, images, seed, dataset=name, **LEVELS)
+                    for seed in settings["seeds"]
+                ]
+                rows += [row | where for row in train(dataset, runs, steps, scored)]
     return pd.DataFrame(rows).assign(dataset=name)
 
 
 def drawn(pool: int, seed: int, images: int) -> torch.Tensor:
-    """Which of the pool a seed trains on; more images include the fewer."""
+    """Which images of the pool each seed trains on; more images include the fewer."""
     return streams.permutation(pool, seed, "linear-limits", "images")[:images]
 
 
 def linear_models(dataset, seeds, sizes, tests):
-    """Yields a row a kind of input, number of images and seed: logistic regression at the penalty
-    that is best for the held-out images of the other seeds."""
+    """Yields one row per kind of input, number of images and seed: logistic regression at the
+    penalty that is best for the held-out images of the other seeds."""
     inputs = {LINEAR: lambda images: images, FEATURES: hog_of}
     for model, see in inputs.items():
         held_out = see(as_floats(dataset, dataset.validation.images))
@@ -187,12 +217,12 @@ def linear_models(dataset, seeds, sizes, tests):
             index = drawn(len(dataset.train.labels), seed, max(sizes))
             x, y = see(as_floats(dataset, dataset.train.images[index])), dataset.train.labels[index]
             for images in sizes:
-                for fit in logistic_regressions(x[:images], y[:images].numpy()):
+                for fit in logistic_regressions(x[:images], y[:images].cpu().numpy()):
                     validation = percent(fit.predict(held_out), dataset.validation.labels)
                     fits[images, fit.C, seed] = validation, fit
         for images, seed in itertools.product(sizes, seeds):
             scores = {s: {p: fits[images, p, s][0] for p in PENALTIES} for s in seeds}
-            penalty = arms.best_level(pd.DataFrame(scores), seed)
+            penalty = tuning.best_level(pd.DataFrame(scores), seed)
             _, fit = fits[images, penalty, seed]
             where = {"images": images, "seed": seed, "model": model, "outcome": "finite"}
             yield where | {q: percent(fit.predict(seen[q]), tests[q].labels) for q in tests}
@@ -200,7 +230,7 @@ def linear_models(dataset, seeds, sizes, tests):
 
 def as_floats(dataset, images) -> np.ndarray:
     """Images [N, 784], normalised."""
-    return dataset.normalise(images, torch.empty_like(images, dtype=torch.float32)).numpy()
+    return dataset.normalise(images, torch.empty_like(images, dtype=torch.float32)).cpu().numpy()
 
 
 def hog_of(images: np.ndarray) -> np.ndarray:
@@ -228,45 +258,43 @@ def logistic_regressions(x, y):
 
 def percent(answers, labels) -> float:
     """Share of right answers in %."""
-    return 100 * float((torch.as_tensor(answers) == labels).float().mean())
-
-
-def batches(dataset, seeds, images, steps):
-    """Yields (share of the first rate, images [seeds, BATCH] by number) for each step, reshuffled
-    every epoch."""
-    pool = len(dataset.train.labels)
-    subsets = [drawn(pool, seed, images) for seed in seeds]
-    for step in range(steps):
-        epoch, place = divmod(step, images // BATCH)
-        if place == 0:
-            orders = [streams.permutation(images, seed, "order", epoch + 1) for seed in seeds]
-            index = torch.stack([s[order] for s, order in zip(subsets, orders, strict=True)])
-        yield 1 - step / steps, index[:, place * BATCH : (place + 1) * BATCH]
+    return 100 * float((torch.as_tensor(answers) == labels.cpu()).float().mean())
 
 
 @torch.no_grad()
-def mlp(dataset, seeds, images, steps, tests) -> list[dict]:
-    """The engine's network of two layers: a row a seed."""
-    runs = [
-        Run(
-            dataset="mnist", images=images, epochs=1, depth=2, block="plain", activation="relu",
-            init="he", optimizer="adam", learning_rate=RATE, batch_size=BATCH, width=128,
-            seed=seed,
+def mlp(dataset, runs, steps, tests) -> list[dict]:
+    """The engine's network of two layers, trained for these steps: one row per run."""
+    pool = len(dataset.train.labels)
+    trainings = [
+        training.Training(
+            run,
+            schedule=lambda step, _: 1 - step / steps,
+            subset=drawn(pool, run.seed, run.images),
         )
-        for seed in seeds
-    ]  # fmt: skip
-    batch = engine.FusedBatch(runs, dataset)
-    for share, index in batches(dataset, seeds, images, steps):
-        batch.rows = [(*row[:3], share * RATE) for row in batch.rows]
-        batch.step(index, dataset.train.labels[index].unsqueeze(1))
-        if len(batch.seen) == engine.CHECK_EVERY:
-            batch.take_losses()
+        for run in runs
+    ]
+    batch = training.Batch(trainings, dataset)
+    for _ in training.each_step(batch, steps):
+        pass
     finite = batch.network.parameters.flat.isfinite().all(1)
     accuracies = {
         quantity: [accuracy for _, accuracy in engine.evaluate(batch.network, dataset, split)]
         for quantity, split in tests.items()
     }
-    return rows_of(seeds, finite, accuracies)
+    return rows_of(runs, finite, accuracies)
+
+
+def batches(pool, runs, steps):
+    """Yields (share of the first rate, images [runs, BATCH] by number) for each step, reshuffled
+    every epoch: the order in which the engine trains."""
+    subsets = [drawn(pool, run.seed, run.images) for run in runs]
+    images = runs[0].images
+    for step in range(steps):
+        epoch, place = divmod(step, images // BATCH)
+        if place == 0:
+            orders = [streams.permutation(images, run.seed, "order", epoch + 1) for run in runs]
+            index = torch.stack([s[order] for s, order in zip(subsets, orders, strict=True)])
+        yield 1 - step / steps, index[:, place * BATCH : (place + 1) * BATCH]
 
 
 class Convolutions(nn.Module):
@@ -297,45 +325,49 @@ class Convolutions(nn.Module):
         return torch.baddbmm(self.biases[-1], flat, self.weights[-1])
 
 
-def convolution(dataset, seeds, images, steps, tests) -> list[dict]:
-    """Small convolutional networks in PyTorch, all seeds side by side: a row a seed."""
-    network = Convolutions(seeds)
+def convolution(dataset, runs, steps, tests) -> list[dict]:
+    """Small convolutional networks in place of the runs' own, all seeds side by side: one row per
+    run. The engine has no convolutions, so this trains by itself, in PyTorch."""
+    device, seeds = runs[0].device, len(runs)
+    network = Convolutions([run.seed for run in runs]).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE, fused=True)
-    room = torch.empty(BATCH * len(seeds), SIDE * SIDE)
-    for share, index in batches(dataset, seeds, images, steps):
+    floats = torch.empty(BATCH * seeds, SIDE * SIDE, device=device)
+    for share, index in batches(len(dataset.train.labels), runs, steps):
         optimizer.param_groups[0]["lr"] = share * RATE
+        index = index.to(device)
         pixels = dataset.train.images[index.T.reshape(-1)]
-        x = dataset.normalise(pixels, room).view(BATCH, len(seeds), SIDE, SIDE)
+        x = dataset.normalise(pixels, floats).view(BATCH, seeds, SIDE, SIDE)
         labels = dataset.train.labels[index].flatten()
         loss = functional.cross_entropy(network(x).flatten(0, 1), labels, reduction="sum") / BATCH
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     finite = torch.stack(
-        [w.detach().reshape(len(seeds), -1).isfinite().all(1) for w in network.weights]
+        [w.detach().reshape(seeds, -1).isfinite().all(1) for w in network.weights]
     ).all(0)
     accuracies = {q: convolution_accuracies(network, dataset, split) for q, split in tests.items()}
-    return rows_of(seeds, finite, accuracies)
+    return rows_of(runs, finite, accuracies)
 
 
 @torch.no_grad()
 def convolution_accuracies(network, dataset, split) -> list[float]:
     """Accuracy in % of each seed's network on a split."""
-    right = torch.zeros(network.seeds)
+    right = torch.zeros(network.seeds, device=split.labels.device)
     for pixels, labels in zip(
         split.images.split(BATCH), split.labels.split(BATCH), strict=True
     ):  # larger batches leave the cache
-        x = dataset.normalise(pixels, torch.empty(pixels.shape)).view(-1, 1, SIDE, SIDE)
+        x = dataset.normalise(pixels, torch.empty_like(pixels, dtype=torch.float32))
+        x = x.view(-1, 1, SIDE, SIDE)
         right += (network(x.expand(-1, network.seeds, -1, -1)).argmax(2) == labels).sum(1)
     return (100 * right.double() / len(split.labels)).tolist()
 
 
-def rows_of(seeds, finite, accuracies) -> list[dict]:
-    """A row a seed; a network whose weights became inf or NaN scores chance."""
+def rows_of(runs, finite, accuracies) -> list[dict]:
+    """One row per run; a network whose weights became inf or NaN scores chance."""
     rows = []
-    for place, seed in enumerate(seeds):
-        values = {q: of[place] if finite[place] else arms.CHANCE for q, of in accuracies.items()}
-        rows.append({"seed": seed, "outcome": "finite" if finite[place] else "nan", **values})
+    for place, run in enumerate(runs):
+        values = {q: of[place] if finite[place] else CHANCE for q, of in accuracies.items()}
+        rows.append({"seed": run.seed, "outcome": "finite" if finite[place] else "nan", **values})
     return rows
 
 
@@ -347,15 +379,15 @@ def comparisons(scored: pd.DataFrame) -> pd.DataFrame:
     key = ["dataset", "placement", "images", "seed"]
     index = scored.set_index([*key, "model"])
     wide = index["accuracy"].unstack("model")
-    worst = index["outcome"].map(arms.OUTCOMES.index).groupby(level=key).max()
-    outcome = worst.map(arms.OUTCOMES.__getitem__)
+    worst = index["outcome"].map(OUTCOMES.index).groupby(level=key).max()
+    outcome = worst.map(OUTCOMES.__getitem__)
 
     def at(placement):
         """The accuracies there, without the placement in the index."""
         return wide.xs(placement, level="placement")
 
     def both(quantity, a, b, outcomes, **where):
-        """Rows of accuracies `a` minus `b`, two arms in %."""
+        """Rows of accuracies `a` minus `b`, the two sides in %."""
         difference = pd.DataFrame({"value": a - b, "a": a, "b": b}).dropna()
         return difference.assign(outcome=outcomes, quantity=quantity, **where).reset_index()
 
@@ -393,7 +425,7 @@ def comparisons(scored: pd.DataFrame) -> pd.DataFrame:
                 f"learned_minus_{name}", natural[model], natural[other], outcome, model=model
             )
             rows += [ahead, crossings(ahead).assign(quantity=f"passes_{name}_at", model=model)]
-    types = arms.VALUES | CONDITIONS
+    types = tidy.columns(CONDITIONS)
     table = pd.concat([part.reindex(columns=list(types)).astype(types) for part in rows])
     return table.dropna(subset="value").reset_index(drop=True)
 
@@ -418,86 +450,3 @@ def crossings(ahead: pd.DataFrame) -> pd.DataFrame:
         rows.append((*key, at))
     columns = ["dataset", "placement", "seed", "value"]
     return pd.DataFrame(rows, columns=columns).assign(outcome="finite")
-
-
-# ---- Drawing ------------------------------------------------------------------------------------
-
-
-def draw(table: pd.DataFrame) -> dict:
-    """F35: figure id to (matplotlib Figure, data behind it)."""
-    from finicky.page import figures
-
-    table = table[table["dataset"] == next(d for d in DATASETS if d in set(table["dataset"]))]
-    data = pd.concat(
-        [
-            figures.summary(table[table["quantity"] == quantity], by).assign(quantity=quantity)
-            for quantity, by in (
-                ("accuracy", ["placement", "model", "images"]),
-                ("gain_of_convolution", ["placement", "images"]),
-            )
-        ],
-        ignore_index=True,
-    )
-    curves = data[data["quantity"] == "accuracy"]
-    gains = data[data["quantity"] == "gain_of_convolution"]
-    sizes = sorted(set(curves["images"]))
-    with figures.style():
-        fig, axes = figures.panels([2.7], columns=3, left=0.4, right=0.75, between=(0.42, 0))
-        here, there, gain = axes[0]
-        # the middle panel's names take the room of the right panel's left third
-        box = gain.get_position()
-        gain.set_position((box.x0 + 0.1, box.y0, box.width - 0.1, box.height))
-        for ax, placement, title in (
-            (here, "centred", "Centred: accuracy (%)"),
-            (there, "moved", "Moved: accuracy (%)"),
-        ):
-            of_place = curves[curves["placement"] == placement]
-            highest = curves["high"].max()
-            figures.accuracy_axis(ax, "y", highest + 0.5 * (100 - highest))  # room for words
-            _sizes(ax, sizes)
-            ax.set_title(title, fontsize=8.5)
-            for model in (LINEAR, FEATURES, MLP, CNN):
-                figures.line(ax, of_place[of_place["model"] == model], "images", model)
-            for at, word in ((0.02, "simple\nahead"), (0.98, "learned\nahead")):
-                ax.text(
-                    at, 0.955, word, transform=ax.transAxes, fontsize=7.5, style="italic",
-                    ha="left" if at < 0.5 else "right", va="top",
-                )  # fmt: skip
-        figures.label_ends(there, of_place, "images", "model")
-        low, high = min(0, gains["low"].min()), max(0, gains["high"].max())
-        gain.set_ylim(low - 0.05 * (high - low) - 0.1, high + 0.05 * (high - low) + 0.1)
-        _sizes(gain, sizes)
-        gain.set_title("Gain of convolution (pp)", fontsize=8.5)
-        gain.axhline(0, color=figures.INK, linewidth=0.8)
-        for placement in ("centred", "moved", "permuted"):
-            of_place = gains[gains["placement"] == placement]
-            figures.line(gain, of_place, "images", placement, dashed=placement == "permuted")
-        figures.label_ends(gain, gains, "images", "placement")
-        figures.footer(fig, data)
-        fig.text(
-            0.99, 0.08 / fig.get_figheight(), "in italics: the chapter", fontsize=8, ha="right",
-            va="baseline",
-        )  # fmt: skip
-        most = curves[curves["images"] == sizes[-1]].set_index(["placement", "model"])["median"]
-        fig.set_label(
-            f"Test accuracy by number of training images. With {sizes[-1]}: "
-            + "; ".join(
-                f"{placement} "
-                + ", ".join(f"{m} {most[placement, m]:.1f} %" for m in (LINEAR, FEATURES, MLP, CNN))
-                for placement in ("centred", "moved")
-            )
-            + f"; permuted convolution {most['permuted', CNN]:.1f} %."
-        )
-    return {"F35": (fig, data)}
-
-
-def _sizes(ax, sizes):
-    """A logarithmic axis of training images."""
-    from finicky.page import figures
-
-    low, high = sizes[0] / 1.4, sizes[-1] * 1.4
-    figures.log_axis(ax, "x", low, high, [10.0**power for power in range(2, 6)])
-    ax.set_xticks(
-        ax.get_xticks(), [f"{tick:,.0f}".replace(",", "\u202f") for tick in ax.get_xticks()]
-    )
-    ax.set_xlabel("training images")

@@ -12,20 +12,31 @@ import pandas as pd
 import torch
 from torch import nn
 
-from finicky import machine
-from finicky import runs as planning
+from finicky.data import CHANCE
 from finicky.engine import streams
 from finicky.engine import train as engine
 from finicky.engine.initializers import initial_weights
 from finicky.engine.network import Architecture, Network
 from finicky.engine.optimizers import OPTIMIZERS
-from finicky.experiments import arms, identities
-from finicky.runs import Run
+from finicky.experiments import identities, pairing, tidy, training, tuning
+from finicky.runs import OUTCOMES, Run
 
 TITLE = "Deep linear networks"
-ANSWERS = ["C033", "C034"]
 READS = []
 DATASETS = ["mnist"]
+SETTINGS = {
+    "trials": ("count", "random networks of the identities, per seed"),
+    "images": ("images", "trained on"),
+    "epochs": ("count", "of the trainings"),
+    "depth": (
+        {"type": "array", "uniqueItems": True,
+         "items": {"anyOf": [{"const": 1},
+                             {"type": "integer", "minimum": 2, "multipleOf": 2, "maximum": 1000}]},
+         "allOf": [{"contains": {"const": 1}}, {"contains": {"const": 2}}]},
+        "layers: 1, which the others are compared with, 2, which ReLU is compared at, and more",
+    ),
+    "rates": ("rates_by_optimizer", "of which each cell takes the best"),
+}  # fmt: skip
 QUANTITIES = {
     "one_linear_map": ("", "largest relative error: layer after layer against one matrix"),
     "one_affine_map": ("", "the same with biases, against one matrix and one bias"),
@@ -36,14 +47,11 @@ QUANTITIES = {
     "relu_minus_identity": ("pp", "test accuracy: ReLU minus no activation, two layers, each at "
                             "its own best learning rate"),
 }  # fmt: skip
-FIGURES = {}
-
-# tuned_rate: the rate of the (deeper, ReLU) arm; edge: whether it ends the list of rates
 CONDITIONS = {
-    "activation": "str",
-    "depth": "Int64",
-    "optimizer": "str",
-    "tuned_rate": "float64",
+    "activation": "level",
+    "depth": "integer",
+    "optimizer": "level",
+    "tuned_rate": "number",
     "edge": "boolean",
 }
 STARTS = {"identity": "lecun", "relu": "he"}  # the initialiser meant for each activation
@@ -51,39 +59,31 @@ CLASSES = 10
 
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a quantity, condition and seed; QUANTITIES says what each number is.
-
-    settings: {"trials": random networks a seed, "images", "epochs": of the trainings, "depth":
-    list, of which 1 is the single layer, "rates": {optimizer: learning rates}}.
-    """
-    engine.prepare()
+    """One row per quantity, condition and seed; QUANTITIES says what each number is."""
+    trained = best(train(settings), settings["rates"])
     rows = [
         {"quantity": quantity, "seed": seed, "value": error}
         for seed in settings["seeds"]
         for quantity, error in algebra(np.random.default_rng(seed), seed, settings["trials"])
     ]
-    trained = best(train(settings), settings["rates"])
     linear = trained[trained["activation"] == "identity"]
     across = ["depth", "learning_rate"]
-    deeper = arms.pair(linear[linear["depth"] > 1], linear[linear["depth"] == 1], across)
+    deeper = pairing.pair(linear[linear["depth"] > 1], linear[linear["depth"] == 1], across)
     two = trained[trained["depth"] == 2]
     across = ["activation", "init", "learning_rate"]
-    relu = arms.pair(two[two["activation"] == "relu"], two[two["activation"] == "identity"], across)
+    relu = pairing.pair(
+        two[two["activation"] == "relu"], two[two["activation"] == "identity"], across
+    )
     named = {"depth_a": "depth", "learning_rate_a": "tuned_rate", "activation_a": "activation"}
-    trainings = arms.measured(
+    trainings = tidy.from_quantities(
         {
-            "test_accuracy": arms.each(trained, "test_accuracy"),
+            "test_accuracy": tidy.one_number(trained, "test_accuracy"),
             "deeper_minus_one_layer": with_edge(deeper.rename(columns=named), settings["rates"]),
             "relu_minus_identity": with_edge(relu.rename(columns=named), settings["rates"]),
         },
         CONDITIONS,
     )
-    return pd.concat([arms.tidy(rows, CONDITIONS), trainings], ignore_index=True)
-
-
-def draw(table: pd.DataFrame) -> dict:
-    """No figure."""
-    return {}
+    return pd.concat([tidy.from_rows(rows, CONDITIONS), trainings], ignore_index=True)
 
 
 # ---- Algebra ------------------------------------------------------------------------------------
@@ -149,48 +149,34 @@ def engine_error(seed: int) -> float:
 
 
 def train(settings: dict) -> pd.DataFrame:
-    """A row a run, as `arms` wants them: levels, final accuracies in %, outcome."""
-    dataset = engine.Dataset("mnist", settings["data"], settings["images"], settings["device"])
+    """One row per run, as `pairing` wants them: levels, final accuracies in %, outcome."""
+    dataset = training.prepared("mnist", settings, settings["images"])
+    cells = [("identity", depth) for depth in settings["depth"]] + [("relu", 2)]
     rows = []
     for optimizer, rates in settings["rates"].items():
-        kinds = [("identity", depth) for depth in settings["depth"]] + [("relu", 2)]
-        for activation, depth in kinds:
-            runs = [
-                Run(
-                    dataset="mnist", images=settings["images"], epochs=settings["epochs"],
-                    depth=depth, block="plain", activation=activation, init=STARTS[activation],
-                    optimizer=optimizer, learning_rate=rate, batch_size=64, width=128, seed=seed,
-                    device=settings["device"],
-                )
-                for seed in settings["seeds"]
-                for rate in rates
-            ]  # fmt: skip
-            if depth == 1:
-                rows += single_layer_rows(runs, dataset, softmax_regression(runs, dataset))
-                continue
-            for batch in planning.fused_batches(runs, machine.l2_cache_bytes()):
-                for run, record in zip(
-                    batch, engine.train(batch, dataset, settings["device"]), strict=True
-                ):
-                    rows.append(row(run, record["outcome"], record["curves"][-1]))
+        runs = [
+            training.run(
+                settings, settings["images"], seed, epochs=settings["epochs"], depth=depth,
+                activation=activation, init=STARTS[activation], optimizer=optimizer,
+                learning_rate=rate,
+            )
+            for activation, depth in cells
+            for seed in settings["seeds"]
+            for rate in rates
+        ]  # fmt: skip
+        rows += training.train([run for run in runs if run.depth > 1], dataset)
+        single = [run for run in runs if run.depth == 1]
+        rows += single_layer_rows(single, dataset, softmax_regression(single, dataset))
     return pd.DataFrame(rows)
-
-
-def row(run: Run, outcome: str, scores: dict) -> dict:
-    """A run's levels and scores; a run whose loss became inf or NaN scores chance."""
-    accuracies = {name: scores[name] for name in ("validation_accuracy", "test_accuracy")}
-    if outcome in ("inf", "nan"):
-        accuracies = dict.fromkeys(accuracies, arms.CHANCE)
-    return asdict(run) | accuracies | {"outcome": arms.OUTCOMES.index(outcome)}
 
 
 @torch.no_grad()
 def softmax_regression(runs: list[Run], dataset: engine.Dataset) -> torch.Tensor:
-    """Train single layers as the engine trains deeper networks; returns them, [R, 785, 10], the
-    bias as the last row.
+    """Train single layers, of one optimizer, as the engine trains deeper networks; returns them,
+    [R, 785, 10], the bias as the last row.
 
-    The engine's networks begin at two layers; start, order, normalisation, batches and optimizers
-    are its own.
+    This loop is our own because the engine's networks begin at two layers; start, order,
+    normalisation, batches and optimizers are the engine's.
     """
     one, images = runs[0], len(dataset.train.labels)
     everything, labels = with_one(dataset, dataset.train), dataset.train.labels
@@ -215,17 +201,18 @@ def softmax_regression(runs: list[Run], dataset: engine.Dataset) -> torch.Tensor
 
 
 def single_layer_rows(runs, dataset, layers) -> list[dict]:
-    """Rows as `train` makes them, of trained single layers."""
+    """Rows as `training.train` makes them, of trained single layers [R, 785, 10]; a layer that is
+    not finite scores chance."""
     splits = {"validation": dataset.validation, "test": dataset.test}
     images = {name: with_one(dataset, split) for name, split in splits.items()}
     rows = []
     for run, layer in zip(runs, layers, strict=True):
-        scores = {
-            f"{name}_accuracy": 100
-            * float(((images[name] @ layer).argmax(1) == split.labels).float().mean())
-            for name, split in splits.items()
-        }
-        rows.append(row(run, "finite" if layer.isfinite().all() else "nan", scores))
+        finite = bool(layer.isfinite().all())
+        row = asdict(run) | {"outcome": OUTCOMES.index("finite" if finite else "nan")}
+        for name, split in splits.items():
+            right = (images[name] @ layer).argmax(1) == split.labels
+            row[f"{name}_accuracy"] = 100 * float(right.float().mean()) if finite else CHANCE
+        rows.append(row)
     return rows
 
 
@@ -242,7 +229,7 @@ def best(runs: pd.DataFrame, rates: dict) -> pd.DataFrame:
     if all(len(ladder) == 1 for ladder in rates.values()):
         chosen = runs
     else:
-        chosen = arms.best_by_other_seeds(runs, "learning_rate", by="validation_accuracy")
+        chosen = tuning.best_by_other_seeds(runs, "learning_rate", by="validation_accuracy")
     return with_edge(chosen.assign(tuned_rate=chosen["learning_rate"]), rates)
 
 

@@ -16,11 +16,24 @@ import numpy as np
 import pandas as pd
 from scipy import linalg, optimize, special, stats
 
-from finicky.experiments import arms, identities
+from finicky.experiments import identities, tidy
 
 TITLE = "Losses and scoring rules"
-ANSWERS = ["C028", "C029", "C030", "C031", "C032"]
 READS = []
+SETTINGS = {
+    # with fewer, a rule may pass by luck as having a property
+    "trials": (
+        {"type": "integer", "minimum": 10, "maximum": 10000000},
+        "random cases of each identity and property, per seed",
+    ),
+    "data_sets": ("count", "regressions per seed and condition"),
+    # of 200 examples: at least one, at most half
+    "share": (
+        {"type": "array", "minItems": 1, "uniqueItems": True,
+         "items": {"type": "number", "minimum": 0.5, "maximum": 50}},
+        "shares of outliers in %",
+    ),
+}  # fmt: skip
 QUANTITIES = {
     "minimiser_error": ("", "largest relative error: minimum of expected cross-entropy, truth"),
     "pinsker_shortfall": ("", "by how much a prediction costs less than Pinsker's bound demands, "
@@ -37,26 +50,20 @@ QUANTITIES = {
     "kl_asymmetry": ("", "difference of KL(p‖q) and KL(q‖p) over their mean, median"),
     "gaussian_error": ("", "largest relative error: scaled squared error, Gaussian −log density"),
     "gaussian_fit_error": ("", "largest relative error: least squares, best Gaussian likelihood"),
-    "unequal_noise_fit_error": ("relative", "the same where σ differs between examples, median"),
+    "unequal_noise_fit_error": ("", "the same where σ differs between examples, median"),
     "error_saved": ("%", "by how much the error is smaller with absolute than with squared error"),
 }  # fmt: skip
-FIGURES = {}
-
 CONDITIONS = {
-    "reading": "str",
-    "loss": "str",
-    "classes": "Int64",
-    "outliers": "str",
-    "share": "float64",
+    "reading": ["strict", "loose"],
+    "loss": ["logarithmic", "brier", "spherical", "linear", "log_spherical", "renyi"],
+    "classes": "integer",
+    "outliers": ["none", "targets", "targets of one sign", "inputs", "genuine"],
+    "share": "number",
 }
 
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a quantity, condition and seed; QUANTITIES says what each number is.
-
-    settings: {"trials": of each identity, "data_sets": regressions a seed and condition, "share":
-    shares of outliers in %}.
-    """
+    """One row per quantity, condition and seed; QUANTITIES says what each number is."""
     rows = []
     for seed in settings["seeds"]:
         random = np.random.default_rng(seed)
@@ -71,12 +78,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
             {"quantity": quantity, "seed": seed, "value": value, **where}
             for quantity, value, where in found
         ]
-    return arms.tidy(rows, CONDITIONS)
-
-
-def draw(table: pd.DataFrame) -> dict:
-    """No figure."""
-    return {}
+    return tidy.from_rows(rows, CONDITIONS)
 
 
 # ---- Scoring rules and their properties ---------------------------------------------------------

@@ -12,15 +12,33 @@ import math
 import numpy as np
 import pandas as pd
 
-from finicky.experiments import arms, identities
+from finicky.experiments import identities, tidy, update_rules
+from finicky.runs import OUTCOMES
 
 TITLE = "Minima: how alike, how many copies, how connected"
-ANSWERS = ["C019", "C020", "C021", "C022"]
 READS = []
 DATASETS = ["mnist"]
+SETTINGS = {
+    "images": ("images", "training images, the same for every network"),
+    "test_images": ("test_images", "test images that losses and accuracies are taken on"),
+    "epochs": ("count", "epochs of every training, that of a curve too"),
+    "learning_rate": ("rate", "of every training (momentum)"),
+    "widths": (
+        {
+            "type": "array",
+            "minItems": 2,
+            "uniqueItems": True,
+            "items": {"type": "integer", "minimum": 1, "maximum": 100000},
+        },
+        "hidden units of the networks whose final losses are compared",
+    ),
+    "starts": ({"type": "integer", "minimum": 2, "maximum": 500}, "trainings per width and seed"),
+    "path_widths": ("widths", "units per hidden layer of the networks that are joined by paths"),
+    "trials": ("count", "random networks per identity, activation and seed"),
+}
 QUANTITIES = {
     "train_spread_falls": ("halvings", "halvings of the standard deviation of the final training "
-                           "loss over starts, a doubling of the width"),
+                           "loss over starts, per doubling of the width"),
     "test_spread_falls": ("halvings", "the same for the test loss"),
     "relative_spread_falls": ("halvings", "the same for the training loss's standard deviation "
                               "over its mean"),
@@ -42,41 +60,32 @@ QUANTITIES = {
     "accuracy_lost": ("pp", "test accuracy of the worse end minus the lowest on the path"),
     "path_loss": ("nats", "training loss along the path"),
 }  # fmt: skip
-FIGURES = {
-    "F06": "Left: losses at the end of equal trainings from different starts, by width; training "
-    "losses fall to zero together, so their spread has to. Middle and right: training loss between "
-    "two trained networks of three hidden layers: on the straight line, on that line after one "
-    "network's units are put into the order that fits the other's best, and on a curve with one "
-    "bend that is trained to be low. The claim is the band: a path that stays in it.",
-}
-
 CONDITIONS = {
-    "width": "Int64",
-    "start": "Int64",
-    "activation": "str",
-    "reading": "str",
-    "path": "str",
-    "share": "float64",
+    "width": "integer",
+    "start": "integer",
+    "activation": "level",
+    "layers_counted": ["hidden layers", "layers of weights"],
+    "path": ["straight", "straight after matching", "trained curve"],
+    "share": "number",
 }
 LOW = math.log(10) / 20  # nats: a twentieth of the loss of a guess
 POINTS = 31  # on a path
-HIDDEN_LAYERS, ALL_LAYERS = "L hidden layers", "L layers of weights"
+HIDDEN_LAYERS, ALL_LAYERS = "hidden layers", "layers of weights"  # what L is the number of
 STRAIGHT, MATCHED, CURVE = "straight", "straight after matching", "trained curve"
 BATCH = 50
 
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a quantity, condition and seed; QUANTITIES says what each number is.
+    """One row per quantity, condition and seed; QUANTITIES says what each number is.
 
-    settings: seeds, data, device; images, test_images, epochs, learning_rate; widths and starts (a
-    seed) for the spread; path_widths; trials (random networks an identity).
+    Conditions: `layers_counted`, what the L of (m!)^L counts; `share`, of the way along a `path`.
     """
     import torch
 
     from finicky.engine import train as engine
+    from finicky.experiments.training import prepared
 
-    engine.prepare()
-    dataset = engine.Dataset("mnist", settings["data"], settings["images"], settings["device"])
+    dataset = prepared("mnist", settings, settings["images"])
     count = settings["test_images"]
     dataset.test = engine.Split(dataset.test.images[:count], dataset.test.labels[:count])
     rows = []
@@ -88,7 +97,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         rows += spreads(pd.DataFrame([r for r in rows if r["quantity"].startswith("final")]))
         for width in settings["path_widths"]:
             rows += paths(dataset, width, settings)
-    return arms.tidy(rows, CONDITIONS)
+    return tidy.from_rows(rows, CONDITIONS)
 
 
 # ---- Copies: permuted and rescaled hidden units -------------------------------------------------
@@ -142,7 +151,7 @@ def copies(seed, trials):
 
 
 def of_run(network, run):
-    """[(weights [in, out], biases [out]) a layer] of one of a Network's runs: copies."""
+    """[(weights [in, out], biases [out]) of each layer] of one of a Network's runs: copies."""
     parts = network.parameters
     return [
         (w[run].clone(), b[run, 0].clone())
@@ -152,10 +161,15 @@ def of_run(network, run):
 
 def with_layers(network, layers, x):
     """What a network of one run says to x once it has these layers; it keeps them."""
+    set_layers(network, 0, layers)
+    return network.predict(x).numpy()
+
+
+def set_layers(network, run, layers):
+    """Give one of a Network's runs these layers."""
     parts = network.parameters
     for w, b, (weights, biases) in zip(parts.weights, parts.biases, layers, strict=True):
-        w[0], b[0, 0] = weights, biases
-    return network.predict(x).numpy()
+        w[run], b[run, 0] = weights, biases
 
 
 def permuted(layers, orders):
@@ -182,7 +196,7 @@ def rescaled(layers, layer, factor, biases=True):
 
 def counted(seed, m=3, hidden=2):
     """Rows of the count: every permutation of every layer, the output's too, of a small network
-    whose m units a layer are all different; and, for tanh, every flip of signs.
+    whose m units per layer are all different; and, for tanh, every flip of signs.
 
     A flip negates a unit's weights, bias and outgoing weights.
     """
@@ -206,9 +220,9 @@ def counted(seed, m=3, hidden=2):
             equal[fingerprint(changed)] = changed
     claimed = {HIDDEN_LAYERS: math.factorial(m) ** hidden}
     claimed[ALL_LAYERS] = math.factorial(m) ** (hidden + 1)
-    for reading, number in claimed.items():
+    for layers_counted, number in claimed.items():
         error = abs(len(equal) / number - 1)
-        yield {"quantity": "count_error", "reading": reading, "value": error}
+        yield {"quantity": "count_error", "layers_counted": layers_counted, "value": error}
     with_signs = {
         fingerprint(changed)
         for found in equal.values()
@@ -243,53 +257,45 @@ def flipped(layers, signs):
 
 
 def runs_of(settings, width, depth, seeds):
-    """A run a seed: ReLU, He, momentum 0.9."""
-    from finicky.runs import Run
+    """One run per seed: ReLU, He, momentum 0.9."""
+    from finicky.experiments import training
 
-    return [
-        Run(
-            dataset="mnist", images=settings["images"], epochs=settings["epochs"], depth=depth,
-            block="plain", activation="relu", init="he", optimizer="momentum",
-            learning_rate=settings["learning_rate"], batch_size=BATCH, width=width, seed=seed,
-            device=settings["device"],
-        )
-        for seed in seeds
-    ]  # fmt: skip
-
-
-def train(batch, epochs):
-    """Train a fused batch for so many epochs, whatever comes out."""
-    for epoch in range(1, epochs + 1):
-        for index, targets in batch.batches(epoch):
-            batch.step(index, targets)
-        batch.take_losses()
+    levels = {
+        "epochs": settings["epochs"], "depth": depth, "optimizer": "momentum",
+        "learning_rate": settings["learning_rate"], "batch_size": BATCH, "width": width,
+    }  # fmt: skip
+    return [training.run(settings, settings["images"], seed, **levels) for seed in seeds]
 
 
 def ends(dataset, width, settings):
     """Rows of the final losses of networks of two layers: every seed's starts."""
-    from finicky.engine import train as engine
+    from finicky.experiments import training
 
     keys = list(itertools.product(settings["seeds"], range(settings["starts"])))
     runs = runs_of(settings, width, 2, [1000 * seed + start for seed, start in keys])
-    batch = engine.FusedBatch(runs, dataset, settings["device"])
-    train(batch, settings["epochs"])
+    trained = training.train(runs, dataset, splits=("train", "test"))
     for name in ("train", "test"):
-        losses = engine.evaluate(batch.network, dataset, getattr(dataset, name))
-        for (seed, start), (loss, _) in zip(keys, losses, strict=True):
-            outcome = "finite" if math.isfinite(loss) else "nan"
-            where = {"seed": seed, "width": width, "start": start, "outcome": outcome}
-            yield where | {"quantity": f"final_{name}_loss", "value": loss}
+        for (seed, start), end in zip(keys, trained, strict=True):
+            where = {"seed": seed, "width": width, "start": start}
+            where |= {"quantity": f"final_{name}_loss", "outcome": OUTCOMES[end["outcome"]]}
+            yield where | {"value": end[f"{name}_loss"]}
 
 
 def spreads(losses):
-    """Rows of the spread over starts by width, and of its trend, for every seed."""
+    """Rows of the spread over starts by width, and of its trend, for every seed.
+
+    Starts that failed are left out; a trend needs two widths at which the others' losses differ.
+    """
     by = ["quantity", "seed", "width"]
     of_starts = losses.groupby(by)["value"].agg(["std", "mean"]).reset_index()
     for (quantity, seed), rows in of_starts.groupby(["quantity", "seed"]):
         name, where = quantity.removeprefix("final_").removesuffix("_loss"), {"seed": seed}
-        for row in rows.itertuples():
+        for row in rows.dropna().itertuples():
             size = {"width": row.width}
             yield where | size | {"quantity": f"{name}_spread", "value": row.std}
+        rows = rows[rows["std"] > 0]
+        if len(rows) < 2:
+            continue
         slope = -np.polyfit(np.log2(rows["width"]), np.log2(rows["std"]), 1)[0]
         yield where | {"quantity": f"{name}_spread_falls", "value": slope}
         if name == "train":
@@ -301,50 +307,69 @@ def spreads(losses):
 # ---- Paths between two trained networks ---------------------------------------------------------
 
 
+def architecture(width):
+    """Of networks that are joined by paths."""
+    from finicky.engine.network import Architecture
+
+    return Architecture(4, "plain", "relu", width)
+
+
 def paths(dataset, width, settings):
-    """Rows of all paths between two networks of four layers a seed."""
+    """Rows of all paths between each seed's two networks of four layers.
+
+    Where an end or the curve has failed, nobody knows (NaN).
+    """
     import torch
 
     from finicky.engine import train as engine
+    from finicky.engine.network import Network, Stacked
+    from finicky.experiments import training
 
-    seeds, device = settings["seeds"], settings["device"]
+    seeds, shape = settings["seeds"], architecture(width)
+    failed = torch.full((Stacked.row_length(shape),), torch.nan, device=settings["device"])
     trained = []
     for end in (0, 1):
         runs = runs_of(settings, width, 4, [1000 * seed + 500 + end for seed in seeds])
-        batch = engine.FusedBatch(runs, dataset, device)
-        train(batch, settings["epochs"])
-        trained.append(batch.network)
-    a, b = (network.parameters.flat.clone() for network in trained)
-    trained[1].parameters.flat.copy_(b)
-    for run in range(len(seeds)):
-        here, there = (of_run(network, run) for network in trained)
-        parts = trained[1].parameters
-        matched = permuted(there, match(here, there, np.random.default_rng([seeds[run], 22])))
-        for w, bias, (weights, biases) in zip(parts.weights, parts.biases, matched, strict=True):
-            w[run], bias[run, 0] = weights, biases
-    other = trained[1].parameters.flat.clone()
-    curve = bend(dataset, a, b, runs, device)
+        rows = training.train(runs, dataset, splits=(), parameters=True)
+        flat = [row["parameters"] for row in rows]
+        trained.append(torch.stack([failed if row is None else row for row in flat]))
+    a, b = trained
+    matched = [
+        matched_to(*pair, width, np.random.default_rng([seed, 22]))
+        for seed, *pair in zip(seeds, a, b, strict=True)
+    ]
+    matched = torch.stack(matched)
+    curve = bend(dataset, a, b, runs)  # sees the images in the order in which b did
+    network = Network(shape, a.clone())
     for name, end, middle in (
-        (STRAIGHT, b, (a + b) / 2), (MATCHED, other, (a + other) / 2), (CURVE, b, curve),
+        (STRAIGHT, b, (a + b) / 2), (MATCHED, matched, (a + matched) / 2), (CURVE, b, curve),
     ):  # fmt: skip
         shares = torch.linspace(0, 1, POINTS)
         seen = {"train": [], "test": []}
         for t in shares:
-            trained[0].parameters.flat.copy_(bezier(a, middle, end, t))
+            network.parameters.flat.copy_(bezier(a, middle, end, t))
             for split, found in seen.items():
-                found.append(engine.evaluate(trained[0], dataset, getattr(dataset, split)))
+                found.append(engine.evaluate(network, dataset, getattr(dataset, split)))
         losses = np.array(seen["train"])[:, :, 0]
         accuracies = np.array(seen["test"])[:, :, 1]
         for run, seed in enumerate(seeds):
             where = {"width": width, "path": name, "seed": seed}
-            loss, accuracy = losses[:, run], accuracies[:, run]
-            barrier = loss.max() - max(loss[0], loss[-1])
-            lost = min(accuracy[0], accuracy[-1]) - accuracy.min()
-            yield where | {"quantity": "barrier", "value": barrier}
-            yield where | {"quantity": "stays_low", "value": float(barrier < LOW)}
-            yield where | {"quantity": "accuracy_lost", "value": lost}
-            for t, value in zip(shares.tolist(), loss, strict=True):
-                yield where | {"quantity": "path_loss", "share": round(t, 6), "value": value}
+            yield from (where | row for row in along(shares, losses[:, run], accuracies[:, run]))
+
+
+def along(shares, loss, accuracy):
+    """Rows of one path: training loss and test accuracy (%) at these shares of the way."""
+    if not np.isfinite(loss).all():
+        for quantity in ("barrier", "stays_low", "accuracy_lost"):
+            yield {"quantity": quantity, "value": math.nan, "outcome": "nan"}
+        return
+    barrier = loss.max() - max(loss[0], loss[-1])
+    yield {"quantity": "barrier", "value": barrier}
+    yield {"quantity": "stays_low", "value": float(barrier < LOW)}
+    lost = min(accuracy[0], accuracy[-1]) - accuracy.min()
+    yield {"quantity": "accuracy_lost", "value": lost}
+    for t, value in zip(shares.tolist(), loss, strict=True):
+        yield {"quantity": "path_loss", "share": round(t, 6), "value": value}
 
 
 def bezier(a, middle, b, t):
@@ -353,10 +378,24 @@ def bezier(a, middle, b, t):
     return (1 - t) ** 2 * a + 2 * t * (1 - t) * middle + t**2 * b
 
 
+def matched_to(a, b, width, random):
+    """The parameters b [P] with hidden units in the order in which they are nearest to a's [P]."""
+    import torch
+
+    from finicky.engine.network import Network
+
+    if not torch.isfinite(torch.stack([a, b])).all():
+        return b
+    network = Network(architecture(width), torch.stack([a, b]).cpu())
+    here, there = of_run(network, 0), of_run(network, 1)
+    set_layers(network, 1, permuted(there, match(here, there, random)))
+    return network.parameters.flat[1].to(b.device)
+
+
 def match(a, b, random):
     """Orders of b's hidden units, a list of permutations, in which b's weights are nearest to a's:
     layer after layer by linear assignment until nothing changes (Ainsworth et al. 2023,
-    algorithm 1). a, b: [(weights, biases) a layer]."""
+    algorithm 1). a, b: [(weights, biases) of each layer]."""
     from scipy.optimize import linear_sum_assignment
 
     orders = [np.arange(len(biases)) for _, biases in a[:-1]]
@@ -376,111 +415,43 @@ def match(a, b, random):
     return orders
 
 
-def bend(dataset, a, b, runs, device):
-    """The middle points of the curves between the rows of a and b, [R, P], trained so that the loss
-    is low at a place t drawn anew for every step (Garipov et al. 2018, section 3)."""
+def bend(dataset, a, b, runs):
+    """The middle points [R, P] of the curves between the rows of a and b [R, P], trained so that
+    the loss is low all along."""
     import torch
 
-    from finicky.engine import streams
-    from finicky.engine import train as engine
+    from finicky.experiments import training
 
-    class Curve(engine.FusedBatch):
-        """Evaluates its networks on the curve; what learns is the middle point."""
-
-        def __init__(self):
-            super().__init__(runs, dataset, device)
-            self.middle, self.velocity = (a + b) / 2, torch.zeros_like(a)
-            self.random = [streams.generator(run.seed, "curve") for run in runs]
-
-        def step(self, index, targets):
-            drawn = [torch.rand(1, generator=random) for random in self.random]
-            self.t = torch.stack(drawn).to(a)
-            self.network.parameters.flat.copy_(bezier(a, self.middle, b, self.t))
-            super().step(index, targets)
-
-        def learn(self, buffers):
-            self.network.backward(buffers)
-            gradient = 2 * self.t * (1 - self.t) * self.network.gradients.flat
-            self.velocity.mul_(0.9).add_(gradient)
-            self.middle.sub_(self.runs[0].learning_rate * self.velocity)
-
-    curve = Curve()
-    train(curve, runs[0].epochs)
-    return curve.middle
+    curves = [Curve(*ends, run.seed) for *ends, run in zip(a, b, runs, strict=True)]
+    trainings = [
+        training.Training(run, start=curve.somewhere(), rule=curve)
+        for run, curve in zip(runs, curves, strict=True)
+    ]
+    training.train(trainings, dataset, splits=())
+    return torch.stack([curve.middle for curve in curves])
 
 
-# ---- Drawing ------------------------------------------------------------------------------------
+class Curve:
+    """A curve between two networks' parameters a and b [P], and the update rule of a network that
+    stands at a place on it, drawn anew for every step (Garipov et al. 2018, section 3).
 
+    What is trained, by gradient descent with momentum, is the curve's middle point.
+    """
 
-def draw(table: pd.DataFrame) -> dict:
-    """F06: figure id to (matplotlib Figure, data behind it)."""
-    from finicky.page import figures
+    def __init__(self, a, b, seed):
+        from finicky.engine import streams
 
-    along = figures.summary(table[table["quantity"] == "path_loss"], ["width", "path", "share"])
-    losses = table[table["quantity"].isin(["final_train_loss", "final_test_loss"])]
-    final = figures.summary(losses, ["quantity", "width"])
-    data = pd.concat([final, along.assign(quantity="path_loss")], ignore_index=True)
-    widths = sorted(set(along["width"]))
-    colours = {STRAIGHT: figures.GREY, MATCHED: figures.PLUM, CURVE: figures.BLUE}
-    names = {
-        STRAIGHT: ("straight", 0.6, 0.55),
-        MATCHED: ("straight after\nmatching", 0.4, 0.6),
-        CURVE: ("trained\ncurve", 0.16, 0.7),
-    }
-    leader = {"arrowstyle": "-", "linewidth": 0.5, "color": figures.INK, "alpha": 0.5}
-    with figures.style():
-        fig, axes = figures.panels(
-            [2.5], columns=3, left=0.45, right=0.85, between=(0.75, 0), top=0.5
-        )
-        spread, *between = axes[0]
-        spread.set_title("Final loss of every start\n(nats)", fontsize=8.5)
-        for quantity, colour, name, nudge in (
-            ("final_train_loss", figures.BLUE, "training", 0.94),
-            ("final_test_loss", figures.VERMILLION, "test", 1.06),
-        ):
-            rows = losses[losses["quantity"] == quantity]
-            spread.plot(rows["width"] * nudge, rows["value"], "o", color=colour, markersize=2.5,
-                        alpha=0.5, markeredgewidth=0)  # fmt: skip
-            middle = final[final["quantity"] == quantity]
-            spread.plot(middle["width"] * nudge, middle["median"], color=colour, linewidth=0.8)
-            spread.annotate(name, tuple(middle[["width", "median"]].iloc[-1]), xytext=(6, 0),
-                            textcoords="offset points", fontsize=7.5, va="center",
-                            annotation_clip=False)  # fmt: skip
-        ticks = sorted(set(losses["width"]))
-        figures.log_axis(spread, "x", 0.8 * ticks[0], 1.25 * ticks[-1], ticks)
-        low, high = losses["value"].min(), losses["value"].max()
-        decades = [digit * 10.0**power for power in range(-5, 2) for digit in (1, 3)]
-        figures.log_axis(spread, "y", 0.8 * low, 1.3 * high, decades)
-        spread.set_xlabel("hidden units")
-        for ax, width in zip(between, (widths[0], widths[-1]), strict=True):
-            mine = along[along["width"] == width]
-            ax.set_title(f"Training loss on a path,\nwidth {width} (nats)", fontsize=8.5)
-            edge = mine[mine["share"].isin([0, 1])]["median"].max() + LOW
-            ax.axhspan(0, edge, color=figures.INK, alpha=0.08, linewidth=0)
-            for path, colour in colours.items():
-                rows = mine[mine["path"] == path]
-                ax.fill_between(rows["share"], rows["low"], rows["high"], color=colour, alpha=0.2,
-                                linewidth=0)  # fmt: skip
-                ax.plot(rows["share"], rows["median"], color=colour)
-                if width == widths[-1]:
-                    words, height, share = names[path]
-                    point = rows.iloc[(rows["share"] - share).abs().argmin()]
-                    ax.annotate(
-                        words, tuple(point[["share", "median"]]), (1.06, height), fontsize=7.5,
-                        textcoords=ax.transAxes, va="center", annotation_clip=False,
-                        arrowprops=leader,
-                    )  # fmt: skip
-            ax.set(xlim=(0, 1), xlabel="share of the way")
-            ax.set_ylim(0, 1.5 * mine["median"].max())
-            ax.set_xticks([0, 0.5, 1])
-        figures.footer(fig, along)
-        barriers = table[table["quantity"] == "barrier"].groupby(["width", "path"])["value"]
-        fig.set_label(
-            "Final losses by width; training loss on paths between two networks. Median barriers: "
-            + ", ".join(
-                f"{value:.2g} nats {path} (width {width})"
-                for (width, path), value in barriers.median().items()
-            )
-            + "."
-        )
-    return {"F06": (fig, data)}
+        self.a, self.b, self.middle = a, b, (a + b) / 2
+        self.state, self.random = {}, streams.generator(seed, "curve")
+
+    def somewhere(self):
+        """The curve's point [P] at a place t that is drawn now."""
+        import torch
+
+        self.t = torch.rand(1, generator=self.random).to(self.a)
+        return bezier(self.a, self.middle, self.b, self.t)
+
+    def __call__(self, parameters, gradient, state, learning_rate, step):
+        gradient = 2 * self.t * (1 - self.t) * gradient  # by the middle point
+        self.middle = update_rules.momentum(self.middle, gradient, self.state, learning_rate)
+        parameters.copy_(self.somewhere())

@@ -9,12 +9,43 @@ import math
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import nn
 
-from finicky.experiments import arms
+from finicky.engine.train import prepare
+from finicky.experiments import tidy
 
 TITLE = "Parity and (x + 1)^n: neurons, layers and terms"
-ANSWERS = ["C011", "C012", "C013"]
 READS = []
+SETTINGS = {
+    # each bit more takes four times as long; up to 2 bits, 2^(n-1) units are no more than n
+    "bits": (
+        {"type": "integer", "minimum": 3, "maximum": 16},
+        "highest n for which networks of parity are built",
+    ),
+    "degrees": (
+        {"type": "array", "minItems": 1, "uniqueItems": True,
+         "items": {"type": "integer", "minimum": 2, "maximum": 5000}},
+        "exponents n of (x + 1)^n",
+    ),
+    "trained_bits": (
+        {"type": "array", "minItems": 1, "uniqueItems": True,
+         "items": {"type": "integer", "minimum": 2, "maximum": 14}},
+        "numbers of bits whose parity is trained",
+    ),
+    "layers": (
+        {"type": "array", "minItems": 1, "uniqueItems": True,
+         "items": {"type": "integer", "minimum": 1, "maximum": 100}},
+        "hidden layers of the trained networks",
+    ),
+    "units": (
+        {"type": "integer", "minimum": 1, "maximum": 4096},
+        "of each of these layers",
+    ),
+    "starts": ("count", "random starts per seed"),
+    "steps": ("count", "of Adam"),
+    "learning_rate": ("rate", "of Adam"),
+}  # fmt: skip
 QUANTITIES = {
     "units": ("units", "hidden units of a network that gives the parity of all 2^n inputs"),
     "hidden_layers": ("layers", "its hidden layers"),
@@ -29,20 +60,13 @@ QUANTITIES = {
                               "terms"),
     "learned": ("%", "share of random starts from which training gets all 2^n inputs right"),
 }  # fmt: skip
-FIGURES = {
-    "F04": "Left: networks that give the parity of every input, checked on all of them. One hidden "
-    "layer needs 2ⁿ⁻¹ units only if its units are ANDs; threshold units and ReLUs that count the "
-    "ones need n, fewer than the deep tree. Right: what training finds with as few units; where a "
-    "line falls, weights that are known to exist are missed, and where lines part, depth matters.",
-}
-
 CONDITIONS = {
-    "network": "str",
-    "bits": "Int64",
-    "layers": "Int64",
-    "degree": "Int64",
-    "variables": "str",
-    "units": "Int64",
+    "network": ["and_or", "cosine", "relus", "thresholds", "tree"],
+    "bits": "integer",
+    "layers": "integer",
+    "degree": "integer",
+    "variables": ["as many as n", "one"],
+    "units": "integer",
 }
 
 
@@ -68,7 +92,7 @@ def thresholds(bits):
 
 def relus(bits):
     """n units: the zigzag through (0, 0), (1, 1), (2, 0), ... of the number of set bits, which
-    has one kink a bit."""
+    has one kink per bit."""
     slopes = (-1.0) ** np.arange(bits) * np.where(np.arange(bits) == 0, 1, 2)
     return [(np.ones((bits, bits)), -np.arange(bits)), (slopes[:, None], np.zeros(1))]
 
@@ -178,14 +202,15 @@ def _product(a, b):
 
 
 def learned(bits, layers, settings):
-    """The share (%) of random starts, for each bits and seed, that learn the parity of all inputs.
+    """The share (%) of random starts, for each of `bits` and each seed, that learn the parity of
+    all inputs: [len(bits), seeds].
 
-    bits: list; layers: hidden layers. Returns [len(bits), seeds]. All trainings are stacked:
-    networks of fewer bits see zeros for the others, and their 2^n inputs several times over, which
-    leaves the full-batch gradient as it is. ReLU, He, Adam, logistic loss.
+    bits: list; layers: hidden layers. ReLU, He, Adam, logistic loss. The engine trains networks of
+    images and classes, so this loop is our own: all trainings are stacked; networks of fewer bits
+    see zeros for the others, and their 2^n inputs several times over, which leaves the full-batch
+    gradient as it is.
     """
-    import torch
-
+    prepare()
     seeds, starts, most = settings["seeds"], settings["starts"], max(bits)
     sizes = [most] + [settings["units"]] * layers + [1]
     x, sign, parameters = [], [], [[] for _ in range(2 * len(sizes) - 2)]
@@ -203,12 +228,12 @@ def learned(bits, layers, settings):
                     parameters[2 * i + 1].append(np.zeros((1, fan_out)))
 
     def stacked(arrays):
-        return torch.tensor(np.array(arrays), dtype=torch.float32)
+        return torch.tensor(np.array(arrays), dtype=torch.float32, device=settings["device"])
 
     x, sign = stacked(x), stacked(sign)[..., None]
     parameters = [stacked(arrays).requires_grad_() for arrays in parameters]
     optimizer = torch.optim.Adam(parameters, lr=settings["learning_rate"])
-    done = torch.zeros(len(x), dtype=torch.bool)
+    done = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     for _ in range(settings["steps"]):
         h = x
         for weights, biases in zip(parameters[:-2:2], parameters[1:-2:2], strict=True):
@@ -218,26 +243,21 @@ def learned(bits, layers, settings):
         if done.all():
             break
         optimizer.zero_grad()
-        torch.nn.functional.softplus(-h * sign).mean((1, 2)).sum().backward()
+        nn.functional.softplus(-h * sign).mean((1, 2)).sum().backward()
         optimizer.step()
-    return 100 * done.view(len(bits), len(seeds), starts).float().mean(2).numpy()
+    return 100 * done.view(len(bits), len(seeds), starts).float().mean(2).cpu().numpy()
 
 
 # ---- The table -----------------------------------------------------------------------------------
 
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a quantity, condition and seed; QUANTITIES says what each number is.
-
-    settings: bits (highest n of the constructions), degrees (exponents), trained_bits, layers
-    (hidden), units (of a trained layer), starts (a seed), steps, learning_rate, seeds. What is
-    built depends on no seed and has the first one's number.
-    """
-    quantities = {name: [] for name in QUANTITIES}
-    first = settings["seeds"][0]
+    """One row per quantity, condition and seed; QUANTITIES says what each number is. What is built
+    depends on no seed and has the first one's number."""
+    rows, first = [], settings["seeds"][0]
 
     def found(quantity, value, seed=first, **where):
-        quantities[quantity].append({"seed": seed, "value": float(value), "outcome": 0} | where)
+        rows.append({"quantity": quantity, "seed": seed, "value": float(value)} | where)
 
     for bits in range(2, settings["bits"] + 1):
         exact = {}
@@ -271,82 +291,8 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
     for layers in settings["layers"]:
         shares = learned(settings["trained_bits"], layers, settings)
-        for bits, row in zip(settings["trained_bits"], shares, strict=True):
-            for seed, share in zip(settings["seeds"], row, strict=True):
+        for bits, of_seeds in zip(settings["trained_bits"], shares, strict=True):
+            for seed, share in zip(settings["seeds"], of_seeds, strict=True):
                 where = {"bits": bits, "layers": layers, "units": settings["units"]}
                 found("learned", share, seed, **where)
-
-    rows = {
-        name: pd.DataFrame(found, columns=["seed", "value", "outcome", *CONDITIONS])
-        for name, found in quantities.items()
-    }
-    return arms.measured(rows, CONDITIONS)
-
-
-# ---- The figure ----------------------------------------------------------------------------------
-
-
-def draw(table: pd.DataFrame) -> dict:
-    """F04: figure id to (matplotlib Figure, data behind it)."""
-    from finicky.page import figures
-
-    drawn = {
-        "and_or": (figures.VERMILLION, "s", "ANDs and an OR: 2ⁿ⁻¹", 0),
-        "tree": (figures.PLUM, "X", "tree of XORs, ⌈log₂ n⌉ layers", 6),
-        "thresholds": (figures.BLUE, "o", "thresholds, one layer: n", 1),
-        "relus": (figures.SAGE, "D", "ReLUs, one layer: n", -9),
-        "cosine": (figures.GREY, "v", "cosine: 1 unit", 0),
-    }
-    built = table[table["quantity"] == "units"]
-    trained = figures.summary(table[table["quantity"] == "learned"], ["bits", "layers", "units"])
-    with figures.style():
-        fig, axes = figures.panels([3.1], columns=2, left=0.5, right=1.05, between=(2.1, 0))
-        size, learnt = axes[0]
-        bits = np.arange(2, built["bits"].max() + 1)
-        size.set_title("Hidden units (log scale)")
-        figures.log_axis(size, "y", 0.8, 1.4 * 2.0 ** bits[-1],
-                         [4.0**power for power in range(16)])  # fmt: skip
-        size.plot(bits, 2.0**bits, color=figures.INK, linestyle=figures.DASHES, linewidth=1)
-        size.annotate("the chapter, one layer: 2ⁿ", (bits[-1], 2.0 ** bits[-1]), (7, 2),
-                      textcoords="offset points", fontsize=8, va="center")  # fmt: skip
-        for name, (colour, marker, label, up) in drawn.items():
-            rows = built[built["network"] == name].sort_values("bits")
-            hollow = name == "relus"  # lies on the thresholds' line
-            size.plot(rows["bits"], rows["value"], color=colour, marker=marker, clip_on=False,
-                      markersize=7 if hollow else 4.5, linewidth=0 if hollow else 1.6,
-                      markerfacecolor="none" if hollow else colour)  # fmt: skip
-            size.annotate(label, (rows["bits"].iloc[-1], rows["value"].iloc[-1]), (7, up),
-                          textcoords="offset points", fontsize=8, va="center")  # fmt: skip
-        size.set_xlabel("n, bits")
-        size.set_xticks([tick for tick in range(2, 64, 2) if tick <= bits[-1]])
-
-        learnt.set_title("Starts that learn all inputs (%)")
-        learnt.set_ylim(-3, 103)
-        styles = [(figures.BLUE, "o"), (figures.LAVENDER, "^"), (figures.PLUM, "X")]
-        ends = []
-        for i, (layers, rows) in enumerate(trained.groupby("layers")):
-            colour, marker = styles[i % 3]
-            learnt.fill_between(rows["bits"], rows["low"], rows["high"], color=colour, alpha=0.2,
-                                linewidth=0)  # fmt: skip
-            learnt.plot(rows["bits"], rows["median"], color=colour, marker=marker, clip_on=False)
-            ends.append((rows["median"].iloc[-1], layers, rows["bits"].iloc[-1]))
-        place = -np.inf
-        for height, layers, at in sorted(ends):
-            place = max(height, place + 6)
-            learnt.annotate(f"{layers} hidden layer" + "s" * int(layers > 1), (at, place), (7, 0),
-                            textcoords="offset points", fontsize=8, va="center")  # fmt: skip
-        learnt.set_xlabel(f"n, bits ({trained['units'].max()} units a layer)")
-        learnt.set_xticks(sorted(set(trained["bits"])))
-        figures.footer(fig, trained)
-        most = int(bits[-1])
-        fig.set_label(
-            f"Hidden units of exact networks of {most} bits: "
-            + ", ".join(
-                f"{drawn[row.network][2].split(':')[0]} {row.value:.0f}"
-                for row in built[built["bits"] == most].itertuples()
-            )
-            + f". Median share of starts that learn {trained['bits'].max()} bits: "
-            + ", ".join(f"{layers} hidden layers {height:.0f} %" for height, layers, _ in ends)
-            + "."
-        )
-    return {"F04": (fig, pd.concat([built.dropna(axis=1, how="all"), trained]))}
+    return tidy.from_rows(rows, CONDITIONS)

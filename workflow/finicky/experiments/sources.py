@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from finicky.experiments import arms
+from finicky.experiments import tidy
 
 TITLE = "Sources: papers and models that the chapter cites"
-ANSWERS = ["C098", "C119", "C120", "C121", "C190", "C193", "C194", "C195"]
 READS = []
 QUANTITIES = {
     "agrees": ("0/1", "1 if the source agrees with the chapter, 0 if it differs, none if it cannot "
@@ -24,9 +23,44 @@ QUANTITIES = {
     "units_by_theorem": ("units", "Poggio et al. 2017: the bound on units for 8 inputs, smoothness "
                          "2 and precision 0.1, without its constant"),
 }  # fmt: skip
-FIGURES = {}
-
-CONDITIONS = {"fact": "str", "source": "str"}
+CONDITIONS = {
+    "model": ["ResNet-50", "ResNet-152", "VGG-19", "GoogLeNet"],
+    # what is printed, proved or said
+    "fact": [
+        "plain, 20 layers, training",
+        "plain, 20 layers, test",
+        "plain, 56 layers, training",
+        "plain, 56 layers, test",
+        "plain, 18 layers, ImageNet",
+        "plain, 34 layers, ImageNet",
+        "ResNet-50, ten crops",
+        "ResNet-152, ten crops",
+        "ResNet-152, several scales",
+        "ResNet-152, one crop",
+        "ensemble of residual networks",
+        "annotator A1",
+        "annotator A2",
+        "ResNet-110",
+        "ResNet-1202",
+        "pre-activation ResNet-164",
+        "pre-activation ResNet-1001",
+        "torchvision's ResNet-50, one crop",
+        "ResNet-50, parameters",
+        "ResNet-152, parameters",
+        "VGG-19, layers",
+        "GoogLeNet, layers",
+        "6.71 % is better than annotator A1",
+        "ResNet-1202 gains",
+        "pre-activation ResNet-1001 gains",
+        "parts of few variables",
+        "any composition",
+        "WRN-28-10",
+        "WRN-40-8",
+        "ResNet-1202 trains",
+    ],
+    "network": ["one hidden layer", "tree"],
+    "source": "text",  # a citation, or the version of a package
+}
 
 
 class Printed(NamedTuple):
@@ -109,17 +143,15 @@ def layers(model):
 
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a quantity and fact, with its `source`; QUANTITIES says what each number is.
-
-    settings: seeds, whose first numbers the rows; nothing here is random.
-    """
+    """One row per quantity and model, fact or network, with its `source`; QUANTITIES says what each
+    number is. Nothing here is random: all rows have the number of the first seed."""
     import torch
     import torchvision
 
     rows = []
 
-    def found(quantity, fact, value, source):
-        rows.append({"quantity": quantity, "fact": fact, "value": float(value), "source": source})
+    def found(quantity, name, value, source, column="fact"):
+        rows.append({"quantity": quantity, column: name, "value": float(value), "source": source})
 
     counted = f"torchvision {torchvision.__version__.split('+')[0]}"
     with torch.device("meta"):  # shapes only
@@ -130,8 +162,8 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
             "GoogLeNet": torchvision.models.googlenet(init_weights=False, aux_logits=False),
         }
     for name, model in models.items():
-        found("million_parameters", name, million_parameters(model), counted)
-        found("layers", name, layers(model), counted)
+        found("million_parameters", name, million_parameters(model), counted, "model")
+        found("layers", name, layers(model), counted, "model")
     for fact, printed in LITERATURE.items():
         found("published", fact, printed.value, printed.where)
     weights = torchvision.models.ResNet50_Weights.IMAGENET1K_V1.meta
@@ -170,12 +202,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         factor * precision ** (-variables / smoothness)
         for factor, variables in ((1, inputs), (inputs - 1, 2))
     )
-    found("units_by_theorem", "one hidden layer", shallow, f"{POGGIO}, theorem 1")
-    found("units_by_theorem", "tree", deep, f"{POGGIO}, theorem 2")
+    found("units_by_theorem", "one hidden layer", shallow, f"{POGGIO}, theorem 1", "network")
+    found("units_by_theorem", "tree", deep, f"{POGGIO}, theorem 2", "network")
 
-    return arms.tidy([row | {"seed": settings["seeds"][0]} for row in rows], CONDITIONS)
-
-
-def draw(table: pd.DataFrame) -> dict:
-    """No figure: the numbers stand on the cards."""
-    return {}
+    return tidy.from_rows([row | {"seed": settings["seeds"][0]} for row in rows], CONDITIONS)

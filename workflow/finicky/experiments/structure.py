@@ -1,4 +1,4 @@
-"""How much structure does the world have, and what is left to learn without it?
+"""How much structure do images have, and what can be learned without it?
 
 Images are counted, and MNIST's pixels averaged. The intrinsic dimension of images is compared with
 that of noise of the same size, and of noise that also has the images' covariance. Neighbours among
@@ -13,14 +13,37 @@ import math
 import numpy as np
 import pandas as pd
 
-from finicky import data, machine
-from finicky import runs as planning
-from finicky.experiments import arms
+from finicky import data
+from finicky.data import CHANCE
+from finicky.experiments import tidy
+from finicky.runs import FAILED
 
 TITLE = "Structure in images"
-ANSWERS = ["C040", "C041", "C042", "C043", "C198"]
 READS = []
 DATASETS = ["mnist", "fashion_mnist"]
+SETTINGS = {
+    "images": (
+        {
+            "type": "array",
+            "minItems": 1,
+            "uniqueItems": True,
+            "items": {"type": "integer", "minimum": 20, "maximum": 30000},
+        },
+        "numbers of images whose dimension is estimated; neighbours are sought among the most",
+    ),
+    "asked": ("count", "images whose neighbours are ranked"),
+    "learnt": (
+        {
+            "type": "array",
+            "minItems": 1,
+            "uniqueItems": True,
+            "items": {"type": "integer", "minimum": 1, "maximum": 60000},
+        },
+        "numbers of images that networks are trained on",
+    ),
+    "width": ("widths", "hidden units of these networks"),
+    "epochs": ("count", "epochs at most; when all answers of all seeds are right, training stops"),
+}
 QUANTITIES = {
     "image_exponent": ("thousand", "decimal logarithm of the number of 256×256 RGB images"),
     "pixel_mean": ("", "mean of MNIST's training pixels, 0 to 1"),
@@ -36,34 +59,25 @@ QUANTITIES = {
     "train_accuracy": ("%", "accuracy on the images trained on"),
     "test_accuracy": ("%", "accuracy on 10,000 images that were not"),
 }
-FIGURES = {
-    "F10": "Left: intrinsic dimension as two nearest neighbours tell it, by the number of images. "
-    "With few points in many dimensions it comes out too low: white noise has 784. Noise with the "
-    "images' covariance (dashed) has the same principal components as they. "
-    "Middle: how often an image and its k-th nearest neighbour are of one class, and two images "
-    "drawn at random. Right: accuracy on new images (solid) and on those trained on (dashed).",
-}
-
 CONDITIONS = {
-    "dataset": "str",
-    "noise": "str",
-    "images": "Int64",
-    "label": "Int64",
-    "rank": "Int64",
-    "problem": "str",
-    "width": "Int64",
+    "dataset": "level",
+    "noise": ["none", "equal size", "equal covariance"],
+    "images": "integer",
+    "label": "integer",
+    "rank": "integer",
+    "task": ["true labels", "random labels", "noise images"],
+    "width": "integer",
 }
-PROBLEMS = ["true labels", "random labels", "noise images"]
+TRUE, RANDOM, NOISE = TASKS = ["true labels", "random labels", "noise images"]
 CLASSES, SIDE = 10, 28
 KEPT = 0.9  # share of the images that the fit of two neighbours keeps (Facco et al. 2017)
 
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a quantity, seed and condition; QUANTITIES says what each number is.
+    """One row per quantity, seed and condition; QUANTITIES says what each number is.
 
-    settings: seeds, data; images (numbers of them whose dimension is estimated; neighbours are
-    sought among the largest), asked (images whose neighbours are ranked), learnt (numbers of images
-    trained on), width, epochs (at most; a network whose answers are all right stops).
+    Conditions: `rank` of a neighbour, none for a random pair; `images`, how many there are, or are
+    trained on; `task`, what the networks are trained on.
     """
     from finicky.engine.train import prepare
 
@@ -78,7 +92,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
             found = compared(images, labels, settings, np.random.default_rng([seed, 41]))
             rows += [row | {"seed": seed, "dataset": name} for row in found]
     rows += list(memorised(loaded["mnist"], settings))
-    return arms.tidy(rows, CONDITIONS)
+    return tidy.from_rows(rows, CONDITIONS)
 
 
 # ---- Counting -----------------------------------------------------------------------------------
@@ -198,29 +212,20 @@ def agreeing(distances, labels, asked):
 
 def memorised(arrays, settings):
     """Rows of networks of two layers, trained until they know their images or `epochs` are over."""
-    from finicky.engine import train as engine
+    from finicky.experiments import training
 
-    dataset = engine.Dataset("mnist", settings["data"], 1)  # for how it normalises
-    for problem, images, width in itertools.product(
-        PROBLEMS, settings["learnt"], settings["width"]
-    ):
-        runs = [
-            planning.Run(
-                dataset="mnist", images=images, epochs=settings["epochs"], depth=2, block="plain",
-                activation="relu", init="he", optimizer="adam", learning_rate=0.001, batch_size=64,
-                width=width, seed=seed,
-            )
-            for seed in settings["seeds"]
-        ]  # fmt: skip
-        for fused in planning.fused_batches(runs, machine.l2_cache_bytes()):
-            tasks = [task(arrays, problem, run) for run in fused]
-            for run, outcome, scores in learnt(fused, tasks, dataset):
-                where = {"problem": problem, "images": images, "width": width, "seed": run.seed}
-                for quantity, value in scores.items():
-                    yield where | {"quantity": quantity, "value": value, "outcome": outcome}
+    dataset = training.prepared("mnist", settings, 1)  # for how it normalises
+    for task, images, width in itertools.product(TASKS, settings["learnt"], settings["width"]):
+        levels = {"epochs": settings["epochs"], "width": width}
+        runs = [training.run(settings, images, seed, **levels) for seed in settings["seeds"]]
+        splits = [splits_of(arrays, task, run) for run in runs]
+        for run, (outcome, scores) in zip(runs, trained(runs, splits, dataset), strict=True):
+            where = {"task": task, "images": images, "width": width, "seed": run.seed}
+            for quantity, value in scores.items():
+                yield where | {"quantity": quantity, "value": value, "outcome": outcome}
 
 
-def task(arrays, problem, run):
+def splits_of(arrays, task, run):
     """(training, test) of one run as engine Splits; its own images, labels and noise."""
     import torch
 
@@ -234,21 +239,26 @@ def task(arrays, problem, run):
         (train_images[chosen], train_labels[chosen]),
         (test_images, test_labels),
     ):
-        if problem == "noise images":
+        if task == NOISE:
             images = random.integers(256, size=images.shape, dtype=np.uint8)
-        if problem != "true labels":
+        if task != TRUE:
             labels = random.integers(CLASSES, size=len(labels))
-        splits.append(Split(torch.from_numpy(images), torch.from_numpy(labels).long()))
+        pair = torch.from_numpy(images), torch.from_numpy(labels).long()
+        splits.append(Split(*(part.to(run.device) for part in pair)))
     return splits
 
 
-def learnt(runs, tasks, dataset):
-    """Train runs of different seeds together, each on its own images; yields (run, outcome,
-    accuracies in %)."""
+def trained(runs, splits, dataset):
+    """Train runs of different seeds, each on its own images; one (outcome, accuracies in %) per
+    run.
+
+    They stop together, when all know their images, so they are one batch on every machine; and
+    each has test images of its own. `training.train` does neither.
+    """
     import torch
 
     from finicky.engine import train as engine
-    from finicky.experiments.trainings import InBlocks, to_the_end
+    from finicky.experiments import training
 
     images = runs[0].images
 
@@ -259,153 +269,16 @@ def learnt(runs, tasks, dataset):
 
     together = copy.copy(dataset)
     together.train = engine.Split(
-        torch.cat([train.images for train, _ in tasks]),
-        torch.cat([train.labels for train, _ in tasks]),
+        torch.cat([train.images for train, _ in splits]),
+        torch.cat([train.labels for train, _ in splits]),
     )
-    with torch.no_grad():
-        batch = InBlocks(runs, together, images, range(len(runs)))
-        every, going = to_the_end(batch, all_known)
-    for run, history, splits in zip(runs, every, tasks, strict=True):
-        scores = {"train_accuracy": arms.CHANCE, "test_accuracy": arms.CHANCE}
-        if history in going and history.outcome not in ("inf", "nan"):
+    trainings = [training.Training(run, block=block) for block, run in enumerate(runs)]
+    batch = training.Batch(trainings, together)
+    every, going = training.to_the_end(batch, all_known)
+    for history, own in zip(every, splits, strict=True):
+        scores = {"train_accuracy": CHANCE, "test_accuracy": CHANCE}
+        if history in going and history.outcome not in FAILED:
             alone = batch.network.keep([going.index(history)])
-            for quantity, split in zip(scores, splits, strict=True):
+            for quantity, split in zip(scores, own, strict=True):
                 scores[quantity] = engine.evaluate(alone, dataset, split)[0][1]
-        yield run, history.outcome, scores
-
-
-# ---- Drawing ------------------------------------------------------------------------------------
-
-
-def draw(table: pd.DataFrame) -> dict:
-    """F10: figure id to (matplotlib Figure, data behind it)."""
-    from finicky.page import figures
-
-    accuracies = ["train_accuracy", "test_accuracy"]
-    data = pd.concat(
-        [
-            figures.summary(table[table["quantity"].isin(quantities)], ["quantity", *by])
-            for quantities, by in (
-                (["dimension"], ["dataset", "noise", "images"]),
-                (["same_label"], ["dataset", "rank"]),
-                (accuracies, ["problem", "width", "images"]),
-            )
-        ],
-        ignore_index=True,
-    )
-    with figures.style():
-        fig, axes = figures.panels([2.7], columns=3, left=0.45, right=0.95, between=(1.0, 0))
-        draw_dimensions(axes[0, 0], data[data["quantity"] == "dimension"])
-        random_pair = table[(table["quantity"] == "same_label") & table["rank"].isna()]
-        draw_labels(axes[0, 1], data[data["quantity"] == "same_label"], random_pair["value"])
-        widest = data[data["width"] == data["width"].max()]
-        draw_accuracies(axes[0, 2], widest)
-        figures.footer(fig, data)
-        ends = data[(data["quantity"] == "dimension") & (data["images"] == data["images"].max())]
-        last = widest[widest["images"] == widest["images"].max()].set_index(["quantity", "problem"])
-        fig.set_label(
-            "Intrinsic dimension by two nearest neighbours: "
-            + ", ".join(
-                f"{row.median:.0f} for {figures.look(row.dataset).label}"
-                + ("" if row.noise == "none" else f" noise of {row.noise}")
-                for row in ends.itertuples()
-            )
-            + ". Accuracy on new images: "
-            + ", ".join(
-                f"{last.loc[('test_accuracy', problem), 'median']:.0f} % with {problem}"
-                for problem in PROBLEMS
-            )
-            + "."
-        )
-    return {"F10": (fig, data)}
-
-
-def draw_dimensions(ax, data):
-    """Dimension by the number of images, for images and both kinds of noise."""
-    from finicky.page import figures
-
-    ax.set_title("Intrinsic dimension")
-    counts = sorted(set(data["images"]))
-    figures.log_axis(ax, "x", counts[0], max(counts[-1], counts[0] + 1), counts)
-    figures.log_axis(ax, "y", 5, 1000, [5, 10, 20, 50, 100, 200, 500])
-    ax.set_xlabel("images")
-    ax.axhline(SIDE**2, color=figures.INK, linestyle=figures.DASHES, linewidth=0.9)
-    ax.text(counts[0], 0.95 * SIDE**2, f" {SIDE**2} pixels", fontsize=7.5, va="top")
-    names, colours = [], {}
-    for (dataset, noise), rows in data.groupby(["dataset", "noise"]):
-        name = figures.look(dataset).label.replace("Fashion-MNIST", "Fashion")
-        colour = figures.BLUE if dataset == "mnist" else figures.TAN
-        if noise == "equal size":
-            if dataset != "mnist":
-                continue  # white noise of the same size once more
-            name, colour = "white noise", figures.PLUM
-        elif noise == "equal covariance":
-            name = f"noise, cov.\nof {name}"
-        band(ax, rows, "images", colour, noise == "equal covariance")
-        names.append((rows["median"].iloc[-1], name))
-        colours[name] = colour
-    name_ends(ax, names, colours)
-
-
-def draw_labels(ax, data, random_pair):
-    """Share of pairs with one label by rank of the neighbour; dots at the end: a random pair."""
-    from finicky.page import figures
-
-    ax.set_title("Same label (%)")
-    figures.log_axis(ax, "x", 1, data["rank"].max(), [1, 10, 100, 1000])
-    ax.set(ylim=(0, 100), xlabel="rank of the neighbour")
-    ax.axhline(random_pair.median(), color=figures.INK, linestyle=figures.DASHES, linewidth=0.9)
-    ax.text(1.1, random_pair.median() + 1.5, "two at random", fontsize=7.5, va="bottom")
-    for dataset, rows in data.dropna(subset="rank").groupby("dataset"):
-        colour = figures.BLUE if dataset == "mnist" else figures.TAN
-        band(ax, rows, "rank", colour)
-        x, y = (0.3, 0.88) if dataset == "mnist" else (0.03, 0.3)
-        ax.text(
-            x, y, figures.look(dataset).label, transform=ax.transAxes, color=colour, fontsize=8,
-        )  # fmt: skip
-
-
-def draw_accuracies(ax, data):
-    """Accuracy by the number of images trained on, for true labels, random ones, and noise."""
-    from finicky.page import figures
-
-    ax.set_title(f"Accuracy (%), {int(data['width'].max())} units")
-    counts = sorted(set(data["images"]))
-    figures.log_axis(ax, "x", counts[0], max(counts[-1], counts[0] + 1), counts)
-    ax.set(ylim=(0, 104), xlabel="images trained on")
-    ax.set_yticks([0, 10, 50, 100])
-    ax.text(1.03, 100, "all, images\ntrained on", transform=ax.get_yaxis_transform(), fontsize=7.5,
-            va="center", linespacing=1)  # fmt: skip
-    colours = (figures.SAGE, figures.VERMILLION, figures.LAVENDER)
-    names, looks = [], dict(zip(PROBLEMS, colours, strict=True))
-    for (quantity, problem), rows in data.groupby(["quantity", "problem"]):
-        band(ax, rows, "images", looks[problem], quantity == "train_accuracy")
-        if quantity == "test_accuracy":
-            names.append((rows["median"].iloc[-1], problem))
-    name_ends(ax, names, looks)
-
-
-def band(ax, rows, x, colour, dashed=False):
-    """Median and range of the seeds."""
-    from finicky.page import figures
-
-    ax.fill_between(rows[x], rows["low"], rows["high"], color=colour, alpha=0.2, linewidth=0)
-    ax.plot(
-        rows[x], rows["median"], color=colour, linestyle=figures.DASHES if dashed else "-",
-        clip_on=False,
-    )  # fmt: skip
-
-
-def name_ends(ax, names, colours):
-    """Names right of the axes at the ends [(y, name)] of the lines, clear of each other."""
-    to_axes = (ax.transData + ax.transAxes.inverted()).transform
-    x = ax.get_xlim()[1]
-    taken = -1.0
-    for y, name in sorted((float(to_axes((x, y))[1]), name) for y, name in names):
-        half = 0.024 * (1 + name.count("\n"))
-        y = max(y, taken + half)
-        taken = y + half
-        ax.text(
-            1.03, y, name, transform=ax.transAxes, color=colours[name], fontsize=7.5, va="center",
-            linespacing=1,
-        )  # fmt: skip
+        yield history.outcome, scores

@@ -1,9 +1,8 @@
-"""What the five update rules do, step by step: against PyTorch, and on landscapes with known shape.
+"""What the five update rules do, step by step: against PyTorch, on landscapes with known shape, and
+RMSProp's scale against the curvature of a network.
 
-Every walk here is noise-free and in float64. A rule's rate is the one of a ladder of 34 that takes
-it to the goal soonest from the slowest of eight starts; the seeds' own starts are scored only.
-The goal is a ten-thousandth of the error at the start, and a walk has to stay there for 100 steps.
-"Best momentum" also picks its β from a ladder.
+How a walk is tuned and when it has arrived, experiments/landscapes.py says. "Best momentum" also
+picks its β from a ladder.
 """
 
 import itertools
@@ -11,12 +10,37 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from finicky.experiments import arms
+from finicky import data
+from finicky.experiments import tidy, update_rules
+from finicky.experiments.landscapes import (
+    BETAS,
+    CLOSE,
+    LANDSCAPES,
+    Ravine,
+    settled,
+    starts_of,
+    steps_to_goal,
+    tuned,
+    walk,
+)
 
 TITLE = "Update rules: against PyTorch, and on a ravine, a saddle and a banana"
-ANSWERS = ["C132", "C133", "C134", "C135", "C136", "C137", "C158"]
 READS = []
 DATASETS = ["mnist"]
+SETTINGS = {
+    "condition_numbers": (
+        {
+            "type": "array",
+            "minItems": 1,
+            "uniqueItems": True,
+            "items": {"type": "number", "minimum": 1, "maximum": 100000},
+        },
+        "condition numbers of the ravines; each is compared with a tenth of it, if that is there",
+    ),
+    "trials": ("count", "sequences of random gradients per seed"),
+    "images": ("images", "training images of the network whose curvature is measured"),
+    "epochs": ("count", "its epochs"),
+}
 QUANTITIES = {
     "table_deviation": ("", "chapter's summary rule (no eps) against torch.optim over 100 steps: "
                         "largest deviation of a parameter, relative to its start"),
@@ -55,279 +79,62 @@ QUANTITIES = {
     "curvature": ("", "Hessian's diagonal, first seed, last epoch"),
     "root_mean_square": ("", "RMSProp's root mean square gradient there"),
 }  # fmt: skip
-FIGURES = {
-    "F26": "Above: walks from one start, each rule at its own best rate, with the steps to the "
-    "goal; all axes are drawn as the rules see them, so the rules that scale each coordinate have "
-    "the ravine's axes for a gift. Below, left: steps by how narrow the ravine is, on both axes "
-    "logarithmic, beside the laws: descent pays the condition number, momentum with the right β "
-    "its root. Middle: what momentum 0.9 gains on descent, each at its best rate; below zero it is "
-    "slower. Right: RMSProp's scale for each weight of a small network against the curvature that "
-    "Newton's method would use; the chapter's claim is the steep line.",
-}
-
 CONDITIONS = {
-    "problem": "str",
-    "optimizer": "str",
-    "condition_number": "float64",
-    "learning_rate": "float64",
-    "gradients": "str",
-    "epoch": "Int64",
-    "step": "Int64",
-    "parameter": "Int64",
+    "landscape": ["ravine", "saddle", "banana", "kinked"],
+    "optimizer": [
+        "gradient descent",
+        "momentum",
+        "best momentum",
+        "nesterov",
+        "rmsprop",
+        "adam",
+        "adamw",
+    ],
+    "condition_number": "number",
+    "learning_rate": "number",
+    "gradients": ["ordinary", "tiny", "zero"],
+    "epoch": "integer",
+    "step": "integer",
+    "parameter": "integer",
 }
-GOAL = 1e-4  # of the error at the start
-CLOSE = 1e-2  # of the distance at the start: the root of GOAL
-STAY = 100  # steps
-TUNING_STARTS = 8
+RULES = ["gradient descent", "momentum", "rmsprop", "adam", "adamw"]  # of the summary table
+GRADIENTS = ["ordinary", "tiny", "zero"]
+WALKERS = ["gradient descent", "momentum", "nesterov", "rmsprop", "adam"]
 SAME_RATES = [0.5, 1.0, 1.5, 1.9, 1.98, 2.5]  # descent swings above 1 and diverges above 2
-BETAS = [0, 0.2, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98]
-BY_CURVATURE = 2.0 ** np.arange(-6, 2.25, 0.25)  # rates times the largest curvature
-BY_LENGTH = 2.0 ** np.arange(-13, 4, 0.5)  # rates of rules whose steps are lengths
-WALKERS = ["descent", "momentum", "nesterov", "rmsprop", "adam"]
-KINDS = ["ordinary", "tiny", "zero"]
-VIEWS = {  # problem: title, x from, to, y from, to
-    "ravine": ("Ravine, κ = 100", -1.15, 1.15, -1.15, 1.15),
-    "saddle": ("Saddle", -1.0, 1.6, -0.5, 1.7),
-    "banana": ("Banana (Rosenbrock)", -1.6, 1.6, -0.7, 1.9),
-}
-
-
-# ---- The chapter's rules ------------------------------------------------------------------------
-
-
-def update(rule, theta, gradient, state, step, rate, beta=0.9, eps=1e-8):
-    """One step of a rule as the chapter writes it; returns the new parameters.
-
-    theta, gradient: arrays of one shape, rate and beta broadcast to it. state: a dict, at first
-    empty, updated in place. step counts from 1. eps: 1e-8 as in the text, 0 as in the summary
-    table. Adam's β are 0.9 and 0.999, AdamW's λ is 0.01. Nesterov's rule wants the gradient at
-    `look_ahead`.
-    """
-    if rule == "descent":
-        return theta - rate * gradient
-    if rule in ("momentum", "nesterov"):
-        state["v"] = beta * state.get("v", 0) + gradient
-        return theta - rate * state["v"]
-    if rule == "rmsprop":
-        state["v"] = beta * state.get("v", 0) + (1 - beta) * gradient**2
-        return theta - rate * gradient / np.sqrt(state["v"] + eps)
-    state["m"] = 0.9 * state.get("m", 0) + 0.1 * gradient
-    state["v"] = 0.999 * state.get("v", 0) + 0.001 * gradient**2
-    mean, square = state["m"] / (1 - 0.9**step), state["v"] / (1 - 0.999**step)
-    decay = 0.01 * theta if rule == "adamw" else 0
-    return theta - rate * (mean / (np.sqrt(square) + eps) + decay)
-
-
-def look_ahead(rule, theta, state, rate, beta):
-    """Where the rule wants the gradient."""
-    return theta - rate * beta * state.get("v", 0) if rule == "nesterov" else theta
-
-
-# ---- Landscapes: functions of [..., dimensions] -------------------------------------------------
-
-
-class Landscape:
-    """A function of [..., dimensions]: its `error` falls to 0 at the goal, its `gradient` leads
-    there; `height` is the function itself, up to a constant.
-
-    steepest: the largest curvature on the way; horizon: steps after which a walk is given up.
-    """
-
-    def height(self, theta):
-        return self.error(theta)
-
-
-class Ravine(Landscape):
-    """(x²/κ + y²)/2: curvature 1/κ along the floor, 1 across. Its error is the squared distance,
-    so that floor and wall count alike."""
-
-    steepest = 1.0
-
-    def __init__(self, condition_number):
-        self.condition_number = condition_number
-        self.horizon = int(5 * condition_number + 400)
-        self.curvatures = np.array([1 / condition_number, 1.0])
-
-    def height(self, theta):
-        return (self.curvatures * theta**2).sum(-1) / 2
-
-    def error(self, theta):
-        return (theta**2).sum(-1)
-
-    def gradient(self, theta):
-        return self.curvatures * theta
-
-    def start(self, random):
-        return random.uniform(0.5, 1, 2) * random.choice([-1, 1], 2)
-
-
-class Saddle(Landscape):
-    """x²/2 - y²/2 + y⁴/4: a saddle at 0, minima at (0, ±1)."""
-
-    steepest, horizon = 2.0, 1000
-
-    def error(self, theta):
-        x, y = theta[..., 0], theta[..., 1]
-        return x**2 / 2 + (y**2 - 1) ** 2 / 4
-
-    def gradient(self, theta):
-        x, y = theta[..., 0], theta[..., 1]
-        return np.stack([x, y**3 - y], -1)
-
-    def start(self, random):
-        return np.array([random.uniform(1, 1.5), 10 ** random.uniform(-3, -2)])
-
-
-class Banana(Landscape):
-    """(1 - x)² + 100 (y - x²)² (Rosenbrock 1960), minimum at (1, 1)."""
-
-    steepest, horizon = 1000.0, 4000
-
-    def error(self, theta):
-        x, y = theta[..., 0], theta[..., 1]
-        return (1 - x) ** 2 + 100 * (y - x**2) ** 2
-
-    def gradient(self, theta):
-        x, y = theta[..., 0], theta[..., 1]
-        bend = 200 * (y - x**2)
-        return np.stack([-2 * (1 - x) - 2 * x * bend, bend], -1)
-
-    def start(self, random):
-        return np.array([-1.2, 1.0]) + random.uniform(-0.1, 0.1, 2)
-
-
-class Kinked(Landscape):
-    """Curvature 25, but 1 for x from 1 to 2: convex, and Polyak's momentum may circle on it.
-
-    Lessard, Recht and Packard (2016, SIAM J. Optimization 26), section 4.6.
-    """
-
-    steepest, horizon = 25.0, 1000
-    # rates and β that are best for quadratics of curvature 1 to 25 (the paper's table 1)
-    best_for_quadratics = {
-        "momentum": (1 / 9, 4 / 9),
-        "nesterov": (4 / 76, (76**0.5 - 2) / (76**0.5 + 2)),
-    }
-
-    def error(self, theta):
-        x = theta[..., 0]
-        middle, beyond = np.clip(x - 1, 0, None), np.clip(x - 2, 0, None)
-        return 12.5 * x**2 - 12 * middle**2 + 12 * beyond**2
-
-    def gradient(self, theta):
-        middle, beyond = np.clip(theta - 1, 0, None), np.clip(theta - 2, 0, None)
-        return 25 * theta - 24 * middle + 24 * beyond
-
-    def start(self, random):
-        return random.uniform(3.07, 3.46, 1)
-
-
-# ---- Walking ------------------------------------------------------------------------------------
-
-
-def walk(rule, landscape, starts, rates, betas, steps):
-    """Yield the positions [configurations, starts, dimensions] at the start and after each step.
-
-    starts: [starts, dimensions]; rates, betas: [configurations].
-    """
-    theta = np.broadcast_to(starts, (len(rates), *starts.shape))
-    rates, betas = (np.reshape(values, (-1, 1, 1)) for values in (rates, betas))
-    state = {}
-    yield theta
-    for step in range(1, steps + 1):
-        gradient = landscape.gradient(look_ahead(rule, theta, state, rates, betas))
-        theta = update(rule, theta, gradient, state, step, rates, betas)
-        yield theta
-
-
-@np.errstate(over="ignore", invalid="ignore")  # a rate too large ends in infinity
-def settled(positions, measure, share, enough=np.all):
-    """Steps until `measure` of a position has come within `share` of its value at the start, to
-    stay there for STAY steps or to the end.
-
-    measure: positions [configurations, ...] -> values [configurations, ...] >= 0. Returns an array
-    like values; walks that do not settle get the number of steps walked. The walk ends early when
-    `enough` (np.all or np.any) configurations have settled with all their values.
-    """
-    for step, theta in enumerate(positions):
-        values = measure(theta)
-        if step == 0:
-            limit = share * values
-            since = np.zeros(values.shape)
-        outside = ~(values <= limit)  # NaN is outside
-        since[outside & (step - since <= STAY)] = step + 1
-        if enough((step - since > STAY).reshape(len(since), -1).all(1)):
-            break
-    return np.minimum(since, step)
-
-
-def ladder(rule, landscape, betas):
-    """All combinations of the rule's rates and these β: two arrays [configurations]."""
-    if rule in ("rmsprop", "adam"):
-        rates = BY_LENGTH
-    else:
-        flattest = landscape.steepest / getattr(landscape, "condition_number", 1)
-        textbook = 2 / (landscape.steepest + flattest)  # best for descent on quadratics
-        rates = np.append(BY_CURVATURE / landscape.steepest, textbook)
-    return (np.array(column) for column in zip(*itertools.product(rates, betas), strict=True))
-
-
-def tuned(rule, landscape, betas=(0.9,)):
-    """The rate and β that reach the goal soonest from the slowest of TUNING_STARTS starts."""
-    random = np.random.default_rng([2026, 11])
-    starts = np.array([landscape.start(random) for _ in range(TUNING_STARTS)])
-    rates, betas = ladder(rule, landscape, betas)
-    needed = reach(rule, landscape, starts, rates, betas, np.any)
-    best = needed.max(1).argmin()
-    return rates[best], betas[best]
-
-
-def reach(rule, landscape, starts, rates, betas, enough=np.all):
-    """Steps to the goal [configurations, starts]."""
-    positions = walk(rule, landscape, starts, rates, betas, landscape.horizon)
-    return settled(positions, landscape.error, GOAL, enough)
-
-
-def starts_of(landscape, seeds):
-    """[seeds, dimensions]: one start a seed."""
-    return np.array([landscape.start(np.random.default_rng([seed, 26])) for seed in seeds])
 
 
 # ---- Measuring ----------------------------------------------------------------------------------
 
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a quantity, seed and condition; QUANTITIES says what each number is.
-
-    settings: seeds, data; condition_numbers (of the ravines, ascending), trials (streams of
-    gradients a seed), images and epochs (of RMSProp's network).
-    """
-    rows = []
-    for seed in settings["seeds"]:
+    """One row per quantity, seed and condition; QUANTITIES says what each number is."""
+    seeds, rows = settings["seeds"], []
+    for seed in seeds:
         rows += [row | {"seed": seed} for row in formulas(seed, settings["trials"])]
-    rows += ravines(settings["condition_numbers"], settings["seeds"])
-    rows += walks(settings["seeds"])
-    from finicky import data
-
+    rows += ravines(sorted(settings["condition_numbers"]), seeds)
+    rows += walks(seeds)
     pixels, labels = data.load("mnist", settings["data"])[:2]
-    for seed in settings["seeds"]:
+    for seed in seeds:
         chosen = np.random.default_rng(seed).permutation(len(pixels))[: settings["images"]]
         found = list(curvatures(seed, pixels[chosen], labels[chosen], settings["epochs"]))
-        first = seed == settings["seeds"][0]  # whose weights are drawn
+        first = seed == seeds[0]  # whose weights are drawn
         rows += [row for row in found if first or "parameter" not in row]
-    return arms.tidy(rows, CONDITIONS)
+    return tidy.from_rows(rows, CONDITIONS)
+
+
+# ---- The rules as formulas ----------------------------------------------------------------------
 
 
 def formulas(seed, trials):
     """The rules as formulas: against PyTorch, and the velocity as a sum of past gradients."""
     random = np.random.default_rng([seed, 12])
-    for rule, kind in itertools.product(["descent", "momentum", "rmsprop", "adam", "adamw"], KINDS):
-        streams = [gradient_stream(random, kind) for _ in range(trials)]
-        references = [by_pytorch(rule, *stream) for stream in streams]
+    for rule, kind in itertools.product(RULES, GRADIENTS):
+        problems = [random_problem(random, kind) for _ in range(trials)]
+        references = [by_pytorch(rule, *problem) for problem in problems]
         for quantity, eps in (("table_deviation", 0), ("text_deviation", 1e-8)):
             worst = max(
-                deviation(by_chapter(rule, *stream, eps), reference, stream[0])
-                for stream, reference in zip(streams, references, strict=True)
+                deviation(by_chapter(rule, *problem, eps), reference, problem[0])
+                for problem, reference in zip(problems, references, strict=True)
             )
             yield {"quantity": quantity, "optimizer": rule, "gradients": kind, "value": worst}
     errors, inside = [], []
@@ -345,8 +152,8 @@ def formulas(seed, trials):
     yield {"quantity": "weight_sum", "value": velocities(np.ones((200, 1)), 0.9)[-1, 0]}
 
 
-def gradient_stream(random, kind):
-    """(parameters [p], gradients [100, p], rate) with p from 1 to 8 and magnitudes of one kind."""
+def random_problem(random, kind):
+    """(parameters [p], gradients [100, p], rate) with p from 1 to 8; kind: one of GRADIENTS."""
     size = random.integers(1, 9)
     theta = random.choice([-1, 1], size) * random.uniform(0.5, 2, size)
     exponent = random.uniform(-12, -6, size) if kind == "tiny" else random.uniform(-1, 1, size)
@@ -362,29 +169,22 @@ def by_pytorch(rule, theta, gradients, rate):
     import torch
 
     parameter = torch.tensor(theta, requires_grad=True)
-    optimizer = {
-        "descent": lambda p: torch.optim.SGD(p, rate),
-        "momentum": lambda p: torch.optim.SGD(p, rate, momentum=0.9),
-        "rmsprop": lambda p: torch.optim.RMSprop(p, rate, alpha=0.9),
-        "adam": lambda p: torch.optim.Adam(p, rate),
-        "adamw": lambda p: torch.optim.AdamW(p, rate, weight_decay=0.01),
-    }[rule]([parameter])
-    path = []
+    optimizer, found = update_rules.in_pytorch(rule, [parameter], rate), []
     for gradient in torch.tensor(gradients):
         parameter.grad = gradient
         optimizer.step()
-        path.append(parameter.detach().numpy().copy())
-    return np.array(path)
+        found.append(parameter.detach().numpy().copy())
+    return np.array(found)
 
 
 @np.errstate(invalid="ignore")  # without eps a gradient of zero gives 0/0
 def by_chapter(rule, theta, gradients, rate, eps):
     """Parameters [steps, p] after each step of the chapter's rule."""
-    state, path = {}, []
+    state, found = {}, []
     for step, gradient in enumerate(gradients, start=1):
-        theta = update(rule, theta, gradient, state, step, rate, eps=eps)
-        path.append(theta)
-    return np.array(path)
+        theta = update_rules.as_written(rule, theta, gradient, state, step, rate, eps=eps)
+        found.append(theta)
+    return np.array(found)
 
 
 def deviation(path, reference, start):
@@ -397,10 +197,13 @@ def deviation(path, reference, start):
 def velocities(gradients, beta):
     """The velocities [steps, p] that momentum builds from gradients [steps, p]."""
     state, found = {}, []
-    for step, gradient in enumerate(gradients, start=1):
-        update("momentum", np.zeros_like(gradient), gradient, state, step, 1.0, beta)
+    for gradient in gradients:
+        update_rules.momentum(np.zeros_like(gradient), gradient, state, 1.0, beta)
         found.append(state["v"])
     return np.array(found)
+
+
+# ---- Walks on landscapes ------------------------------------------------------------------------
 
 
 def doublings(slow, fast):
@@ -409,8 +212,9 @@ def doublings(slow, fast):
 
 
 def ravines(condition_numbers, seeds):
-    """Descent and momentum in ravines from wide to narrow."""
+    """Rows of descent and momentum in ravines; condition_numbers: ascending."""
     steps, rows = {}, []
+    compared = "gradient descent", "momentum"
 
     def add(quantity, values, **where):
         rows.extend(
@@ -428,33 +232,33 @@ def ravines(condition_numbers, seeds):
         landscape = Ravine(number)
         starts, rates = starts_of(landscape, seeds), {}
         for name, rule, betas in (
-            ("descent", "descent", [0]),
+            ("gradient descent", "gradient descent", [0]),
             ("momentum", "momentum", [0.9]),
             ("best momentum", "momentum", BETAS),
         ):
             rate, beta = tuned(rule, landscape, betas)
             rates[name] = rate
-            steps[name, number] = reach(rule, landscape, starts, [rate], [beta])[0]
+            steps[name, number] = steps_to_goal(rule, landscape, starts, [rate], [beta])[0]
             add("steps_by_number", steps[name, number], optimizer=name, **here)
-        gain = doublings(*(swing(r, landscape, starts, rates[r]) for r in ("descent", "momentum")))
+        gain = doublings(*(swing(r, landscape, starts, rates[r]) for r in compared))
         add("faster_along", gain[0], **here)
         add("damped_across", gain[1], **here)
         for quantity, rate in (
-            ("crosses_floor", rates["descent"]),
-            ("crosses_floor_slowly", rates["descent"] / 4),
+            ("crosses_floor", rates["gradient descent"]),
+            ("crosses_floor_slowly", rates["gradient descent"] / 4),
         ):
-            walked = int(steps["descent", number].min())
-            positions = walk("descent", landscape, starts, [rate], [0], walked)
+            walked = int(steps["gradient descent", number].min())
+            positions = walk("gradient descent", landscape, starts, [rate], [0], walked)
             across = np.array([theta[0, :, 1] for theta in positions])
             add(quantity, 100 * (across[1:] * across[:-1] < 0).mean(0), **here)
-        if ("descent", number / 10) in steps:
-            wider = steps["descent", number / 10]
-            add("slower_when_flatter", doublings(steps["descent", number], wider), **here)
+        if ("gradient descent", number / 10) in steps:
+            wider = steps["gradient descent", number / 10]
+            add("slower_when_flatter", doublings(steps["gradient descent", number], wider), **here)
 
-    landscape = Ravine(100)
+    landscape = LANDSCAPES["ravine"]
     starts = starts_of(landscape, seeds)
     for rate in SAME_RATES:
-        gain = doublings(*(swing(r, landscape, starts, rate) for r in ("descent", "momentum")))
+        gain = doublings(*(swing(r, landscape, starts, rate) for r in compared))
         add("faster_along_same_rate", gain[0], learning_rate=rate)
         add("damped_across_same_rate", gain[1], learning_rate=rate)
     return rows
@@ -462,46 +266,47 @@ def ravines(condition_numbers, seeds):
 
 def walks(seeds):
     """Every rule on every landscape; Nesterov's against Polyak's momentum."""
-    landscapes = {
-        "ravine": Ravine(100), "saddle": Saddle(), "banana": Banana(), "kinked": Kinked(),
-    }  # fmt: skip
-    for problem, landscape in landscapes.items():
+    for name, landscape in LANDSCAPES.items():
         starts, needed = starts_of(landscape, seeds), {}
 
-        def rows(quantity, values, problem=problem, **where):
-            where |= {"quantity": quantity, "problem": problem}
+        def rows(quantity, values, name=name, **where):
+            where |= {"quantity": quantity, "landscape": name}
             return [where | {"seed": s, "value": v} for s, v in zip(seeds, values, strict=True)]
 
         for rule in WALKERS:
             rate, beta = tuned(rule, landscape)
-            needed[rule] = reach(rule, landscape, starts, [rate], [beta])[0]
+            needed[rule] = steps_to_goal(rule, landscape, starts, [rate], [beta])[0]
             yield from rows("steps", needed[rule], optimizer=rule)
-            if problem in VIEWS:
+            if starts.shape[1] == 2:
                 positions = walk(rule, landscape, starts[:1], [rate], [beta], int(needed[rule][0]))
-                yield from drawn(positions, problem=problem, optimizer=rule, seed=seeds[0])
-            if rule == "descent" and problem == "saddle":
-                nearer = reach(rule, landscape, starts * [1, 0.1], [rate], [beta])[0]
+                yield from path(positions, landscape=name, optimizer=rule, seed=seeds[0])
+            if rule == "gradient descent" and name == "saddle":
+                nearer = steps_to_goal(rule, landscape, starts * [1, 0.1], [rate], [beta])[0]
                 yield from rows("slower_near_saddle", doublings(nearer, needed[rule]))
         yield from rows("nesterov_saves", doublings(needed["momentum"], needed["nesterov"]))
         for rule in ("momentum", "nesterov"):
             rate, beta = tuned(rule, landscape, BETAS)
-            needed[rule] = reach(rule, landscape, starts, [rate], [beta])[0]
+            needed[rule] = steps_to_goal(rule, landscape, starts, [rate], [beta])[0]
         yield from rows("nesterov_saves_tuned", doublings(needed["momentum"], needed["nesterov"]))
-        if problem == "kinked":
+        if name == "kinked":
             for rule, (rate, beta) in landscape.best_for_quadratics.items():
-                steps = reach(rule, landscape, starts, [rate], [beta])[0]
+                steps = steps_to_goal(rule, landscape, starts, [rate], [beta])[0]
                 yield from rows("polyak_converges", steps < landscape.horizon, optimizer=rule)
 
 
-def drawn(positions, **where):
-    """A walk's coordinates, thinned to some 300 points."""
-    path = np.array([theta[0, 0] for theta in positions])
-    steps = np.unique(np.linspace(0, len(path) - 1, 300).astype(int))
+def path(positions, **where):
+    """Rows of the coordinates of a walk's first configuration and start, some 300 steps of it."""
+    walked = np.array([theta[0, 0] for theta in positions])
+    steps = np.unique(np.linspace(0, len(walked) - 1, 300).astype(int))
     for step, (quantity, axis) in itertools.product(steps, (("path_x", 0), ("path_y", 1))):
-        yield where | {"quantity": quantity, "step": step, "value": path[step, axis]}
+        yield where | {"quantity": quantity, "step": step, "value": walked[step, axis]}
 
 
-SHAPES = [(49, 12), (12,), (12, 10), (10,)]  # weights and biases of RMSProp's network
+# ---- RMSProp's scale against curvature ----------------------------------------------------------
+# A network and a loop of its own: the Hessian's diagonal is compared weight by weight, exactly and
+# in float64, which the engine's 100,000 weights in float32 do not allow.
+
+SHAPES = [(49, 12), (12,), (12, 10), (10,)]  # its weights and biases: 730 in all
 
 
 def parts_of(weights):
@@ -540,14 +345,16 @@ def hessian_diagonal(weights, images, labels):
 
 
 def curvatures(seed, pixels, labels, epochs):
-    """RMSProp's scale of each weight against the Hessian's diagonal, in a network in training.
+    """Rows about RMSProp's scale of each weight and the Hessian's diagonal, in a network.
 
     pixels: uint8 [n, 784], which are averaged to 7 x 7; labels [n]. Batches of 64, rate 0.001;
-    scored after the first and the last epoch. The rows with a `parameter` are the weights at last.
+    measured after the first and the last epoch. The rows with a `parameter` are the weights of
+    positive curvature after the last.
     """
     import torch
     from scipy import stats
 
+    torch.set_num_threads(1)  # the same bits however many cores there are
     pooled = pixels.reshape(-1, 7, 4, 7, 4).mean((2, 4)).reshape(-1, 49)
     images = torch.tensor((pooled - pooled.mean()) / pooled.std())
     labels = torch.tensor(labels.astype(int))
@@ -557,7 +364,7 @@ def curvatures(seed, pixels, labels, epochs):
         scale * torch.randn(int(np.prod(shape)), generator=generator, dtype=torch.float64)
         for shape, scale in zip(SHAPES, scales, strict=True)
     ]).requires_grad_()  # fmt: skip
-    optimizer = torch.optim.RMSprop([weights], 1e-3, alpha=0.9)
+    optimizer = update_rules.in_pytorch("rmsprop", [weights], 1e-3)
     for epoch in range(1, epochs + 1):
         for batch in torch.randperm(len(images), generator=generator).split(64):
             optimizer.zero_grad()
@@ -580,166 +387,3 @@ def curvatures(seed, pixels, labels, epochs):
         for parameter in np.flatnonzero(curved):
             where = {"quantity": quantity, "epoch": epoch, "seed": seed, "parameter": parameter}
             yield where | {"value": values[parameter]}
-
-
-# ---- Drawing ------------------------------------------------------------------------------------
-
-
-def draw(table: pd.DataFrame) -> dict:
-    """F26: figure id to (matplotlib Figure, data behind it)."""
-    from finicky.page import figures
-
-    looks = {
-        "descent": figures.look("sgd")._replace(label="descent"),
-        "momentum": figures.look("momentum")._replace(label="momentum 0.9"),
-        "nesterov": figures.Look(figures.BLUE, "o", "Nesterov 0.9"),
-        "rmsprop": figures.look("rmsprop"),
-        "adam": figures.look("adam"),
-        "best momentum": figures.Look(figures.VERMILLION, "D", "best momentum"),
-    }
-
-    def of(quantity):
-        rows = table[table["quantity"] == quantity]
-        known = [axis for axis in CONDITIONS if rows[axis].notna().any()]
-        return figures.summary(rows, known).assign(quantity=quantity)
-
-    shown = ["steps", "path_x", "path_y", "steps_by_number", "faster_along", "damped_across"]
-    shown += ["curvature", "root_mean_square", "exponent"]
-    data = pd.concat([of(quantity) for quantity in shown], ignore_index=True)
-    with figures.style():
-        fig, axes = figures.panels(
-            [2.0, 2.1], columns=3, left=0.5, right=0.3, between=(0.6, 1.3), bottom=0.75
-        )
-        for ax, problem in zip(axes[0], VIEWS, strict=True):
-            _landscape(ax, problem, data[data["problem"] == problem], looks)
-        _by_condition_number(axes[1, 0], data[data["quantity"] == "steps_by_number"], looks)
-        _gains(axes[1, 1], data, figures)
-        exponent = data[data["quantity"] == "exponent"].sort_values("epoch").iloc[-1]
-        _scales(axes[1, 2], data, exponent, figures)
-        steps = data[data["quantity"] == "steps"]
-        fig.text(0.01, 0.01, f"medians of {figures.seeds_said(steps)}; walks from one start")
-        fig.set_label(
-            "Walks of five update rules on a ravine, a saddle and a banana; steps by condition "
-            "number; gain of momentum; RMSProp's scale against curvature, growing with power "
-            f"{exponent['median']:.2f}."
-        )
-    return {"F26": (fig, data)}
-
-
-def _landscape(ax, problem, data, looks):
-    """Contours of the error, the walks, and the steps that each rule needs."""
-    from finicky.page.figures import INK
-
-    title, left, right, low, high = VIEWS[problem]
-    grid = np.stack(np.meshgrid(np.linspace(left, right, 70), np.linspace(low, high, 70)), -1)
-    height = {"ravine": Ravine(100), "saddle": Saddle(), "banana": Banana()}[problem].height(grid)
-    levels = height.max() * 2.0 ** np.arange(-12, 0, 1.5)
-    ax.contour(*np.moveaxis(grid, -1, 0), height, levels, colors=INK, alpha=0.22, linewidths=0.5)
-    steps = data[data["quantity"] == "steps"].set_index("optimizer")["median"]
-    for rule in WALKERS:
-        walked = data[data["optimizer"] == rule].sort_values("step")
-        x = walked.loc[walked["quantity"] == "path_x", "median"]
-        y = walked.loc[walked["quantity"] == "path_y", "median"]
-        colour, marker, label = looks[rule]
-        ax.plot(
-            x, y, color=colour, marker=marker, markersize=2.5, markevery=0.12,
-            linewidth=0.5 if rule == "descent" else 1.1,
-            label=f"{label}: {steps[rule]:.0f}",
-        )  # fmt: skip
-        ax.plot(x.iloc[:1], y.iloc[:1], "o", color=INK, markersize=4, zorder=3)
-    ax.set(xlim=(left, right), ylim=(low, high))
-    ax.set_title(title, fontsize=8.5)
-    ax.grid(False)
-    ax.legend(
-        loc="upper left", bbox_to_anchor=(-0.12, -0.1), ncols=2, fontsize=7, handlelength=1.4,
-        columnspacing=0.5, borderpad=0, borderaxespad=0.4, title="steps to the goal, median",
-        title_fontsize=7, alignment="left",
-    )  # fmt: skip
-
-
-def _by_condition_number(ax, data, looks):
-    """Steps by condition number, beside the laws."""
-    from finicky.page import figures
-
-    numbers = np.sort(data["condition_number"].unique())
-    ax.set_title("Steps by condition number", fontsize=8.5)
-    low, high = numbers[0] / 1.3, numbers[-1] * 1.3
-    figures.log_axis(ax, "x", low, high, [1, 10, 100, 1000, 10000])
-    figures.log_axis(ax, "y", 2, 1e4, [10, 100, 1000, 10000])
-    names = {  # where a line's name stands: at which of its points, offset, alignment
-        "descent": (-2, (-7, 2), "right", "bottom"),
-        "momentum": (0, (-4, 7), "left", "bottom"),
-        "best momentum": (2, (2, -13), "left", "top"),
-    }
-    for rule, (at, offset, ha, va) in names.items():
-        rows = data[data["optimizer"] == rule].sort_values("condition_number")
-        colour, marker, label = looks[rule]
-        ax.plot(rows["condition_number"], rows["median"], color=colour, marker=marker)
-        point = rows.iloc[at if len(rows) > 2 else 0]
-        ax.annotate(
-            label, (point["condition_number"], point["median"]), fontsize=7.5, xytext=offset,
-            ha=ha, va=va, textcoords="offset points",
-        )  # fmt: skip
-    for law, power, va in (("∝ κ", 1, "bottom"), ("∝ √κ", 0.5, "top")):
-        line = np.log(1 / CLOSE) / 2 * numbers**power
-        ax.plot(numbers, line, color=figures.INK, linestyle=figures.DASHES, linewidth=0.9)
-        ax.annotate(
-            law, (numbers[-1], line[-1]), fontsize=7.5, xytext=(2, 6 if va == "bottom" else -8),
-            ha="right", va=va, textcoords="offset points",
-        )  # fmt: skip
-    ax.set_xlabel("condition number κ")
-
-
-def _gains(ax, data, figures):
-    """What momentum 0.9 gains on descent across and along the ravine."""
-    ax.set_title("Gain of momentum 0.9", fontsize=8.5)
-    ax.axhline(0, color=figures.INK, linewidth=0.8)
-    parts = (
-        ("damped_across", "across", figures.PLUM, "s", (4, -9)),
-        ("faster_along", "along", figures.BLUE, "o", (-24, 4)),
-    )
-    for quantity, label, colour, marker, offset in parts:
-        rows = data[data["quantity"] == quantity].sort_values("condition_number")
-        ax.plot(rows["condition_number"], rows["median"], color=colour, marker=marker)
-        at = len(rows) // 2
-        ax.annotate(
-            label, (rows["condition_number"].iloc[at], rows["median"].iloc[at]), fontsize=7.5,
-            xytext=offset, textcoords="offset points",
-        )  # fmt: skip
-    numbers = data["condition_number"].dropna()
-    figures.log_axis(ax, "x", numbers.min() / 1.3, numbers.max() * 1.3, [1, 10, 100, 1000, 10000])
-    ax.text(
-        0.03, 0.96, "doublings of the steps saved", transform=ax.transAxes, fontsize=7.5, va="top"
-    )
-    ax.text(0.97, 0.04, "below 0: descent sooner", transform=ax.transAxes, fontsize=7.5, ha="right")
-    ax.set_xlabel("condition number κ")
-
-
-def _scales(ax, data, exponent, figures):
-    """RMSProp's scale of each weight against the Hessian's diagonal."""
-    wide = data[data["parameter"].notna()].pivot(
-        index="parameter", columns="quantity", values="median"
-    )
-    curvature, scale = wide["curvature"], wide["root_mean_square"]
-    ax.set_title("RMSProp's √E[g²]", fontsize=8.5)
-    ax.plot(curvature, scale, ".", color=figures.SAGE, markersize=2.5, alpha=0.6)
-    ends = np.quantile(curvature, [0.02, 0.995])
-    middle = np.exp(np.log(curvature).median()), np.exp(np.log(scale).median())
-    for power, label in ((1, "chapter: ∝ H"), (0.5, "∝ √H")):
-        ax.plot(
-            ends, middle[1] * (ends / middle[0]) ** power, color=figures.INK, linewidth=1,
-            linestyle=figures.DASHES if power == 1 else "-",
-        )  # fmt: skip
-        ax.annotate(
-            label, (ends[1], middle[1] * (ends[1] / middle[0]) ** power), fontsize=7.5,
-            ha="right", va="bottom", xytext=(-4, 3), textcoords="offset points",
-        )  # fmt: skip
-    low, high = np.quantile(scale, [0.002, 0.998])
-    ticks = [10.0**power for power in range(-8, 3)]
-    figures.log_axis(ax, "x", ends[0] / 2, ends[1] * 2, ticks)
-    figures.log_axis(ax, "y", low / 2, high * 20, ticks)
-    ax.text(
-        0.03, 0.97, f"exponent {exponent['median']:.2f}\n({exponent['low']:.2f} to "
-        f"{exponent['high']:.2f})", transform=ax.transAxes, fontsize=7.5, va="top",
-    )  # fmt: skip
-    ax.set_xlabel("Hessian's diagonal H")

@@ -2,26 +2,56 @@
 generalises better under Adam?
 
 First as algebra, step by step: penalised training against training whose weights are multiplied by
-a number below one. Then as training: Adam with the penalty (L2) against AdamW, rate and decay of
-each chosen with equal budgets.
+a number below one. Then as training: Adam with the penalty (L2) against AdamW, rate and λ of each
+chosen with equal budgets.
 """
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
 
-from finicky.engine import train as engine
 from finicky.engine.optimizers import adam_kernel
-from finicky.experiments import arms, identities, trainings
-from finicky.experiments.trajectories import update
-from finicky.runs import Run
+from finicky.errors import InputError
+from finicky.experiments import identities, pairing, tidy, training, tuning, update_rules
 
 TITLE = "Weight decay and the L2 penalty"
-ANSWERS = ["C144", "C145", "C146"]
 READS = []
 DATASETS = ["mnist", "fashion_mnist"]
+SETTINGS = {
+    "trials": ("count", "random problems per seed and rule, of the algebra"),
+    "trainings": (
+        {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["images", "epochs"],
+                "properties": {
+                    "images": {"$ref": "#/$defs/images"},
+                    "epochs": {"$ref": "#/$defs/count"},
+                },
+            },
+        },
+        "lengths of the trainings, each with another number of images",
+    ),
+    "rates": ("positives", "learning rates to choose from, with penalty, decay and neither"),
+    "decays": (
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["adam", "adamw"],
+            "properties": {
+                "adam": {"$ref": "#/$defs/positives"},
+                "adamw": {"$ref": "#/$defs/positives"},
+            },
+        },
+        "λ to choose from, of Adam's penalty and of AdamW's decay, equally many",
+    ),
+}
 QUANTITIES = {
     "penalty_error": ("", "largest relative error: SGD on the penalised loss against decay by "
                       "1 − 2ηλ, rates that change"),
@@ -40,37 +70,50 @@ QUANTITIES = {
     "tuned_decay": ("", "the λ chosen"),
     "at_the_edge": ("0/1", "whether the λ chosen ends its ladder"),
 }  # fmt: skip
-FIGURES = {}
-
-CONDITIONS = {"dataset": "str", "images": "Int64", "optimizer": "str"}
-RULES = ["descent", "momentum", "rmsprop", "adam"]
+CONDITIONS = {
+    "dataset": "level",
+    "images": "integer",
+    "optimizer": ["sgd", "momentum", "rmsprop", "adam"],
+    "regularisation": ["penalty", "decay", "none"],
+}
+RULES = {  # optimizer: its rule in update_rules
+    "sgd": "gradient descent",
+    "momentum": "momentum",
+    "rmsprop": "rmsprop",
+    "adam": "adam",
+}
 STEPS = 20
 EXPLAINED = 1e-6  # relative residual that is rounding
 
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a quantity, condition and seed; QUANTITIES says what each number is.
+    """One row per quantity, condition and seed; QUANTITIES says what each number is.
 
-    settings: {"trials": of the algebra a seed, "trainings": [{"images", "epochs"}], "rates": of all
-    arms, "decays": {"adam": λ of the penalty, "adamw": λ of the decay}, equally many}.
+    Raises InputError where the λ are not equally many, or two trainings have equally many images.
     """
-    engine.prepare()
+    check(settings)
     rows = [
         {"quantity": quantity, "seed": seed, "value": value, **where}
         for seed in settings["seeds"]
         for quantity, value, where in algebra(np.random.default_rng([seed, 144]), settings)
     ]
-    parts = [arms.tidy(rows, CONDITIONS)]
+    parts = [tidy.from_rows(rows, CONDITIONS)]
     for name, lengths in itertools.product(DATASETS, settings["trainings"]):
-        dataset = engine.Dataset(name, settings["data"], lengths["images"])
-        ends = train(name, dataset, lengths["epochs"], settings)
-        parts.append(arms.measured(comparison(ends), CONDITIONS))
+        ends = train(name, lengths, settings)
+        parts.append(tidy.from_quantities(comparison(ends), CONDITIONS))
     return pd.concat(parts, ignore_index=True)
 
 
-def draw(table: pd.DataFrame) -> dict:
-    """No figure."""
-    return {}
+def check(settings):
+    """Raise InputError for settings that contradict each other."""
+    budgets = {optimizer: len(decays) for optimizer, decays in settings["decays"].items()}
+    if budgets["adam"] != budgets["adamw"]:
+        found = f"{budgets['adam']} for adam, {budgets['adamw']} for adamw"
+        raise InputError("experiments", "weight-decay.decays", found, "equally many")
+    images = [lengths["images"] for lengths in settings["trainings"]]
+    if len(set(images)) < len(images):
+        found = f"images {', '.join(map(str, images))}"
+        raise InputError("experiments", "weight-decay.trainings", found, "each number once")
 
 
 # ---- Algebra ------------------------------------------------------------------------------------
@@ -90,10 +133,10 @@ def algebra(random, settings):
     for quantity in ("penalty_error", "pytorch_error"):
         yield quantity, max(errors[quantity]), {}
     yield "same_lambda_difference", 100 * float(np.median(errors["same_lambda_difference"])), {}
-    for rule in RULES:
-        trials = [unexplained(rule, random) for _ in range(settings["trials"])]
+    for optimizer in RULES:
+        trials = [unexplained(optimizer, random) for _ in range(settings["trials"])]
         explained = [100.0 * (np.max(shares) < EXPLAINED) for shares in trials]
-        where = {"optimizer": {"descent": "sgd"}.get(rule, rule)}
+        where = {"optimizer": optimizer}
         yield "share_that_decays", float(np.mean(explained)), where
         yield "unexplained", 100 * float(np.median(np.concatenate(trials))), where
 
@@ -155,20 +198,20 @@ def sgd_trial(random) -> dict:
     }
 
 
-def unexplained(rule, random) -> np.ndarray:
+def unexplained(optimizer, random) -> np.ndarray:
     """For each step along a penalised path, the part of the penalty's effect that is not a
     multiplication of all weights by one number, [STEPS], from 0 to 1.
 
     The effect is the difference of two steps from one place: with the gradients of the penalised
     loss, and with those of the loss alone. The number is fitted anew at every step.
     """
-    problem = Problem(random)
+    problem, rule = Problem(random), RULES[optimizer]
     theta, with_penalty, without, parts = problem.start, {}, {}, []
     for step, rate in enumerate(problem.rates):
         gradient = problem.gradient(theta, step)
         penalised = gradient + 2 * problem.penalty * theta
-        plain = update(rule, theta, gradient, without, step + 1, rate)
-        after = update(rule, theta, penalised, with_penalty, step + 1, rate)
+        plain = update_rules.as_written(rule, theta, gradient, without, step + 1, rate)
+        after = update_rules.as_written(rule, theta, penalised, with_penalty, step + 1, rate)
         effect = after - plain
         along = theta * (effect @ theta) / (theta @ theta)
         parts.append(np.linalg.norm(effect - along) / np.linalg.norm(effect))
@@ -178,75 +221,73 @@ def unexplained(rule, random) -> np.ndarray:
 
 # ---- Training -----------------------------------------------------------------------------------
 
+OPTIMIZERS = {"penalty": "adam", "decay": "adamw", "none": "adam"}  # by regularisation
 
-class Decaying(engine.FusedBatch):
-    """Runs of Adam with an L2 penalty, or of AdamW, each with a λ of its own.
 
-    jobs: pairs (Run, λ), the run's optimizer adam (penalty λ Σθ²) or adamw (decay ηλθ).
+def update_rule(regularisation, decay):
+    """Adam's update as training.Training wants it: with the penalty λ Σθ², or the decay ηλθ."""
+    if regularisation == "decay":
+        return partial(adam_kernel, torch._fused_adamw_, weight_decay=decay)
+    # this kernel adds weight_decay × θ to the gradient; the penalty's gradient is 2λθ
+    return partial(adam_kernel, torch._fused_adam_, weight_decay=2 * decay)
+
+
+def train(name, lengths, settings) -> pd.DataFrame:
+    """One row per run: its levels and scores, `regularisation`, and which rate and λ it had, in
+    `rate`, `decay` and `edge` (whether λ ends its ladder).
+
+    name: of a data set; lengths: one of the settings' trainings.
     """
-
-    def __init__(self, jobs, dataset):
-        super().__init__([run for run, _ in jobs], dataset)
-        self.decays = [decay for _, decay in jobs]
-
-    def keep(self, rows):
-        self.decays = [self.decays[row] for row in rows]
-        super().keep(rows)
-
-    def update(self, run):
-        decay = self.decays[run]
-        if self.runs[run].optimizer == "adam":
-            # the kernel adds weight_decay × θ to the gradient; the penalty's gradient is 2λθ
-            adam_kernel(torch._fused_adam_, *self.rows[run], self.steps, 2 * decay)
-        else:
-            adam_kernel(torch._fused_adamw_, *self.rows[run], self.steps, decay)
-
-
-def train(name, dataset, epochs, settings) -> pd.DataFrame:
-    """A row a run: arms l2 (Adam with the penalty), adamw, and none (Adam), in column `arm`."""
-    rows = []
-    for arm, optimizer, decays in (
-        ("l2", "adam", settings["decays"]["adam"]),
-        ("adamw", "adamw", settings["decays"]["adamw"]),
-        ("none", "adam", [0.0]),
-    ):
-        settled = list(itertools.product(settings["rates"], decays, settings["seeds"]))
-        jobs = [
-            (
-                Run(
-                    dataset=name, images=len(dataset.train.labels), epochs=epochs, depth=2,
-                    block="plain", activation="relu", init="he", optimizer=optimizer,
-                    learning_rate=rate, batch_size=64, width=128, seed=seed,
-                ),
-                decay,
+    dataset = training.prepared(name, settings, lengths["images"])
+    ladders = {
+        "penalty": settings["decays"]["adam"],
+        "decay": settings["decays"]["adamw"],
+        "none": [0.0],
+    }
+    jobs, choices = [], []
+    for regularisation, decays in ladders.items():
+        for rate, decay, seed in itertools.product(settings["rates"], decays, settings["seeds"]):
+            run = training.run(
+                settings,
+                lengths["images"],
+                seed,
+                dataset=name,
+                epochs=lengths["epochs"],
+                optimizer=OPTIMIZERS[regularisation],
+                learning_rate=rate,
             )
-            for rate, decay, seed in settled
-        ]  # fmt: skip
-        found = trainings.trained(jobs, dataset, Decaying)
-        edges = (min(decays), max(decays))
-        for row, (rate, decay, _) in zip(found, settled, strict=True):
-            choice = {"rate": rate, "decay": decay, "edge": decay in edges}
-            rows.append(row | choice | {"arm": arm})
-    return pd.DataFrame(rows)
+            rule = update_rule(regularisation, decay)
+            jobs.append(training.Training(run, rule=rule))
+            edge = decay in (min(decays), max(decays))
+            choices.append(
+                {"regularisation": regularisation, "rate": rate, "decay": decay, "edge": edge}
+            )
+    found = training.train(jobs, dataset)
+    return pd.DataFrame([row | choice for row, choice in zip(found, choices, strict=True)])
 
 
 def comparison(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Each arm at the pair of rate and λ that is best for the other seeds' validation images."""
-    # rate and λ are chosen together, so neither is a level of the cell
-    rows = rows.assign(optimizer=rows["arm"], learning_rate=0.0)
+    """With penalty, decay and neither: the runs at the pair of rate and λ that is best for the
+    other seeds' validation images, by quantity.
+
+    rows: as `train` returns them, of one data set and number of images.
+    """
+    # rate and λ are chosen together, so neither is a level of the cell; that is the regularisation
+    rows = rows.assign(optimizer=rows["regularisation"], learning_rate=0.0)
     rows["choice"] = rows.groupby(["rate", "decay"]).ngroup()
-    best = arms.best_by_other_seeds(rows, "choice", by="validation_accuracy")
-    of = {arm: best[best["arm"] == arm] for arm in ("l2", "adamw", "none")}
-    chosen = best[best["arm"] != "none"]
-    gains = [
-        arms.pair(of[arm], of["none"], across=["optimizer"]).assign(optimizer=arm)
-        for arm in ("l2", "adamw")
-    ]
+    best = tuning.best_by_other_seeds(rows, "choice", by="validation_accuracy")
+    of = {arm: best[best["regularisation"] == arm] for arm in OPTIMIZERS}
+
+    def against(a, b):
+        return pairing.pair(of[a], of[b], across=["optimizer"]).assign(regularisation=a)
+
+    best = best.drop(columns="optimizer")
+    chosen = best[best["regularisation"] != "none"]
     return {
-        "test_accuracy": arms.each(best, "test_accuracy"),
-        "adamw_minus_l2": arms.pair(of["adamw"], of["l2"], across=["optimizer"]),
-        "gain": pd.concat(gains),
-        "tuned_rate": arms.each(best, "rate"),
-        "tuned_decay": arms.each(chosen, "decay"),
-        "at_the_edge": arms.each(chosen, chosen["edge"]),
+        "test_accuracy": tidy.one_number(best, "test_accuracy"),
+        "adamw_minus_l2": against("decay", "penalty").drop(columns="regularisation"),
+        "gain": pd.concat([against("penalty", "none"), against("decay", "none")]),
+        "tuned_rate": tidy.one_number(best, "rate"),
+        "tuned_decay": tidy.one_number(chosen, "decay"),
+        "at_the_edge": tidy.one_number(chosen, chosen["edge"]),
     }

@@ -1,5 +1,7 @@
-"""The report: refilled tables, figures and the one HTML page.
+"""The report, one HTML page.
 
-`numbers` decides how a measured number is printed, `svg` prepares vector graphics for the page,
-`tables` refills the chapter's tables, `figures` draws, `build` renders `report/index.html`.
+`build` renders the templates in `report/`; the other modules prepare the plain values that these
+print: `cards` (with `maps`, `plots` and `conditions`), `exhibits` (figures and tables, with `svg`
+and `answers`), `findings`, `agreement` and `provenance`. The page reads files alone and knows no
+experiment by name.
 """

@@ -28,7 +28,7 @@ class StyleSheet:
         return self.classes.setdefault(style, f"s{len(self.classes)}")
 
     def css(self):
-        """All rules, one a line."""
+        """All rules, one per line."""
         return "\n".join(f".{name}{{{style}}}" for style, name in self.classes.items())
 
 

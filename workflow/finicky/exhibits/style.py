@@ -24,7 +24,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from finicky import labels
+from finicky.labels import label, optimizer_rates
 from finicky.numbers import significant
+from finicky.runs import FAILED
 
 WIDTH = 7.5  # inches: the page's text column
 INK = "#1b1b1d"  # stands for the page's text colour
@@ -71,95 +74,81 @@ STYLE = {
 }
 
 
-class Look(NamedTuple):
-    """How a level is drawn and what a reader calls it."""
+class LevelStyle(NamedTuple):
+    """How a level is drawn, wherever it appears."""
 
     colour: str
     marker: str
-    label: str
 
 
 BLUE, VERMILLION, GREY, SAGE = "#0072b2", "#d55e00", "#808080", "#739e72"
 PLUM, LAVENDER, TAN, OLIVE = "#98437f", "#9286ef", "#c3874d", "#706229"
 PALETTE = [BLUE, VERMILLION, GREY, SAGE, PLUM, LAVENDER, TAN, OLIVE]
 
-LOOKS = {
+LEVEL_STYLES = {
     # initialisers
-    "he": Look(BLUE, "o", "He"),
-    "xavier": Look(VERMILLION, "s", "Xavier"),
-    "lecun": Look(SAGE, "D", "LeCun"),
-    "uniform_fan_in": Look(LAVENDER, "^", "U(±1/√n)"),
-    "normal_std_1": Look(PLUM, "X", "N, σ = 1"),
-    "normal_std_0.001": Look(OLIVE, "v", "N, σ = 0.001"),
-    "normal_std_0.0001": Look(TAN, "P", "N, σ = 0.0001"),
-    "zeros": Look(GREY, "*", "zeros"),
+    "he": (BLUE, "o"),
+    "xavier": (VERMILLION, "s"),
+    "lecun": (SAGE, "D"),
+    "uniform_fan_in": (LAVENDER, "^"),
+    "normal_std_1": (PLUM, "X"),
+    "normal_std_0.001": (OLIVE, "v"),
+    "normal_std_0.0001": (TAN, "P"),
+    "zeros": (GREY, "*"),
     # activations
-    "relu": Look(BLUE, "o", "ReLU"),
-    "leaky_relu": Look(LAVENDER, "^", "leaky ReLU"),
-    "tanh": Look(SAGE, "D", "tanh"),
-    "sigmoid": Look(VERMILLION, "s", "sigmoid"),
-    "selu": Look(PLUM, "X", "SELU"),
-    "identity": Look(GREY, "v", "identity"),
+    "relu": (BLUE, "o"),
+    "leaky_relu": (LAVENDER, "^"),
+    "tanh": (SAGE, "D"),
+    "sigmoid": (VERMILLION, "s"),
+    "selu": (PLUM, "X"),
+    "identity": (GREY, "v"),
     # optimizers
-    "sgd": Look(OLIVE, "v", "SGD"),
-    "momentum": Look(TAN, "P", "momentum"),
-    "rmsprop": Look(SAGE, "D", "RMSProp"),
-    "adam": Look(PLUM, "X", "Adam"),
-    "adamw": Look(LAVENDER, "^", "AdamW"),
+    "sgd": (OLIVE, "v"),
+    "momentum": (TAN, "P"),
+    "rmsprop": (SAGE, "D"),
+    "adam": (PLUM, "X"),
+    "adamw": (LAVENDER, "^"),
     # blocks
-    "plain": Look(OLIVE, "v", "plain"),
-    "batch_norm": Look(VERMILLION, "s", "batch norm"),
-    "residual": Look(LAVENDER, "^", "residual"),
-    "batch_norm_residual": Look(PLUM, "X", "BN + residual"),
+    "plain": (OLIVE, "v"),
+    "batch_norm": (VERMILLION, "s"),
+    "residual": (LAVENDER, "^"),
+    "batch_norm_residual": (PLUM, "X"),
     # models of images, and where the objects stand in them
-    "linear": Look(GREY, "v", "linear"),
-    "HOG + linear": Look(SAGE, "D", "HOG + linear"),
-    "MLP": Look(BLUE, "o", "MLP"),
-    "convolution": Look(VERMILLION, "s", "convolution"),
-    "centred": Look(PLUM, "X", "centred"),
-    "moved": Look(TAN, "P", "moved"),
-    "permuted": Look(OLIVE, "v", "permuted"),
+    "linear": (GREY, "v"),
+    "HOG + linear": (SAGE, "D"),
+    "MLP": (BLUE, "o"),
+    "convolution": (VERMILLION, "s"),
+    "centred": (PLUM, "X"),
+    "moved": (TAN, "P"),
+    "permuted": (OLIVE, "v"),
     # recipes of the mini project ("zeros" and "sigmoid" stand above)
-    "correct": Look(BLUE, "o", "correct"),
-    "rate_10": Look(PLUM, "X", "SGD at 10"),
-    "rate_0.1": Look(SAGE, "D", "SGD at 0.1"),
+    "correct": (BLUE, "o"),
+    "rate_10": (PLUM, "X"),
+    "rate_0.1": (SAGE, "D"),
     # data sets
-    "mnist": Look(GREY, "o", "MNIST"),
-    "fashion_mnist": Look(TAN, "P", "Fashion-MNIST"),
+    "mnist": (GREY, "o"),
+    "fashion_mnist": (TAN, "P"),
 }
 
 
-def look(level: str) -> Look:
-    """The look of a level; a level of the reader's own gets one that depends on its name alone."""
-    if level in LOOKS:
-        return LOOKS[level]
+def level_style(level: str) -> LevelStyle:
+    """The style of a level; a level of the reader's own gets one that depends on its name alone."""
+    if level in LEVEL_STYLES:
+        return LevelStyle(*LEVEL_STYLES[level])
     if level.startswith("normal_std_"):
-        return Look(TAN, "P", f"N, σ = {float(level.removeprefix('normal_std_')):.3g}")
-    return Look(PALETTE[crc32(level.encode()) % len(PALETTE)], "h", level.replace("_", " "))
-
-
-def in_order(levels) -> list[str]:
-    """Distinct levels in the order of LOOKS; the reader's own come last, by name."""
-    known = list(LOOKS)
-    return sorted(
-        set(levels), key=lambda level: (known.index(level) if level in LOOKS else len(known), level)
-    )
+        return LevelStyle(TAN, "P")
+    return LevelStyle(PALETTE[crc32(level.encode()) % len(PALETTE)], "h")
 
 
 def trained_by(table: pd.DataFrame) -> tuple[pd.Series, list[str]]:
     """Optimizer and rate of each row as words ("SGD at 0.01"), and these words in order."""
-    words = {}
-    pairs = set(zip(table["optimizer"], table["learning_rate"], strict=True))
-    for optimizer in in_order(table["optimizer"]):
-        for rate in sorted(rate for name, rate in pairs if name == optimizer):
-            words[optimizer, rate] = f"{look(optimizer).label} at {rate:g}"
+    words = {pair: labels.trained_by(*pair) for pair in optimizer_rates(table)}
     rows = zip(table["optimizer"], table["learning_rate"], strict=True)
-    return pd.Series([words[row] for row in rows], index=table.index, dtype="str"), list(
-        words.values()
-    )
+    said = pd.Series([words[pair] for pair in rows], index=table.index, dtype="str")
+    return said, list(words.values())
 
 
-def style():
+def context():
     """Context manager in which figures are drawn and saved."""
     return matplotlib.rc_context(STYLE)
 
@@ -201,7 +190,7 @@ def summary(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     Columns: by..., median, low, high (lowest and highest), n (seeds), failed (share of them whose
     loss became inf or NaN: their accuracies count as chance, their losses are left out).
     """
-    table = table.assign(failure=table["outcome"].isin(["inf", "nan"]))
+    table = table.assign(failure=table["outcome"].isin(FAILED))
     return (
         table.groupby(by, sort=True)
         .agg(
@@ -217,7 +206,7 @@ def summary(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
 def line(ax, data: pd.DataFrame, x: str, level: str, dashed: bool = False) -> None:
     """A level's median as a line over the range of its seeds; `data` is a `summary`."""
-    drawn = look(level)
+    drawn = level_style(level)
     data = data.sort_values(x)
     low, high = ax.get_ylim()
     inside = data["median"].between(low, high)
@@ -255,14 +244,14 @@ def label_ends(ax, data: pd.DataFrame, x: str, level: str) -> None:
             [at_x + 0.02, max(1.02, at_x + 0.02), 1.07],
             [y, y, place],
             transform=ax.transAxes,
-            color=look(name).colour,
+            color=level_style(name).colour,
             linewidth=0.8,
             clip_on=False,
         )
         ax.text(
             1.085,
             place,
-            look(name).label + note,
+            label(name) + note,
             transform=ax.transAxes,
             fontsize=8,
             va="center_baseline",
@@ -285,9 +274,11 @@ def _apart(wanted: list[float], gap: float) -> list[float]:
 
 
 def by_error(accuracy):
-    """Place of an accuracy (%) on a scale spaced by the error that is left, -log10(100.1 - x): 90
-    to 99 gets as much room as 0 to 90, so that a collapse and the last per cent show on one scale;
-    the 0.1 keeps 100 % on it."""
+    """Place of an accuracy (%) on a scale spaced by the error that is left, -log10(100.1 - x).
+
+    90 to 99 is as long as 0 to 90, so that a collapse and the last per cent show on one scale; the
+    0.1 keeps 100 % on it.
+    """
     return -np.log10(np.maximum(100.1 - np.asarray(accuracy, float), 1e-9))
 
 
@@ -361,22 +352,22 @@ def heat_map(ax, cells: pd.DataFrame, x: str, columns: list[str], y: str, rows: 
     ax.grid(False)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
-    ax.set_yticks(range(len(rows)), [look(level).label for level in rows])
-    names = [look(level).label for level in columns]
+    ax.set_yticks(range(len(rows)), [label(level) for level in rows])
+    names = [label(level) for level in columns]
     if wide > 0.45:
         ax.set_xticks(range(len(columns)), [name.replace(" ", "\n") for name in names])
     else:
         ax.set_xticks(range(len(columns)), names, rotation=90)
 
 
-def heat_map_key(fig: Figure, label: str) -> None:
+def heat_map_key(fig: Figure, title: str) -> None:
     """At the top right of a figure: what colours, bars and hatching of `heat_map` mean."""
     width, height = fig.get_size_inches()
     strip = fig.add_axes((1 - 2.6 / width, 1 - 0.38 / height, 2.5 / width, 0.12 / height))
     fig.colorbar(ScalarMappable(HEAT_SCALE, HEAT), cax=strip, orientation="horizontal")
     strip.set_xticks(ACCURACY_TICKS, [str(tick) for tick in ACCURACY_TICKS])
     strip.set_xticks([], minor=True)
-    strip.set_title(label, fontsize=8, weight="normal", pad=3)
+    strip.set_title(title, fontsize=8, weight="normal", pad=3)
     handles = [
         Patch(facecolor=VERMILLION, label="share of seeds that became NaN"),
         Patch(label="not trained", linewidth=0, **NOT_TRAINED),

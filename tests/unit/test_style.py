@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from finicky.page import figures
+from finicky.exhibits import style
+from finicky.labels import LABELS
 
 # Machado, Oliveira and Fernandes 2009, severity 1, for linear RGB
 VISION = {
@@ -43,35 +44,36 @@ def lab(colour, vision):
 
 @pytest.mark.parametrize("vision", VISION)
 def test_any_two_colours_can_be_told_apart(vision):
-    for one, other in itertools.combinations(figures.PALETTE, 2):
+    for one, other in itertools.combinations(style.PALETTE, 2):
         assert np.linalg.norm(lab(one, vision) - lab(other, vision)) > 15, (one, other)
 
 
 @pytest.mark.parametrize("background", ["#ffffff", "#121212"])
-@pytest.mark.parametrize("colour", figures.PALETTE)
+@pytest.mark.parametrize("colour", style.PALETTE)
 def test_colours_stand_out_from_a_light_and_a_dark_page(colour, background):
     light, dark = sorted(
-        (figures.luminance(to_rgb(colour)), figures.luminance(to_rgb(background))), reverse=True
+        (style.luminance(to_rgb(colour)), style.luminance(to_rgb(background))), reverse=True
     )
     assert (light + 0.05) / (dark + 0.05) >= 3  # WCAG 2.2, 1.4.11
 
 
 @pytest.mark.parametrize("axis", AXES)
 def test_levels_of_an_axis_differ_in_colour_and_in_marker(axis):
-    looks = [figures.look(level) for level in AXES[axis]]
-    for what in ("colour", "marker", "label"):
-        assert len({getattr(look, what) for look in looks}) == len(looks)
+    styles = [style.level_style(level) for level in AXES[axis]]
+    for what in ("colour", "marker"):
+        assert len({getattr(one, what) for one in styles}) == len(styles)
 
 
-def test_a_level_of_ones_own_has_a_look():
-    own = figures.look("my_activation")
-    assert own == figures.look("my_activation")
-    assert own.label == "my activation" and own.colour in figures.PALETTE
-    assert figures.look("normal_std_0.0316228").label == "N, σ = 0.0316"
+def test_a_level_with_a_style_has_a_label_too():
+    assert set(style.LEVEL_STYLES) <= set(LABELS)
 
 
-def test_levels_in_order():
-    assert figures.in_order(["zeros", "mine", "he", "he"]) == ["he", "zeros", "mine"]
+def test_a_level_of_ones_own_has_a_style():
+    own = style.level_style("my_activation")
+    assert own == style.level_style("my_activation") and own.colour in style.PALETTE
+    others = {style.level_style(f"activation_{place}").colour for place in range(20)}
+    assert len(others) > 1
+    assert style.level_style("normal_std_0.5") == style.level_style("normal_std_0.0001")
 
 
 def test_optimizers_and_rates_in_words_and_in_order():
@@ -79,11 +81,14 @@ def test_optimizers_and_rates_in_words_and_in_order():
         {
             "optimizer": ["adam", "sgd", "momentum", "momentum"],
             "learning_rate": [0.001, 0.01, 0.1, 0.01],
-        }
+        },
+        index=[3, 5, 7, 9],
     )
-    rows, words = figures.trained_by(table)
+    rows, words = style.trained_by(table)
     assert words == ["SGD at 0.01", "momentum at 0.01", "momentum at 0.1", "Adam at 0.001"]
-    assert rows.tolist() == ["Adam at 0.001", "SGD at 0.01", "momentum at 0.1", "momentum at 0.01"]
+    assert rows.to_dict() == {
+        3: "Adam at 0.001", 5: "SGD at 0.01", 7: "momentum at 0.1", 9: "momentum at 0.01",
+    }  # fmt: skip
 
 
 def test_summary():
@@ -93,11 +98,11 @@ def test_summary():
         "value": [90.0, 10.0, 94.0, 11.0],
         "outcome": ["finite", "nan", "large", "finite"],
     })  # fmt: skip
-    rows = figures.summary(table, ["init"]).to_dict("records")
+    rows = style.summary(table, ["init"]).to_dict("records")
     assert rows[0] == {"init": "he", "median": 90.0, "low": 10.0, "high": 94.0, "n": 3,
                        "failed": pytest.approx(1 / 3)}  # fmt: skip
     assert rows[1]["n"] == 1 and rows[1]["failed"] == 0
-    assert figures.seeds_said(pd.DataFrame(rows)) == "1 to 3 seeds"
+    assert style.seeds_said(pd.DataFrame(rows)) == "1 to 3 seeds"
 
 
 @pytest.mark.parametrize(
@@ -111,44 +116,44 @@ def test_summary():
     ],
 )
 def test_labels_move_apart_as_little_as_they_must(wanted, placed):
-    assert figures._apart(wanted, 1.0) == pytest.approx(placed, abs=1e-4)
+    assert style._apart(wanted, 1.0) == pytest.approx(placed, abs=1e-4)
 
 
 def test_accuracies_spaced_by_the_error_left():
     accuracies = np.array([0.0, 10.0, 90.0, 99.0, 100.0])
-    places = figures.by_error(accuracies)
-    assert figures.from_error(places) == pytest.approx(accuracies)
+    places = style.by_error(accuracies)
+    assert style.from_error(places) == pytest.approx(accuracies)
     assert (places[3] - places[2]) > (places[2] - places[1])
 
 
 def test_a_value_beyond_the_limits_is_not_drawn():
-    with figures.style():
-        fig, axes = figures.panels([2.0], columns=1)
+    with style.context():
+        fig, axes = style.panels([2.0], columns=1)
         ax = axes[0, 0]
-        figures.log_axis(ax, "y", 0.1, 5.0)
+        style.log_axis(ax, "y", 0.1, 5.0)
         data = pd.DataFrame({"epoch": [1, 2, 3], "median": [4e3, 2.0, 1.0], "low": [1.0] * 3,
                              "high": [4e3, 2.0, 1.0]})  # fmt: skip
-        figures.line(ax, data, "epoch", "rate_10")
+        style.line(ax, data, "epoch", "rate_10")
     assert np.isnan(ax.lines[0].get_ydata()[0]) and ax.lines[0].get_ydata()[1] == 2.0
 
 
 def test_panels_are_as_large_as_said():
-    fig, axes = figures.panels(
+    fig, axes = style.panels(
         [1.0, 2.0], columns=3, left=1.0, right=0.5, top=0.5, bottom=0.5, between=(0.25, 0.5)
     )
-    assert fig.get_size_inches() == pytest.approx([figures.WIDTH, 4.5])
+    assert fig.get_size_inches() == pytest.approx([style.WIDTH, 4.5])
     box = axes[1, 2].get_position()
     assert box.height * 4.5 == pytest.approx(2.0) and box.y0 * 4.5 == pytest.approx(0.5)
-    assert box.x1 * figures.WIDTH == pytest.approx(figures.WIDTH - 0.5)
+    assert box.x1 * style.WIDTH == pytest.approx(style.WIDTH - 0.5)
 
 
 def test_a_heat_map_says_number_nan_and_gap():
     cells = pd.DataFrame({"activation": ["relu", "tanh", "relu"], "init": ["he", "he", "zeros"],
                           "median": [97.31, 10.0, 55.0], "failed": [0.0, 1.0, 0.4]})  # fmt: skip
-    with figures.style():
-        fig, axes = figures.panels([1.0], columns=1)
+    with style.context():
+        fig, axes = style.panels([1.0], columns=1)
         ax = axes[0, 0]
-        figures.heat_map(ax, cells, "activation", ["relu", "tanh"], "init", ["zeros", "he"])
+        style.heat_map(ax, cells, "activation", ["relu", "tanh"], "init", ["zeros", "he"])
     said = {text.get_position(): text.get_text() for text in ax.texts}
     assert said == {(0, 1): "97.3", (1, 1): "NaN", (0, 0): "55.0"}
     trained, empty = ax.collections
@@ -159,8 +164,8 @@ def test_a_heat_map_says_number_nan_and_gap():
 
 @pytest.fixture
 def drawing():
-    with figures.style():
-        fig, axes = figures.panels([2.0], columns=1)
+    with style.context():
+        fig, axes = style.panels([2.0], columns=1)
         data = pd.DataFrame(
             {
                 "epoch": [1, 2],
@@ -172,32 +177,32 @@ def drawing():
                 "failed": 0.0,
             }
         )
-        figures.line(axes[0, 0], data, "epoch", "he")
-        figures.label_ends(axes[0, 0], data, "epoch", "init")
-        figures.footer(fig, data, {"solid": "training", "dashed": "test"})
+        style.line(axes[0, 0], data, "epoch", "he")
+        style.label_ends(axes[0, 0], data, "epoch", "init")
+        style.footer(fig, data, {"solid": "training", "dashed": "test"})
         fig.set_label('He, "the best" & <only> one')
     return fig
 
 
 def test_svg_is_the_same_each_time(drawing, tmp_path):
-    figures.save_svg(drawing, tmp_path / "a.svg", "F01")
-    figures.save_svg(drawing, tmp_path / "b.svg", "F01")
-    figures.save_svg(drawing, tmp_path / "c.svg", "F02")
+    style.save_svg(drawing, tmp_path / "a.svg", "F01")
+    style.save_svg(drawing, tmp_path / "b.svg", "F01")
+    style.save_svg(drawing, tmp_path / "c.svg", "F02")
     first, second, other = ((tmp_path / f"{name}.svg").read_bytes() for name in "abc")
     assert first == second != other
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.svg", "b.svg", "c.svg"]
 
 
 def test_svg_takes_the_text_colour_of_its_page(drawing, tmp_path):
-    figures.save_svg(drawing, tmp_path / "a.svg", "F01")
+    style.save_svg(drawing, tmp_path / "a.svg", "F01")
     svg = (tmp_path / "a.svg").read_text(encoding="utf-8")
-    assert figures.INK not in svg and "fill: currentColor" in svg
-    assert figures.look("he").colour in svg
-    assert figures.LAYOUT_FONT not in svg and "system-ui" in svg
+    assert style.INK not in svg and "fill: currentColor" in svg
+    assert style.level_style("he").colour in svg
+    assert style.LAYOUT_FONT not in svg and "system-ui" in svg
 
 
 def test_svg_text_is_text_and_the_label_is_its_alt_text(drawing, tmp_path):
-    figures.save_svg(drawing, tmp_path / "a.svg", "F01")
+    style.save_svg(drawing, tmp_path / "a.svg", "F01")
     root = ET.parse(tmp_path / "a.svg").getroot()
     texts = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
     assert {"He", "median and range of 5 seeds", "training"} <= texts
@@ -205,6 +210,6 @@ def test_svg_text_is_text_and_the_label_is_its_alt_text(drawing, tmp_path):
 
 
 def test_png_is_written_whole(drawing, tmp_path):
-    figures.save_png(drawing, tmp_path / "pictures" / "a.png")
+    style.save_png(drawing, tmp_path / "pictures" / "a.png")
     assert (tmp_path / "pictures" / "a.png").read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["a.png"]

@@ -1,0 +1,181 @@
+"""What modules declare about themselves, and that every way to misspell it is one line of error.
+
+The tests walk the contract: every setting of every experiment, every level, column and quantity
+that a claim of the ledger names, every level of every sub-grid.
+"""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from finicky import config as presets
+from finicky import declarations
+from finicky.errors import InputError
+from finicky.evidence import ledger
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "config/config.yaml"
+LEDGER = ROOT / "config/claims.yaml"
+EXPERIMENTS = declarations.experiments()
+TABLE = ("quantity", "seed", "value", "a", "b", "outcome")
+
+
+def refused(function, *arguments):
+    """The one line that a call says which must refuse its input."""
+    with pytest.raises(InputError) as error:
+        function(*arguments)
+    message = str(error.value)
+    assert "\n" not in message and "; allowed: " in message
+    assert error.value.found and error.value.allowed
+    return message
+
+
+# ---- Reading declarations -----------------------------------------------------------------------
+
+
+def test_a_module_is_read_without_importing_it(tmp_path):
+    (tmp_path / "toy_grid.py").write_text(
+        'TITLE = "Toy"\nREADS = ["runs"]\nQUANTITIES = {"gain": ("", "a gain")}\n'
+        'SETTINGS = {"rates": ("positives", "rates")}\nraise RuntimeError("imported")\n'
+    )
+    (tmp_path / "helper.py").write_text("TITLE = 'no experiment'\n")
+    [(slug, toy)] = declarations.experiments(tmp_path).items()
+    assert slug == "toy-grid" and toy.title == "Toy" and toy.reads == ["runs"]
+    assert toy.settings == {"rates": ("positives", "rates")} and not toy.alone
+
+
+def test_a_declaration_is_a_plain_literal(tmp_path):
+    (tmp_path / "sly.py").write_text("QUANTITIES = dict(a=1)\n")
+    said = refused(declarations.experiments, tmp_path)
+    assert said.endswith("sly.py: QUANTITIES: found an expression; allowed: a plain literal")
+
+
+def test_a_figure_has_one_maker(tmp_path):
+    for name in "one", "two":
+        (tmp_path / f"{name}.py").write_text('FIGURES = {"F16": "a caption"}\n')
+    said = refused(declarations.exhibits, tmp_path)
+    assert "F16 made 2 times" in said and "one.py" in said and "two.py" in said
+
+
+def test_every_exhibit_shows_an_experiment_and_has_its_functions():
+    for slug, exhibit in declarations.exhibits().items():
+        assert slug in EXPERIMENTS
+        code = exhibit.file.read_text()
+        for name in (*exhibit.figures, *exhibit.tables):
+            assert f"def {name.lower().replace('-', '_')}(table" in code, (slug, name)
+
+
+@pytest.mark.parametrize("slug", list(EXPERIMENTS))
+def test_every_experiment_declares_what_can_be_checked(slug):
+    one = EXPERIMENTS[slug]
+    assert one.title and one.quantities
+    assert not set(one.conditions) & set(TABLE)
+    for column, kind in one.conditions.items():
+        assert isinstance(kind, list) or kind in declarations.KINDS, column
+        if kind == "level":
+            assert declarations.axis_levels(column)
+    for key, (kind, meaning) in one.settings.items():
+        assert kind != "TODO" and meaning, key
+
+
+# ---- Settings: every one of every experiment, wrong in every way --------------------------------
+
+
+@pytest.mark.parametrize("preset", ["config", "smoke", "full"])
+def test_the_settings_of_the_presets_pass(preset):
+    config = presets.load(ROOT / f"config/{preset}.yaml", CONFIG)
+    for slug, settings in config["experiments"].items():
+        declarations.check_settings(slug, settings, EXPERIMENTS[slug], preset)
+
+
+def wrong_values(value):
+    """Values of other kinds than a good one, and out of all bounds."""
+    yield from ("fast", None, -1, [], {}, {"a": 1}, True, float("nan"), float("inf"), 10**400)
+    if isinstance(value, list):
+        yield from ([*value, "fast"], [*value, -1], [None], [[]], 3)
+    elif isinstance(value, dict):
+        yield from ({**value, "misspelt": next(iter(value.values()))}, list(value))
+        for key, inner in value.items():
+            yield from ({**value, key: wrong} for wrong in wrong_values(inner))
+    elif isinstance(value, int):
+        yield from (0.5, str(value), [value])
+    else:
+        yield from (str(value), [value])
+
+
+@pytest.mark.parametrize("slug", list(EXPERIMENTS))
+def test_a_wrong_setting_is_refused(slug):
+    config = yaml.safe_load(CONFIG.read_text())
+    good, experiment = config["experiments"].get(slug) or {}, EXPERIMENTS[slug]
+
+    def said(settings):
+        message = refused(declarations.check_settings, slug, settings, experiment, "mine.yaml")
+        assert message.startswith(f"mine.yaml: experiments.{slug}")
+        return message
+
+    assert "found unknown key 'misspelt'" in said(good | {"misspelt": 1})
+    for key, value in good.items():
+        assert f"found no key '{key}'" in said({k: v for k, v in good.items() if k != key})
+        for wrong in wrong_values(value):
+            assert f"experiments.{slug}.{key}" in said(good | {key: wrong}), (key, wrong)
+
+
+# ---- The ledger: every column, level and quantity that a claim names ----------------------------
+
+
+def parts(document):
+    return [
+        (claim, kind, part)
+        for claim in document["claims"]
+        for kind in ("parts", "also")
+        for part in claim.get(kind, [])
+    ]
+
+
+def misspelt(level):
+    """Levels that no table holds: text with a letter more, a number as text."""
+    return f"{level}x" if isinstance(level, str) else str(level)
+
+
+def test_a_misspelt_word_of_the_ledger_is_refused(monkeypatch):
+    document = yaml.safe_load(LEDGER.read_text(encoding="utf-8"))
+    monkeypatch.setattr(ledger.documents, "read", lambda path, what: copy.deepcopy(read))
+    monkeypatch.setattr(ledger.documents, "check", lambda document, schema, path: None)
+    tried = 0
+
+    def said(claim):
+        nonlocal tried, read
+        tried += 1
+        read = {"sections": document["sections"], "tables": {}, "figures": {}, "claims": [claim]}
+        message = refused(ledger.load, "ledger.yaml", EXPERIMENTS)
+        assert message.startswith(f"ledger.yaml: claims[{claim['id']}]")
+        return message
+
+    read = None
+    for claim, kind, part in parts(document):
+        place = claim[kind].index(part)
+
+        def changed(changes, claim=claim, kind=kind, part=part, place=place):
+            other = copy.deepcopy(claim)
+            other[kind][place] = part | changes
+            return other
+
+        assert "quantity: found" in said(changed({"quantity": part["quantity"] + "x"}))
+        assert "experiment: found" in said(changed({"experiment": part["experiment"] + "x"}))
+        for column, levels in part.get("where", {}).items():
+            others = {key: part["where"][key] for key in part["where"] if key != column}
+            wrong = changed({"where": others | {column + "x": levels}})
+            assert f"where: found {column}x" in said(wrong)
+            for level in levels if isinstance(levels, list) else [levels]:
+                kind_of = EXPERIMENTS[part["experiment"]].conditions[column]
+                if kind_of == "text":
+                    continue
+                wrong = changed({"where": others | {column: misspelt(level)}})
+                assert f"where.{column}: found" in said(wrong)
+    for claim in document["claims"]:
+        for column in claim.get("conditions", []):
+            wrong = claim | {"conditions": [column + "x"]}
+            assert f"conditions: found {column}x" in said(wrong)
+    assert tried > 1000

@@ -1,0 +1,180 @@
+"""What experiments and exhibits say about themselves, read without importing them.
+
+A measuring module, experiments/<slug>.py, declares what it reads, which settings it takes and which
+quantities and conditions its table holds; a drawing module, exhibits/<slug>.py, which figures and
+tables it makes of that table. The config and the ledger are checked against this before anything
+trains. Cheap to import, because the Snakefile does it at every start: no pandas, no torch.
+"""
+
+import ast
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from finicky import data, documents, runs, sources
+from finicky.errors import InputError
+
+EXPERIMENTS = sources.LIBRARY / "experiments"
+EXHIBITS = sources.LIBRARY / "exhibits"
+KINDS = ("integer", "number", "boolean", "text", "level")  # of a condition, beside a list of names
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a measuring module declares.
+
+    reads: tables of the grid; datasets: image files; purposes: of the sub-grids it reads; alone:
+    it measures time; settings: {key: (kind, meaning)}, the kind a name of SETTINGS_SCHEMA or a
+    JSON schema; quantities: {name: (unit, meaning)}; conditions: {column: kind}, one of KINDS or
+    the list of its names.
+    """
+
+    file: Path
+    title: str
+    quantities: dict
+    conditions: dict = field(default_factory=dict)
+    settings: dict = field(default_factory=dict)
+    reads: list = field(default_factory=list)
+    datasets: list = field(default_factory=list)
+    purposes: list = field(default_factory=list)
+    alone: bool = False
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """What a drawing module declares: its figures and tables, {id: caption}."""
+
+    file: Path
+    figures: dict = field(default_factory=dict)
+    tables: dict = field(default_factory=dict)
+
+
+def experiments(folder=EXPERIMENTS):
+    """{slug: Experiment} of every module in the folder that has QUANTITIES; the slug is the file's
+    name with - for _. Raises InputError where a declaration is not a plain literal, or unknown."""
+    return _declared(folder, Experiment, "QUANTITIES", ("file",))
+
+
+def exhibits(folder=EXHIBITS):
+    """{slug: Exhibit} of every module in the folder that has FIGURES or TABLES. Raises InputError
+    where one is not a plain literal, or where two modules make the same figure or table."""
+    found = _declared(folder, Exhibit, None, ("file",))
+    made = [(name, one.file) for one in found.values() for name in (*one.figures, *one.tables)]
+    for name, count in Counter(name for name, _ in made).items():
+        if count > 1:
+            files = ", ".join(sorted({str(file) for other, file in made if other == name}))
+            raise InputError(files, name, f"{name} made {count} times", "each figure or table once")
+    return found
+
+
+def _declared(folder, kind, needed, own):
+    """Read the module-level literals that are fields of `kind`, spelled in capitals."""
+    names = {name.upper(): name for name in kind.__dataclass_fields__ if name not in own}
+    found = {}
+    for file in sorted(Path(folder).glob("*.py")):
+        literals = {}
+        for node in ast.parse(file.read_text(encoding="utf-8"), str(file)).body:
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            for target in targets:
+                if isinstance(target, ast.Name) and target.id in names:
+                    try:
+                        literals[names[target.id]] = ast.literal_eval(node.value)
+                    except ValueError:
+                        key = target.id
+                        raise InputError(file, key, "an expression", "a plain literal") from None
+        if (needed.lower() in literals) if needed else literals:
+            found[file.stem.replace("_", "-")] = kind(file=file, **literals)
+    return found
+
+
+# ---- Settings -----------------------------------------------------------------------------------
+
+
+def check_settings(slug, settings, experiment, file):
+    """Raise InputError, naming the config `file`, for the first setting of an experiment that is
+    unknown, missing, of another type or out of bounds."""
+    kinds = documents.read(documents.SCHEMAS / "settings.schema.yaml", "a JSON schema")["$defs"]
+    known = experiment.settings
+    for key in settings:
+        if key not in known:
+            allowed = ", ".join(known) or "no settings"
+            raise InputError(file, f"experiments.{slug}", f"unknown key {key!r}", allowed)
+    for key in known:
+        if key not in settings:
+            raise InputError(file, f"experiments.{slug}", f"no key {key!r}", ", ".join(known))
+    for key, (kind, _) in known.items():
+        if isinstance(kind, str) and kind not in kinds:
+            raise InputError(experiment.file, f"SETTINGS.{key}", repr(kind), ", ".join(kinds))
+    schema = {
+        "type": "object",
+        "properties": {
+            key: {"$ref": f"#/$defs/{kind}"} if isinstance(kind, str) else kind
+            for key, (kind, _) in known.items()
+        },
+        "$defs": kinds,
+    }
+    try:
+        documents.check_against(settings, schema, file)
+    except InputError as error:
+        key = f"experiments.{slug}.{error.key}"
+        raise InputError(file, key, error.found, error.allowed) from None
+
+
+# ---- Conditions ---------------------------------------------------------------------------------
+
+
+def check_level(column, level, experiment, file, key):
+    """Raise InputError unless an experiment's `column` can hold this level.
+
+    A number is not compared with what a preset measures: other presets measure other numbers.
+    """
+    kind = experiment.conditions[column]
+    if isinstance(kind, list):
+        allowed = kind
+    elif kind == "level":
+        if column == "init" and _is_init(level):
+            return
+        allowed = axis_levels(column)
+    else:
+        if _is_of(kind, level):
+            return
+        raise InputError(file, key, repr(level), f"of the kind {kind}")
+    if level not in allowed:
+        raise InputError(file, key, repr(level), ", ".join(map(str, allowed)))
+
+
+def axis_levels(axis):
+    """The levels of an axis of the grid, as its tables spell them."""
+    return {
+        "dataset": list(data.DATASETS),
+        "block": list(runs.BLOCKS),
+        "activation": sources.levels("activation"),
+        "optimizer": sources.levels("optimizer"),
+        "init": [
+            *(name for name in sources.levels("init") if name != "normal_std"),
+            "normal_std_<deviation>",
+        ],
+    }[axis]
+
+
+def _is_init(level):
+    """Whether it is an initialiser's name in the one form that tables hold."""
+    if not isinstance(level, str) or level in ("normal_std", "normal_var"):
+        return False
+    if level in sources.levels("init"):
+        return True
+    try:
+        return level.startswith("normal_std_") and runs.canonical_init(level) == level
+    except ValueError:
+        return False
+
+
+def _is_of(kind, level):
+    if kind == "boolean" or isinstance(level, bool):
+        return kind == "boolean" and isinstance(level, bool)
+    if kind == "integer":
+        return isinstance(level, int)
+    if kind == "number":
+        return isinstance(level, int | float) and math.isfinite(level)
+    return isinstance(level, str)

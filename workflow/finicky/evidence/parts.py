@@ -1,0 +1,131 @@
+"""One part of a claim: from an experiment's tidy table to conditions, and to their verdicts."""
+
+import math
+from dataclasses import dataclass
+from statistics import median
+
+import pandas as pd
+
+from finicky.data import CHANCE
+from finicky.evidence import rules
+from finicky.runs import FAILED
+
+TRAINS = 2 * CHANCE  # an arm trains where its median accuracy reaches this
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One combination of levels and what its seeds gave. arms: median accuracies in %, or None."""
+
+    levels: dict
+    values: dict  # seed -> number
+    outcomes: list
+    arms: tuple | None
+    dropped: bool
+    verdict: str
+    measured: float
+    low: float
+    high: float
+
+    @property
+    def n(self):
+        return len(self.values)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a claim: its entry in the ledger, its conditions, and how they fell out.
+
+    gap: why nothing was measured (one of rules.GAPS), or None; at: the levels where two numbers of
+    one seed meet, if that is the gap.
+    """
+
+    spec: dict
+    rule: str
+    conditions: list
+    count: rules.Count
+    gap: str | None = None
+    at: dict | None = None
+
+    @property
+    def kept(self):
+        return [condition for condition in self.conditions if not condition.dropped]
+
+    @property
+    def mapped(self):
+        """The conditions that a card shows: none where the part is one condition without axes."""
+        return [condition for condition in self.conditions if condition.levels]
+
+
+def measure(claim, spec, tables):
+    """One part of a claim: its rows split by the claim's conditions, each decided, all counted.
+
+    claim, spec: the entries of the ledger; tables: {experiment slug: its tidy table}, slugs may be
+    missing. Returns a Part.
+    """
+    axes = claim.get("conditions", [])
+    rows, gap = _rows(spec, axes, tables)
+    groups, at = _groups(rows, axes), None
+    mixed = [levels for levels, group in groups if len({row["seed"] for row in group}) < len(group)]
+    if mixed:
+        groups, gap, at = [], rules.SEVERAL_VALUES, mixed[0]
+    drops = claim.get("drop_untrained", False)
+    conditions = [_condition(claim, spec, levels, group, drops) for levels, group in groups]
+    count = rules.combine_conditions([c.verdict for c in conditions if not c.dropped])
+    return Part(spec, claim["rule"], conditions, count, gap, at)
+
+
+def _rows(spec, axes, tables):
+    """The rows of a part as dicts, or none with the gap."""
+    if spec["experiment"] not in tables:
+        return [], rules.NOT_RUN
+    table = tables[spec["experiment"]]
+    table = table[table["quantity"] == spec["quantity"]]
+    for axis, wanted in spec.get("where", {}).items():
+        levels = wanted if isinstance(wanted, list) else [wanted]
+        table = table[table[axis].isin(levels)] if axis in table else table[:0]
+    if table.empty:
+        return [], rules.NO_ROWS
+    columns = ["seed", "value", "a", "b", "outcome", *axes]
+    return table[table.columns.intersection(columns)].to_dict("records"), None
+
+
+def _groups(rows, axes):
+    """Split rows by their levels; sorted. An axis without a level in a row is left out there."""
+    groups = {}
+    for row in rows:
+        levels = {axis: _level(row.get(axis)) for axis in axes}
+        key = tuple((axis, level) for axis, level in levels.items() if level is not None)
+        groups.setdefault(key, []).append(row)
+    return [(dict(key), groups[key]) for key in sorted(groups)]
+
+
+def _level(value):
+    """A level as a JSON value: whole floats (an integer column with gaps) as integers."""
+    if value is None or pd.isna(value):
+        return None
+    value = value.item() if hasattr(value, "item") else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _condition(claim, spec, levels, rows, drops):
+    values = {row["seed"]: _number(claim["rule"], row) for row in rows}
+    arms = [[row[arm] for row in rows if not pd.isna(row[arm])] for arm in ("a", "b")]
+    arms = tuple(map(median, arms)) if all(arms) else None
+    dropped = drops and arms is not None and max(arms) < TRAINS
+    in_order = [values[seed] for seed in sorted(values)]
+    verdict, measured, low, high = rules.decide(
+        claim["rule"], in_order, spec.get("margin"), spec.get("number")
+    )
+    outcomes = [row["outcome"] for row in rows]
+    return Condition(levels, values, outcomes, arms, dropped, verdict, measured, low, high)
+
+
+def _number(rule, row):
+    """A seed's number. A run that failed has no loss, yet no number that the chapter prints is as
+    large as the one it had: for the value rule it is +inf. (Accuracies of failed runs are chance,
+    which the experiments see to.) Any other NaN stays unknown, and the intervals allow for it."""
+    value = float("nan") if pd.isna(row["value"]) else float(row["value"])
+    if rule == "value" and math.isnan(value) and row["outcome"] in FAILED:
+        return math.inf
+    return value

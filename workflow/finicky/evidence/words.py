@@ -1,0 +1,383 @@
+"""Evidence in words: every sentence that is composed from numbers, and how the numbers in it are
+written. The judge puts them into claims.json, the page prints them; nobody else makes any.
+
+A *record* is an entry of claims.json: of a part, or of a condition (`levels` and its numbers).
+"""
+
+import math
+from collections import Counter
+
+from finicky import numbers
+from finicky.evidence import rules
+from finicky.evidence.intervals import POWER
+from finicky.labels import axis_label, label
+from finicky.runs import FAILED
+
+NO_AXIS = "no single axis explains it"
+FAILURES = {"large": "became large", "inf": "became infinite", "nan": "became NaN"}
+LISTED = 4  # so many names are listed one by one
+
+
+# ---- Numbers ------------------------------------------------------------------------------------
+
+
+def places(record):
+    """Digits after the point of a record's measured number: as many as its interval supports, and
+    at least one, since margins are fractions of a point."""
+    fallback = max(numbers.printed_decimals(record.get("chapter")), 2)
+    if (record.get("unit") or "").startswith("share"):
+        return 2
+    if not has_interval(record):
+        return fallback
+    return max(1, numbers.decimals(record["ci_high"] - record["ci_low"], fallback))
+
+
+def has_interval(record):
+    """Whether there is an interval and both of its ends are known; a rule that looks at every
+    trial (`point`) has none."""
+    if record.get("point"):
+        return False
+    ends = (record.get("ci_low"), record.get("ci_high"))
+    return all(end is not None and math.isfinite(end) for end in ends)
+
+
+def unit_words(unit):
+    """A unit as it is printed: yes and no need none."""
+    return "" if unit in ("0/1", "relative") else unit
+
+
+def with_unit(text, unit):
+    """A number's text with its unit."""
+    return f"{text} {unit_words(unit)}".strip()
+
+
+def many(number, noun):
+    """A count with its noun: `1 seed`, `5 seeds`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def listed(names, word="and"):
+    """Names in a row: `a`, `a and b`, `a, b and c`."""
+    *others, last = names
+    return f"{', '.join(others)} {word} {last}" if others else last
+
+
+def capitalised(text, end=""):
+    """Start with a capital, unless the first word is a symbol (γ, n-bit); close with `end`."""
+    word = text.split(" ")[0].rstrip(":,;")
+    if word.isascii() and word.isalpha() and word.islower() and (len(word) > 1 or word == "a"):
+        text = text[0].upper() + text[1:]
+    return text if not text or not end or text[-1] in ".!?" else text + end
+
+
+# ---- Levels -------------------------------------------------------------------------------------
+
+
+def level_words(levels):
+    """A condition's levels in a sentence: names speak for themselves, numbers need their axis, and
+    a learning rate belongs to its optimizer. {"optimizer": "sgd", "learning_rate": 0.01,
+    "depth": 10} is `SGD at 0.01, depth 10`."""
+    words, levels = [], dict(levels)
+    rate = levels.pop("learning_rate", None) if "optimizer" in levels else None
+    for axis, level in levels.items():
+        named = isinstance(level, str)
+        word = label(level) if named else f"{axis_label(axis)} {label(level)}"
+        if axis == "optimizer" and rate is not None:
+            word += f" at {label(rate)}"
+        words.append(word)
+    return ", ".join(words)
+
+
+def chosen_words(axis, chosen, levels):
+    """Some levels of one axis: `SGD, Adam`; of a numeric axis its top or bottom as `depth ≥ 10`."""
+    if isinstance(chosen[0], str):
+        return ", ".join(map(label, chosen))
+    name = axis_label(axis)
+    if len(chosen) > 1 and chosen == levels[-len(chosen) :]:
+        return f"{name} ≥ {label(chosen[0])}"
+    if len(chosen) > 1 and chosen == levels[: len(chosen)]:
+        return f"{name} ≤ {label(chosen[-1])}"
+    return f"{name} {', '.join(map(label, chosen))}"
+
+
+# ---- What happened to the runs ------------------------------------------------------------------
+
+
+def failure(record):
+    """`loss became NaN in 50 % of the runs`: what happened in a record's typical run; empty if
+    nothing did."""
+    word = FAILURES.get(record.get("outcome"))
+    share = record.get("failed_share")
+    if not word:
+        return ""
+    return f"loss {word}" + (f" in {numbers.number(100 * share, 0)} % of the runs" if share else "")
+
+
+def power(record, point, several):
+    """How large an effect the seeds of a claim's parts decide with probability POWER; empty if
+    none is known.
+
+    record: the claim's entry; point: its rule looks at every trial; several: a part has several
+    conditions.
+    """
+    parts = [part for part in record["parts"] if part.get("detectable") is not None]
+    if not parts:
+        return ""
+    n = _range({part["n"] for part in parts}, 0)
+    often = f"in {numbers.number(100 * POWER, 0)} % of cases"
+    most = max(part["detectable"] for part in parts)
+    share = numbers.number(100 * most, 0)
+    if record["rule"] == "existence":
+        rest = numbers.number(100 - 100 * most, 0)
+        return f"{n} runs decide, {often}, what {share} % of all runs do, or only {rest} %"
+    if point:
+        return f"{n} seeds meet, {often}, a flaw that shows in {share} % of all seeds"
+    if most == 0:
+        return f"{n} seeds that agree like these decide any effect"
+    by_unit = {}
+    for part in parts:
+        by_unit.setdefault("pp" if part["unit"] == "%" else part["unit"], set()).add(
+            part["detectable"]
+        )
+    sizes = "; ".join(
+        with_unit(_range(found, numbers.decimals(max(found))), unit)
+        for unit, found in by_unit.items()
+    )
+    where = " in a typical condition" if several else ""
+    what = f"what lies {sizes} or more beyond a limit of the rule{where}"
+    return f"{n} seeds that scatter like these decide, {often}, {what}"
+
+
+def _range(found, digits):
+    """Numbers as text: the one, or the smallest to the largest."""
+    ends = dict.fromkeys(numbers.number(end, digits) for end in (min(found), max(found)))
+    return " to ".join(ends)
+
+
+# ---- One claim ----------------------------------------------------------------------------------
+
+
+def rule_in_words(kind, margin=None, number=None, unit=""):
+    """The rule as a card prints it, e.g. "reproduced if the whole interval lies within ±1 pp of
+    97.82 %". A number of None is named; a margin of None is one that is still to be fixed."""
+    if kind == "opinion":
+        return "listed, not judged"
+    rule = rules.RULES[kind]
+    apart = "pp" if unit == "%" else unit  # two percentages lie points apart
+    words = rule.words.format(
+        margin="m" if margin is None else f"{numbers.significant(margin, 6)} {apart}".strip(),
+        number="the chapter's number"
+        if number is None
+        else f"{numbers.significant(number, 6)} {unit}".strip(),
+    )
+    if margin is None and "margin" in rule.needs:
+        words += ", with a margin m fixed before it is measured"
+    return f"reproduced if {words}"
+
+
+def rule_words(claim):
+    """The rule as a card prints it, with the margins of the claim's parts."""
+    specs = claim.get("parts", [{}])
+    if len({spec.get("number") for spec in specs}) > 1:
+        specs = [{**spec, "number": None} for spec in specs]
+    words = dict.fromkeys(
+        rule_in_words(
+            claim["rule"], spec.get("margin"), spec.get("number"), unit_words(spec.get("unit", ""))
+        )
+        for spec in specs
+    )
+    return "; ".join(words)
+
+
+def reason(part):
+    """Why a part is not measured or undecided; None if it is decided."""
+    if part.gap:
+        return _gap(part)
+    return _why_undecided(part) if part.count.verdict == rules.UNDECIDED else None
+
+
+def _gap(part):
+    slug, quantity = part.spec["experiment"], part.spec["quantity"]
+    if part.gap == rules.SEVERAL_VALUES:
+        where = level_words(part.at) or "no conditions"
+        return f"several values per seed at {where}: `where` or `conditions` must tell them apart"
+    if part.gap == rules.NOT_RUN:
+        return f"the experiment {slug} has not run"
+    wanted = part.spec.get("where", {}).items()
+    single = {axis: level for axis, level in wanted if not isinstance(level, list)}
+    several = [
+        f"{axis_label(axis)} {listed(list(map(label, levels)), 'or')}"
+        for axis, levels in wanted
+        if isinstance(levels, list)
+    ]
+    where = ", ".join(filter(None, [level_words(single), *several]))
+    return f"{slug} has no {quantity}{f' for {where}' if where else ''}"
+
+
+def _why_undecided(part):
+    kept, count = part.kept, part.count
+    if not kept:
+        return f"neither arm trains in any of the {many(len(part.conditions), 'condition')}"
+    most, fewest = max(condition.n for condition in kept), rules.RULES[part.rule].fewest
+    if most < fewest:
+        return f"{many(most, 'seed')} of the {fewest} needed"
+    if all(math.isnan(condition.measured) for condition in kept):
+        unconfirmed = "the source prints no number to compare with"
+        return unconfirmed if part.rule == "source" else "no finite number was measured"
+    if count.conditions == 1:
+        return "the interval lies on both sides of the limit"
+    return (
+        f"of {count.conditions} conditions {count.hold} hold, {count.fail} do not and "
+        f"{count.undecided} are undecided: neither two thirds one way nor {count.need} each way"
+    )
+
+
+def reasons(parts, among):
+    """The reasons of some parts, each once, with their names unless all of the claim's share it."""
+    by_reason = {}
+    for part in among:
+        if why := reason(part):
+            by_reason.setdefault(why, []).append(part.spec["name"])
+    if any(len(names) == len(parts) for names in by_reason.values()):
+        return next(iter(by_reason))
+    return "; ".join(f"{listed(names)}: {why}" for why, names in by_reason.items()) or None
+
+
+def sentence(verdict, reason, parts):
+    """What was found, in one sentence composed from the evidence."""
+    if verdict in (rules.OPINION, rules.NOT_MEASURED):
+        return f"{verdict}: {reason}"
+    if len(parts) == 1:
+        return _clause(parts[0])
+    if len(parts) <= 3:
+        return "; ".join(f"{part.spec['name']}: {_clause(part)}" for part in parts)
+    groups = {}
+    for part in parts:
+        groups.setdefault(part.count.verdict, []).append(part.spec["name"])
+    words = {
+        rules.REPRODUCED: "hold",
+        rules.UNDER_CONDITIONS: "hold under conditions",
+        rules.NOT_REPRODUCED: "do not",
+        rules.UNDECIDED: "are undecided",
+    }
+    found = [
+        f"{len(groups[verdict])} {word}" + _few(groups[verdict])
+        for verdict, word in words.items()
+        if verdict in groups
+    ]
+    return f"of {len(parts)} parts {', '.join(found)}"
+
+
+def _few(names):
+    return f" ({'; '.join(names)})" if len(names) <= LISTED else ""
+
+
+def _clause(part):
+    """One part in words."""
+    if not part.conditions:
+        return f"not measured, {reason(part)}"
+    if not part.mapped:
+        return _numbers(part)
+    rule, count = rules.RULES[part.rule], part.count
+    tally = (
+        f"{count.hold} of {many(count.conditions, 'condition')} {rule.hold}, "
+        f"{count.fail} {rule.fail}, {count.undecided} undecided (need {count.need})"
+    )
+    dropped = len(part.conditions) - count.conditions
+    if dropped:
+        tally += f", {dropped} more dropped because neither arm trains"
+    readings = axis_readings(part)
+    return f"{_axis(part, readings[0])}: {tally}" if readings else tally
+
+
+def _numbers(part):
+    """A part that is one condition: what was measured, and what the rule makes of it."""
+    (condition,) = part.conditions
+    unit, n = part.spec["unit"], condition.n
+    record = {
+        "chapter": part.spec.get("number"),
+        "ci_low": condition.low,
+        "ci_high": condition.high,
+        "point": rules.RULES[part.rule].fewest == 1,
+        "unit": unit,
+    }
+    digits = places(record)
+    if part.rule == "existence":
+        words = f"{round(condition.measured * n)} of {many(n, 'run')}"
+    elif part.rule == "construction":
+        passed = sum(value == 1 for value in condition.values.values())
+        words = f"passed in {passed} of {many(n, 'seed')}"
+    elif math.isnan(condition.measured):
+        words = f"no finite number ({many(n, 'seed')})"
+    else:
+        words = f"{with_unit(numbers.number(condition.measured, digits), unit)} ("
+        if has_interval(record):
+            ends = (numbers.number(end, digits) for end in (condition.low, condition.high))
+            words += f"{' to '.join(ends)}, "
+        words += f"{many(n, 'seed')})"
+    if record["chapter"] is not None:
+        number = numbers.number(record["chapter"], numbers.printed_decimals(record["chapter"]))
+        words += f" where the chapter says {with_unit(number, unit)}"
+    failures = Counter(condition.outcomes)
+    for outcome in FAILED:
+        if failures[outcome]:
+            words += f", the loss of {failures[outcome]} {FAILURES[outcome]}"
+    return f"{words}: {part.count.verdict}"
+
+
+# ---- Where it holds -----------------------------------------------------------------------------
+
+
+def holds_in_places(part):
+    """Whether the part holds somewhere and not everywhere. Where a side is decided as a whole, the
+    exceptions are too few to be told from chance, so no place is named."""
+    mixed = part.count.verdict in (rules.UNDER_CONDITIONS, rules.UNDECIDED)
+    return mixed and 0 < part.count.hold < part.count.conditions
+
+
+def axis_readings(part):
+    """Which axes name where the part holds, if it holds in places."""
+    if not holds_in_places(part):
+        return []
+    return rules.by_axis(
+        [condition.levels for condition in part.kept],
+        [condition.verdict for condition in part.kept],
+    )
+
+
+def holds_where(parts):
+    """Where a claim holds, one text per part and axis that tells it."""
+    found = []
+    for part in filter(holds_in_places, parts):
+        texts = [chosen_words(r.axis, r.holds, r.levels) for r in axis_readings(part)]
+        prefix = f"{part.spec['name']}: " if len(parts) > 1 else ""
+        found += [prefix + text for text in texts or [NO_AXIS]]
+    return found
+
+
+def _axis(part, reading):
+    """Such as "holds for SGD; no difference under Adam"."""
+    words = f"holds for {chosen_words(reading.axis, reading.holds, reading.levels)}"
+    if reading.fails:
+        failing = [
+            condition
+            for condition in part.kept
+            if condition.levels.get(reading.axis) in reading.fails
+            and condition.verdict == rules.NOT_REPRODUCED
+        ]
+        where = chosen_words(reading.axis, reading.fails, reading.levels)
+        words += f"; {_how_it_fails(part, failing)} under {where}"
+    return words
+
+
+def _how_it_fails(part, failing):
+    """For an ordering: behind, no difference, or neither of them in two thirds of the places."""
+    if part.rule != "ordering":
+        return "not"
+    margin = part.spec["margin"]
+    behind = sum(condition.high < -margin for condition in failing)
+    equal = sum(-margin < condition.low for condition in failing)
+    for word, count in (("behind", behind), ("no difference", equal)):
+        if 3 * count >= 2 * len(failing):
+            return word
+    return "not ahead"

@@ -1,0 +1,1 @@
+"""What shows the experiments' numbers: one module of figures and tables for each of them."""

@@ -1,0 +1,124 @@
+"""Figure of activations: their shapes and slopes, zeros in ReLU networks, and the time saved."""
+
+import numpy as np
+import pandas as pd
+
+from finicky.exhibits import style
+from finicky.experiments.activations import IMAGES, RIVALS, sigmoid, slope
+from finicky.labels import label
+
+FIGURES = {
+    "F09": "Above: three activations and their slopes; the sigmoid's is at most 1/4. Below left: "
+    "the share of zeros in ReLU networks, over images and units, at the start and after training; "
+    "the band is 50 ± 10 %. Below right: the time that a ReLU saves; a dot is a repetition, the "
+    "bar the median. What counts for a reader is the whole training step.",
+}
+
+
+def f09(table: pd.DataFrame):
+    """Figure F09 and the data behind it; None if no ReLU network was trained with Adam at 0.001."""
+    zeros = table[table["quantity"].isin(["zeros_at_start", "zeros_after_training"])]
+    zeros = zeros[zeros["dataset"] == "mnist"]
+    zeros = zeros[(zeros["optimizer"] == "adam") & (zeros["learning_rate"] == 0.001)]
+    if zeros.empty:
+        return None
+    images, epochs = zeros[["images", "epochs"]].value_counts().index[0]
+    zeros = zeros[(zeros["images"] == images) & (zeros["epochs"] == epochs)]
+    speed = table[table["quantity"].isin(["activation_saved", "step_saved"])]
+    shares = style.summary(zeros, ["quantity", "block", "depth"])
+    speeds = [
+        style.summary(speed[speed["quantity"] == quantity], ["quantity", "activation", axis])
+        for quantity, axis in (("activation_saved", "width"), ("step_saved", "depth"))
+    ]
+
+    fig, axes = style.panels([1.9, 2.3], columns=2, left=0.4, right=0.8, between=(1.65, 0.75))
+    _functions(*axes[0])
+    _zeros(axes[1, 0], shares, images, epochs)
+    _speed(axes[1, 1], speed)
+    lines = {"solid": "after training, Adam", "dashed": "at the start (below left)"}
+    style.footer(fig, shares, lines)
+    plain = shares[shares["block"] == "plain"].groupby("quantity")["median"]
+    spans = {
+        quantity: f"{medians.min():.0f} to {medians.max():.0f} %" for quantity, medians in plain
+    }
+    start, end = (spans.get(q, "not measured") for q in ("zeros_at_start", "zeros_after_training"))
+    saved = [f"{rows['median'].min():.0f} to {rows['median'].max():.0f} %" for rows in speeds]
+    fig.set_label(
+        "ReLU, sigmoid and tanh with their slopes. Zeros in plain ReLU networks: "
+        f"{start} at the start, {end} after training with Adam. Time that ReLU saves: "
+        f"{saved[0]} of the activation's, {saved[1]} of a training step's."
+    )
+    return fig, pd.concat([shares, *speeds], ignore_index=True)
+
+
+def _functions(left, right):
+    """The activations, and their slopes."""
+    x = np.linspace(-5, 5, 401)
+    curves = {
+        "relu": (np.maximum(x, 0), (x > 0).astype(float)),
+        "sigmoid": (sigmoid(x), slope(x)),
+        "tanh": (np.tanh(x), 1 - np.tanh(x) ** 2),
+    }
+    names = {  # x and y of the names in both panels
+        "relu": ((1.4, 1.75), (5.2, 1.0)),
+        "sigmoid": ((5.2, 1.1), (5.2, 0.14)),
+        "tanh": ((5.2, 0.8), (-1.2, 0.6)),
+    }
+    left.set(title="Activation", ylim=(-1.1, 2), xlim=(-5, 5), xlabel="x")
+    right.set(title="Slope", ylim=(0, 1.08), xlim=(-5, 5), xlabel="x")
+    right.set_yticks([0, 0.25, 0.5, 1], ["0", "1/4", "1/2", "1"])
+    right.axhline(0.25, color=style.INK, linestyle=style.DASHES, linewidth=0.9)
+    for name, both in curves.items():
+        colour = style.level_style(name).colour
+        for ax, y, place in zip((left, right), both, names[name], strict=True):
+            ax.plot(x, y, color=colour)
+            side = "left" if place[0] > 5 else "right"
+            ax.text(*place, label(name), color=colour, ha=side, va="center")
+
+
+def _zeros(ax, shares, images, epochs):
+    """Share of zeros by depth: after training (solid) for each block, at the start (dashed)."""
+    ax.set_title("Units that are zero (%)")
+    depths = sorted(set(shares["depth"]))
+    style.log_axis(ax, "x", depths[0], max(depths[-1], depths[0] + 1), depths)
+    ax.set(ylim=(0, 100))
+    length = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+    ax.set_xlabel(f"layers; MNIST, {label(images)} images, {length}")
+    ax.axhspan(40, 60, color=style.INK, alpha=0.08, linewidth=0)
+    for (block, quantity), rows in shares.groupby(["block", "quantity"]):
+        style.line(ax, rows, "depth", block, dashed=quantity == "zeros_at_start")
+    style.label_ends(ax, shares[shares["quantity"] == "zeros_after_training"], "depth", "block")
+
+
+def _speed(ax, speed):
+    """Time saved, one line each: the activation alone by size, and whole steps by depth."""
+    ax.set_title("Time that ReLU saves (%)")
+    alone = speed[speed["quantity"] == "activation_saved"]
+    steps = speed[speed["quantity"] == "step_saved"]
+    timed = [
+        (f"{_in_words(IMAGES * width)}\nvalues", rows) for width, rows in alone.groupby("width")
+    ] + [(f"a step,\n{depth} layers", rows) for depth, rows in steps.groupby("depth")]
+    low = min(0.0, speed["value"].min())
+    ax.set(xlim=(low - 4, max(20, speed["value"].max() + 4)), ylim=(len(timed) - 0.5, -0.9))
+    ax.grid(False)
+    ax.axvline(0, color=style.INK, linewidth=0.8)
+    ax.axvline(5, color=style.INK, linestyle=style.DASHES, linewidth=0.9)
+    ax.text(6, -0.62, "more than 5 %", fontsize=7.5, va="center")
+    for place, (_, rows) in enumerate(timed):
+        for shift, rival in zip((-0.16, 0.16), RIVALS, strict=True):
+            values = rows.loc[rows["activation"] == rival, "value"]
+            colour, marker = style.level_style(rival)
+            y = place + shift
+            ax.plot(values, np.full(len(values), y), marker, color=colour, markersize=3)
+            ax.plot([values.median()] * 2, [y - 0.15, y + 0.15], color=colour, linewidth=1.6)
+            if place == 0:
+                ax.text(
+                    1.02, y, f"than {label(rival)}", color=colour, fontsize=7.5, va="center",
+                    transform=ax.get_yaxis_transform(),
+                )  # fmt: skip
+    ax.set_yticks(range(len(timed)), [name for name, _ in timed], fontsize=7.5)
+
+
+def _in_words(count: int) -> str:
+    """A count as a reader says it, e.g. 8 thousand."""
+    return f"{count / 1e6:.0f} million" if count >= 1e6 else f"{count / 1e3:.0f} thousand"

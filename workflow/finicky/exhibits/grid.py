@@ -1,0 +1,227 @@
+"""F16, F20 and T07, all from the grid: heat maps of accuracy, and errors by depth."""
+
+import pandas as pd
+
+from finicky.data import CHANCE
+from finicky.exhibits import style
+from finicky.exhibits.tables import (
+    Body,
+    Cell,
+    Column,
+    Row,
+    Table,
+    measured_cell,
+    part_numbers,
+    rows_at,
+    with_digits,
+)
+from finicky.labels import in_order, label, optimizer_rates, trained_by
+from finicky.runs import BLOCKS
+
+FIGURES = {
+    "F16": "Which initialisation suits which activation: read along a row for an initialiser that "
+    "works everywhere, down a column for an activation that forgives. A bar below a number is the "
+    "share of seeds whose loss became infinite or NaN.",
+    "F20": "Degradation: where the solid line (training) climbs with depth, the network fails to "
+    "fit what it has seen, so the dashed one (test) does not climb for overfitting. Batch norm and "
+    "residual connections should keep both flat.",
+}
+TABLES = {
+    "T07": "Training and test error in % by depth, for every block that was trained.",
+}
+SETTING = ["dataset", "images", "epochs"]
+
+
+def f16(table: pd.DataFrame):
+    """F16: a row of panels for each depth and block, a column for each optimizer and rate.
+
+    Returns (Figure, summary behind it), or None without a panel: each needs two initialisers and
+    two activations. Of several data sets and lengths of training, the one with the most cells is
+    drawn.
+    """
+    accuracy = table[table["quantity"] == "test_accuracy"].copy()
+    accuracy["trained_by"], optimizers = style.trained_by(accuracy)
+    panel = ["depth", "block", "trained_by"]
+    data = style.summary(accuracy, [*SETTING, *panel, "init", "activation"])
+    levels = data.groupby([*SETTING, *panel])[["init", "activation"]].transform("nunique")
+    data = data[(levels >= 2).all(axis=1)]
+    if data.empty:
+        return None
+    dataset, images, epochs = data.groupby(SETTING).size().idxmax()
+    data = rows_at(data, dataset=dataset, images=images, epochs=epochs)
+
+    columns = [optimizer for optimizer in optimizers if optimizer in set(data["trained_by"])]
+    activations = in_order(data["activation"])
+    rows = [
+        (depth, block, in_order(cells["init"])[::-1])
+        for depth, deep in data.groupby("depth")
+        for block in in_order(deep["block"])
+        for cells in [rows_at(deep, block=block)]
+    ]
+    few = len(columns) <= 2  # then a panel is wide enough for its whole title on one line
+    fig, axes = style.panels(
+        [0.23 * len(inits) for *_, inits in rows],
+        len(columns),
+        left=1.05,
+        right=0.1,
+        top=1.15 if few else 1.5,
+        bottom=0.5 if few else 0.8,
+        between=(0.15, 0.75 if few else 1.3),
+    )
+    for (depth, block, inits), line in zip(rows, axes, strict=True):
+        name = f"{depth} layers, {label(block)}"
+        for optimizer, ax in zip(columns, line, strict=True):
+            cells = rows_at(data, depth=depth, block=block, trained_by=optimizer)
+            style.heat_map(ax, cells, "activation", activations, "init", inits)
+            if few:
+                title = f"{name}, {optimizer}"
+            else:  # the first panel's title runs on over the others'
+                title = (f"{name}\n" if ax is line[0] else "") + optimizer.replace(" at ", "\nat ")
+            ax.set_title(title, fontsize=8.5, pad=4)
+            if ax is not line[0]:
+                ax.set_yticklabels([])
+    style.heat_map_key(fig, "median test accuracy (%)")
+    said = f"{label(dataset)}, {_length(images, epochs)}"
+    fig.text(
+        0.08 / style.WIDTH,
+        1 - 0.27 / fig.get_figheight(),
+        f"{said}, {style.seeds_said(data)}",
+    )
+    best = data.loc[data["median"].idxmax()]
+    fig.set_label(
+        f"Median test accuracy of {len(data)} cells by initialisation and activation ({said}). "
+        f"{(data['median'] >= 90).sum()} reach 90 %, {(data['failed'] == 1).sum()} became NaN "
+        f"with every seed. Best: {label(best['init'])} with "
+        f"{label(best['activation'])}, {best['depth']} layers, "
+        f"{label(best['block'])}, {best['trained_by']}: {best['median']:.1f} %."
+    )
+    return fig, data
+
+
+def f20(table: pd.DataFrame):
+    """F20: error by depth for the four blocks, He and ReLU, training solid and test dashed.
+
+    A panel for each data set, length of training and optimizer that has at least half of the
+    depths trained there. Returns (Figure, summary behind it), or None without a panel.
+    """
+    table = rows_at(table, init="he", activation="relu")
+    accuracy = table[table["quantity"].isin(["train_accuracy", "test_accuracy"])].copy()
+    accuracy["value"] = 100 - accuracy["value"]
+    accuracy["quantity"] = accuracy["quantity"].str.replace("accuracy", "error")
+    accuracy["trained_by"], optimizers = style.trained_by(accuracy)
+    data = style.summary(accuracy, [*SETTING, "trained_by", "quantity", "block", "depth"])
+    depths = data.groupby([*SETTING, "trained_by"])["depth"].transform("nunique")
+    in_setting = data.groupby(SETTING)["depth"].transform("nunique")
+    data = data[(depths >= 2) & (depths >= in_setting / 2)]
+    if data.empty:
+        return None
+
+    # two panels per row, each data set and length of training from a new row on
+    places, row = [], 0
+    for (dataset, images, epochs), cells in data.groupby(SETTING):
+        said = f"{label(dataset)}, {_length(images, epochs)}"
+        present = set(cells["trained_by"])
+        for i, optimizer in enumerate(name for name in optimizers if name in present):
+            panel = rows_at(cells, trained_by=optimizer)
+            places.append((row + i // 2, i % 2, optimizer, said, panel))
+        row = places[-1][0] + 1
+
+    lowest = max(0.8 * min(data["low"].min(), 2), 0.02)
+    alt = ["Median training error from the smallest to the largest depth."]
+    fig, axes = style.panels(
+        [2.4] * row, columns=2, left=0.55, right=1.1, top=0.6, between=(1.85, 1.0)
+    )
+    for ax in axes.flat:
+        ax.set_visible(False)
+    for row, column, optimizer, said, panel in places:
+        ax = axes[row, column]
+        ax.set_visible(True)
+        ax.set_title(f"{optimizer}\n")
+        ax.text(0, 1.03, said, transform=ax.transAxes)
+        depths = sorted(set(panel["depth"]))
+        style.log_axis(ax, "x", low=0.93 * depths[0], high=1.07 * depths[-1], ticks=depths)
+        style.log_axis(ax, "y", low=lowest, high=100)
+        ax.tick_params(axis="x", labelsize=7.5)
+        ax.set_xlabel("depth (layers)")
+        ax.set_ylabel("error (%)" if column == 0 else "")
+        chance = 100 - CHANCE
+        ax.axhline(chance, color=style.INK, alpha=0.6, linewidth=0.8)
+        ax.text(depths[0], chance, "chance", va="top", fontsize=7.5)
+
+        ends = []
+        for block in in_order(panel["block"]):
+            train = rows_at(panel, block=block, quantity="train_error").sort_values("depth")
+            test = rows_at(panel, block=block, quantity="test_error")
+            style.line(ax, train, "depth", block)
+            style.line(ax, test, "depth", block, dashed=True)
+            first, last = train["median"].iloc[0], train["median"].iloc[-1]
+            ends.append(f"{label(block)} {first:.1f} to {last:.1f} %")
+        style.label_ends(ax, rows_at(panel, quantity="test_error"), "depth", "block")
+        alt.append(f"{optimizer} ({said}): {', '.join(ends)}.")
+    style.footer(fig, data, {"solid": "training error", "dashed": "test error"})
+    fig.set_label(" ".join(alt))
+    return fig, data
+
+
+def t07(table: pd.DataFrame, ledger: dict) -> Table | None:
+    """T07: training and test error by depth and block, beside the numbers of claim C098.
+
+    Measured on fully connected networks: He, ReLU, MNIST, every length of training that has both a
+    plain network of 20 layers and one of 56; without any, None. The chapter's numbers stand once.
+    """
+    start = rows_at(table, init="he", activation="relu", dataset="mnist")
+    error = start[start["quantity"].isin(["train_accuracy", "test_accuracy"])].copy()
+    error["value"] = 100 - error["value"]
+    lengths = [
+        length
+        for length, group in error.groupby(["images", "epochs"])
+        if {20, 56} <= set(rows_at(group, block="plain")["depth"])
+    ][::-1]
+    if not lengths:
+        return None
+    deep = error[error["depth"] >= 20]
+    optimizers = [
+        (optimizer, rate)
+        for optimizer, rate in optimizer_rates(deep)
+        if {20, 56} <= set(rows_at(deep, optimizer=optimizer, learning_rate=rate)["depth"])
+    ]
+    said = part_numbers(ledger, "C098")
+    bodies = []
+    for images, epochs in lengths:
+        trained = rows_at(deep, images=images, epochs=epochs)
+        rows = []
+        for block in BLOCKS:
+            for depth in sorted(set(rows_at(trained, block=block)["depth"])):
+                chapter = {} if bodies or block != "plain" else said
+                cells = [
+                    chapter.get(f"{depth} layers, {part} error", Cell())
+                    for part in ("training", "test")
+                ]
+                cells += [
+                    measured_cell(
+                        trained,
+                        block=block,
+                        depth=depth,
+                        optimizer=optimizer,
+                        learning_rate=rate,
+                        quantity=quantity,
+                    )
+                    for optimizer, rate in optimizers
+                    for quantity in ("train_accuracy", "test_accuracy")
+                ]
+                rows.append(Row([label(block), label(int(depth))], cells))
+        bodies.append(Body(_length(images, epochs), rows))
+    kinds = ["chapter"] + ["measured"] * len(optimizers)
+    by = ["Chapter", *(trained_by(*pair) for pair in optimizers)]
+    groups = [(f"{name}, error in %", 2) for name in by]
+    columns = [Column(part, kind) for kind in kinds for part in ("training", "test")]
+    notes = [
+        "The chapter's numbers are literature: it ascribes them to He et al. (2015), who trained "
+        "convolutional networks. Ours are fully connected networks of width 128; convolutions "
+        "were not measured."
+    ]
+    return with_digits(["Block", "Depth"], groups, columns, bodies, notes)
+
+
+def _length(images, epochs):
+    return f"{label(int(images))} images, {epochs} epoch{'s' if epochs > 1 else ''}"

@@ -1,0 +1,50 @@
+"""Agreement with the reference results: does the reproduction reproduce?"""
+
+from finicky import numbers
+from finicky.evidence import words
+from finicky.evidence.rules import NOT_MEASURED, OPINION
+
+
+def agreement(claims, reference):
+    """How verdicts and numbers compare with those of the reference; None without one.
+
+    claims, reference: {id: entry of claims.json}. Compared are the claims that were judged in both.
+    """
+    if not reference:
+        return None
+    both = [
+        (entry, reference[claim])
+        for claim, entry in sorted(claims.items())
+        if claim in reference
+        and not {entry["verdict"], reference[claim]["verdict"]} & {NOT_MEASURED, OPINION}
+    ]
+    differ = [ours["id"] for ours, theirs in both if ours["verdict"] != theirs["verdict"]]
+    return {
+        "agree": len(both) - len(differ),
+        "total": len(both),
+        "differ": differ,
+        "largest": _largest(both),
+    }
+
+
+def _largest(both):
+    """The part whose medians lie farthest apart, in margins; None if none can be compared."""
+    largest = None
+    for ours, theirs in both:
+        twins = {part["name"]: part["measured"] for part in theirs["parts"]}
+        for part in ours["parts"]:
+            twin = twins.get(part["name"])
+            if part["measured"] is None or twin is None or not part["margin"]:
+                continue
+            distance = abs(part["measured"] - twin)
+            if largest is None or distance / part["margin"] > largest["margins"]:
+                largest = {
+                    "id": ours["id"],
+                    "name": part["name"],
+                    "ours": part["measured"],
+                    "theirs": twin,
+                    "unit": part.get("unit") or "",
+                    "places": max(words.places(part), numbers.decimals(distance)),
+                    "margins": distance / part["margin"],
+                }
+    return largest

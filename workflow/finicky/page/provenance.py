@@ -1,0 +1,39 @@
+"""Where the report comes from: provenance.json as the page prints it."""
+
+import yaml
+
+DIVERGED_SHOWN = 200
+
+
+def view(given, experiments, paths):
+    """The provenance with every key present, in an order that does not depend on its writer.
+
+    given: the loaded provenance.json; experiments: as `build.render` takes them; paths: the page's
+    `Paths`.
+    """
+    diverged = sorted(given.get("diverged") or [], key=lambda run: str(run.get("run")))
+    seconds = sorted((given.get("seconds") or {}).items(), key=lambda item: (-item[1], item[0]))
+    return {
+        "preset": paths.preset,
+        "command": given.get("command") or "",
+        "commit": given.get("commit") or "",
+        "dirty": bool(given.get("dirty")),
+        "date": given.get("date") or "",
+        "versions": sorted((given.get("versions") or {}).items()),
+        "machine": given.get("machine") or {},
+        "data": sorted((given.get("data") or {}).items()),
+        "config": yaml.safe_dump(given.get("config") or {}, sort_keys=True, allow_unicode=True),
+        "runs": given.get("runs") or {},
+        "diverged": diverged[:DIVERGED_SHOWN],
+        "diverged_total": len(diverged),
+        "seconds": seconds,
+        "longest": max((value for _, value in seconds), default=0) or 1,
+        "wall_seconds": given.get("wall_seconds"),
+        "experiments": [
+            {"slug": slug, "href": paths.href(one["table"])}
+            | {key: one[key] for key in ("title", "file")}
+            for slug, one in sorted(experiments.items())
+            if one["table"]
+        ],
+        "everything": paths.everything(),
+    }
