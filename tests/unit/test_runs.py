@@ -240,7 +240,7 @@ def test_code_of_own_levels_counts(monkeypatch, axis, level, changes):
 
 def test_code_of_the_core_counts(monkeypatch):
     expected = RUN.id
-    monkeypatch.setattr(sources, "core_code", lambda: "edited")
+    monkeypatch.setattr(sources, "core_code", lambda device: "edited")
     assert RUN.id != expected
 
 

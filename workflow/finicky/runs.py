@@ -44,7 +44,7 @@ class Run:
         """SHA-256, its first 20 hex digits, of everything that the result depends on."""
         parts = asdict(self) | environment(self.dataset, self.device)
         parts["code"] = [
-            sources.core_code(),
+            sources.core_code(self.device),
             sources.level_code("init", registered(self.init)),
             sources.level_code("activation", self.activation),
             sources.level_code("optimizer", self.optimizer),

@@ -61,7 +61,7 @@ PROMISED = [
 def library(*files):
     """Files below workflow/ and every file of the library that they import."""
     paths = [os.path.join("workflow", file) for file in files]
-    return [*paths, *map(os.path.relpath, sources.dependencies(*paths))]
+    return [*paths, *map(os.path.relpath, sources.dependencies(*paths, device=DEVICE))]
 
 
 def experiment_file(slug):
