@@ -7,13 +7,15 @@ many there are and how they are started:
   them those of one seed: one product for the first layer of each seed, whose images are broadcast,
   and one call of the optimizer for each rate.
 - A step is captured in a CUDA graph. All that it needs lies on the device: the epoch's order, the
-  number of the batch, the optimizer's step; losses go into a table [T, R] that is read once an
-  epoch, while the next one is already running.
+  number of the batch, the optimizer's step; what the losses are made of goes into a table that is
+  read once an epoch, while the next one is already running.
 - Several batches train at once, each on its own stream, in turns.
 
-Runs that became NaN stay, and cost their share, until a quarter of their batch has ended: no row
-influences another. All but the capture runs on any device, and on a CPU gives the bits of
-train.FusedBatch. Code in this file counts in the identity of a GPU's runs only.
+Runs that became NaN stay, and cost their share, until their batch ends: no row influences another,
+and a product's rounding may depend on how many rows it has. For the same reason nothing is summed
+over images on the device but within a step: how PyTorch splits a sum there depends on how many
+there are. All but the capture runs on any device, and on a CPU gives the bits of train.FusedBatch
+(where no batch is a single image). Code in this file counts in the identity of a GPU's runs only.
 """
 
 import itertools
@@ -24,20 +26,26 @@ import warnings
 from collections import deque
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
 from finicky.engine import probes, streams
-from finicky.engine.evaluation import scores, totals
+from finicky.engine.evaluation import answers, scores
 from finicky.engine.history import History
-from finicky.engine.network import Architecture, Buffers, Network, Stacked, cross_entropy, score
+from finicky.engine.network import (
+    Architecture,
+    Buffers,
+    Network,
+    Stacked,
+    cross_entropy,
+    mean_loss,
+)
 from finicky.engine.optimizers import OPTIMIZERS, check_in_place
 
 STREAMS = 16  # batches side by side; more brought little on an H200
 STEPS_A_TURN = 16  # steps of a batch that are started before it is the next one's turn
 EVALUATION_BATCH = 2000  # images; the CPU's 500 would start four times as many kernels
-DEAD_SHARE = 1 / 4  # of a batch's runs, from which on it is made anew without them
 
 
 def adjacent(keys):
@@ -81,12 +89,10 @@ class Epoch:
     """What an epoch left behind, on its way to the host: read it after `arrived`."""
 
     number: int
-    histories: list[History]  # of the runs at that time
-    losses: torch.Tensor  # [T, R]
-    correct: torch.Tensor  # [T, R]
-    evaluations: dict  # split: (totals, images)
+    batches: list  # of each size of a batch: two tables, as `score_table` takes them
+    evaluations: dict  # split: likewise, of a single batch
     internals: dict | None  # probes.statistics, where the layers were probed
-    arrived: Callable = field(default=lambda: None)
+    arrived: Callable  # waits until all that is here
 
 
 class CudaBatch:
@@ -108,7 +114,6 @@ class CudaBatch:
             range(len(runs)), key=lambda place: (runs[place].learning_rate, runs[place].seed)
         )
         self.runs = [runs[place] for place in self.places]
-        self.histories = [History(self.steps_an_epoch) for _ in runs]
         self.architecture = Architecture(one.depth, one.block, one.activation, one.width)
         starts = [(run.init, run.seed) for run in self.runs]
         self.network = BatchedNetwork.initial(self.architecture, starts, dtype, device)
@@ -124,30 +129,18 @@ class CudaBatch:
         self.group = torch.tensor(group, device=device)
         self.rates = [run.learning_rate for run in self.runs]
         self.rate_column = self.network.rate_column(self.rates)
-        whole, rest = divmod(self.images, self.size)
-        # Of every size of a batch: the order of the images in all batches of that size.
-        self.order = {
-            size: torch.zeros(count, len(self.seeds), size, dtype=torch.int64, device=device)
-            for size, count in ((self.size, whole), (rest, 1))
-            if size and count
-        }
-        self.buffers = {
-            size: Buffers(self.architecture, group, size, self.dtype, device) for size in self.order
-        }
         self.batch_number = torch.zeros(1, dtype=torch.int64, device=device)
-        table = (self.steps_an_epoch, runs)
-        self.losses = torch.zeros(table, dtype=self.dtype, device=device)
-        self.correct = torch.zeros(table, dtype=torch.int64, device=device)
+        whole, rest = divmod(self.images, self.size)
+        counts = {size: n for size, n in ((self.size, whole), (rest, 1)) if size and n}
+        self.buffers, self.order, self.picked, self.right = {}, {}, {}, {}
+        for size, count in counts.items():
+            self.buffers[size] = Buffers(self.architecture, group, size, self.dtype, device)
+            # Which images the batches of this size have, and what came out: see network.score.
+            shape = (count, len(self.seeds), size)
+            self.order[size] = torch.zeros(shape, dtype=torch.int64, device=device)
+            self.picked[size] = torch.zeros(count, runs, size, dtype=self.dtype, device=device)
+            self.right[size] = torch.zeros(count, runs, size, dtype=torch.bool, device=device)
         self.graphs = {}
-        self.ready = False
-
-    def keep(self, rows):
-        """Go on with some of the runs only, given by their rows."""
-        self.network = self.network.keep(rows)
-        self.state = {name: tensor[rows] for name, tensor in self.state.items()}
-        for name in ("runs", "histories"):
-            setattr(self, name, [getattr(self, name)[row] for row in rows])
-        self._make_buffers()
 
     # ---- a step
 
@@ -156,9 +149,9 @@ class CudaBatch:
         b = self.load(size)
         targets = self.dataset.train.labels[self.index].index_select(0, self.group).unsqueeze(1)
         self.network.forward(b)
-        losses, correct = score(*cross_entropy(b, targets), targets)
-        self.losses.index_copy_(0, self.batch_number, losses.unsqueeze(0))
-        self.correct.index_copy_(0, self.batch_number, correct.unsqueeze(0))
+        picked, answer = cross_entropy(b, targets)
+        self.note(self.picked[size], picked)
+        self.note(self.right[size], answer == targets)
         self.step_count.add_(1)
         if self.optimizer.descends:
             self.network.descend(b, self.rates, self.rate_column)
@@ -174,6 +167,13 @@ class CudaBatch:
         pixels = self.dataset.train.images.index_select(0, self.index.reshape(-1))
         self.dataset.normalise(pixels.view(b.x.shape), b.x)
         return b
+
+    def note(self, table, of_runs):
+        """Write [R, 1, B] into the batch's place in a table [batches, R, B]."""
+        if len(table) == 1:
+            table.copy_(of_runs.transpose(0, 1))
+        else:
+            table.index_copy_(0, self.batch_number, of_runs.transpose(0, 1))
 
     def update(self):
         """The optimizer's step: one call for all runs of a rate."""
@@ -200,17 +200,14 @@ class CudaBatch:
                 self._go_without_graphs(error)
         for tensor, start in zip(changing, kept, strict=True):
             tensor.copy_(start)
-        self.ready = True
 
     def _try_steps(self, before):
         """A step of each size as it is, so that errors in a user's code show as what they are."""
-        first = self.step_count.item() == 0
         for size in self.order:
             self._first_step(size)
-            if first and not self.optimizer.descends:
+            if self.step_count == 1 and not self.optimizer.descends:
                 after, gradient = self.network.parameters.flat, self.network.gradients.flat
                 check_in_place(self.level, before, after, gradient, self.rates)
-            first = False
 
     def _first_step(self, size):
         self.batch_number.zero_()
@@ -252,7 +249,7 @@ class CudaBatch:
             part = order[:, start : start + count * size].view(-1, count, size).transpose(0, 1)
             self._upload(part.contiguous(), on_device)
             start += count * size
-        if not self.ready:
+        if epoch == 1:
             self.prepare()
         self.batch_number.zero_()
 
@@ -274,15 +271,16 @@ class CudaBatch:
 
     def end_epoch(self, epoch):
         """Evaluate, probe, and send the epoch's numbers to the host: an Epoch."""
+        batches = [self._download((self.picked[size], self.right[size])) for size in self.order]
         splits = self.dataset.splits_after(epoch, self.epochs)
-        evaluations = {
-            name: (self._download(totals(self.network, self.dataset, split, EVALUATION_BATCH)),
-                   len(split.labels))
-            for name, split in splits.items()
-        }  # fmt: skip
+        evaluations = {name: self._download(self.evaluate(split)) for name, split in splits.items()}
         internals = self.probe() if epoch in (1, self.epochs) else None
-        losses, correct = self._download((self.losses, self.correct))
-        return Epoch(epoch, self.histories, losses, correct, evaluations, internals, self.arrival())
+        return Epoch(epoch, batches, evaluations, internals, self.arrival())
+
+    def evaluate(self, split):
+        """`evaluation.answers` to all images of a split: [1, R, N] each."""
+        parts = zip(*answers(self.network, self.dataset, split, EVALUATION_BATCH), strict=True)
+        return [torch.cat(part, 2).transpose(0, 1) for part in parts]
 
     def probe(self):
         """probes.statistics, on their way to the host."""
@@ -303,21 +301,37 @@ class CudaBatch:
         return event.synchronize
 
 
-def read(epoch, images):
+def read(epoch, histories, images):
     """Take an Epoch into its runs' histories."""
     epoch.arrived()
-    evaluations = {name: scores(*sums, count) for name, (sums, count) in epoch.evaluations.items()}
-    columns = zip(epoch.losses.T.tolist(), epoch.correct.T.tolist(), strict=True)
+    of_sizes = [batch_scores(*tables) for tables in epoch.batches]
+    losses, correct = (torch.cat(parts) for parts in zip(*of_sizes, strict=True))
+    evaluations = {
+        name: scores(*totals(*tables), tables[0].shape[2])
+        for name, tables in epoch.evaluations.items()
+    }
     internals = probes.by_run(epoch.internals) if epoch.internals else None
-    for row, (history, (losses, correct)) in enumerate(zip(epoch.histories, columns, strict=True)):
+    columns = zip(losses.T.tolist(), correct.T.tolist(), strict=True)
+    for row, (history, of_steps) in enumerate(zip(histories, columns, strict=True)):
         if history.ended:
             continue
-        history.add_steps(losses, correct)
+        history.add_steps(*of_steps)
         if history.ended:
             continue
         history.end_epoch(epoch.number, images, {name: of[row] for name, of in evaluations.items()})
         if internals:
             history.add_layers(epoch.number, internals[row])
+
+
+def batch_scores(picked, right):
+    """Losses and counts of correct answers [batches, R] from two tables [batches, R, B]."""
+    losses = mean_loss(picked.flatten(0, 1).unsqueeze(1))
+    return losses.view(picked.shape[:2]), right.sum(2)
+
+
+def totals(picked, right):
+    """Summed losses (float64) and counts of correct answers [R] from two tables [1, R, N]."""
+    return 0 - picked[0].sum(1, dtype=torch.float64), right[0].sum(1)
 
 
 def training(runs, dataset, device, dtype, graphs):
@@ -326,9 +340,9 @@ def training(runs, dataset, device, dtype, graphs):
     An epoch's numbers are read when the next one has been started, so that the device never waits.
     """
     batch = CudaBatch(runs, dataset, device, dtype, graphs)
-    histories, unread = batch.histories, None
-    internals = batch.probe()
-    batch.arrival()()
+    histories = [History(batch.steps_an_epoch) for _ in runs]
+    internals, arrived, unread = batch.probe(), batch.arrival(), None
+    arrived()
     for history, of_run in zip(histories, probes.by_run(internals), strict=True):
         history.add_layers(0, of_run)
     for epoch in range(1, batch.epochs + 1):
@@ -338,14 +352,11 @@ def training(runs, dataset, device, dtype, graphs):
                 yield
         latest = batch.end_epoch(epoch)
         if unread:
-            read(unread, batch.images)
+            read(unread, histories, batch.images)
         unread = latest
-        alive = [row for row, history in enumerate(batch.histories) if not history.ended]
-        if not alive:
+        if all(history.ended for history in histories):
             break
-        if len(alive) <= (1 - DEAD_SHARE) * len(batch.histories) and epoch < batch.epochs:
-            batch.keep(alive)
-    read(unread, batch.images)
+    read(unread, histories, batch.images)
     records = [None] * len(runs)
     for place, history in zip(batch.places, histories, strict=True):
         history.fill(batch.epochs, batch.images)
@@ -473,4 +484,5 @@ def bytes_needed(runs):
     # z, u and y of each layer, of a step's two sizes; of a probe, with what it makes of them.
     layer = shape.hidden * shape.width * 3 * (2 * one.batch_size + 2 * probes.PROBE_IMAGES)
     evaluation = 6 * EVALUATION_BATCH * shape.width
-    return 4 * len(runs) * (vectors + layer + evaluation)
+    tables = 2 * one.images
+    return 4 * len(runs) * (vectors + layer + evaluation + tables)

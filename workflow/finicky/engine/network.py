@@ -350,4 +350,9 @@ def score(picked, answers, targets):
 
     `picked` and `answers` are from `cross_entropy`. A tie counts for the first class.
     """
-    return picked.mean((1, 2)).neg_(), (answers == targets).sum((1, 2))
+    return mean_loss(picked), (answers == targets).sum((1, 2))
+
+
+def mean_loss(picked):
+    """The loss (nats) of each run, [R], from log-probabilities [R, 1, B]."""
+    return picked.mean((1, 2)).neg_()
