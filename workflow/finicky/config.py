@@ -7,15 +7,27 @@ import math
 import os
 from pathlib import Path
 
-from finicky import data, documents, runs, sources
+from finicky import data, documents, machine, runs, sources
 from finicky.errors import InputError
 
+DEVICE = "FINICKY_DEVICE"  # the environment variable that says what `auto` is
 NUMBERED = ("normal_std", "normal_var")  # initialisers whose level carries a number
 
 
 def load(path, base="config/config.yaml"):
     """A preset's config: its file laid over the base, mapping by mapping, as Snakemake does."""
     return laid_over(documents.read(base, "a config file"), documents.read(path, "a config file"))
+
+
+def device(config):
+    """The device of a config, "cpu" or "cuda"; `auto` is cuda where there is one.
+
+    Decided once, when the workflow is planned: its jobs, maybe on other machines, are told by the
+    environment.
+    """
+    if config["device"] != "auto":
+        return config["device"]
+    return os.environ.setdefault(DEVICE, "cuda" if machine.gpus() else "cpu")
 
 
 def laid_over(below, above):

@@ -73,6 +73,7 @@ def announcement(runs, store):
         if before not in (None, code):
             yield "The engine's code has changed: what the old code trained does not count."
         time_left = duration(sum(map(seconds, missing)))
-        yield f"{len(missing):,} of {len(runs):,} runs to train, about {time_left} on one core."
+        place = "one core" if device == "cpu" else "one GPU"
+        yield f"{len(missing):,} of {len(runs):,} runs to train, about {time_left} on {place}."
     with replaced(note) as temporary:
         Path(temporary).write_text(code)

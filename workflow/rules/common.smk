@@ -30,6 +30,7 @@ try:
     HERE = f"results/{config['preset']}"
     presets.check_writable("results", STORE, HERE, ".snakemake")
     ledger.load(LEDGER)
+    config["device"] = DEVICE = presets.device(config)
     PLAN = runs.plan(config)
 except InputError as error:
     print(error, file=sys.stderr)

@@ -402,7 +402,7 @@ class Scheduler:
         self.jobs, self.again, self.active = iter(jobs), deque(), []
         self.options = device, dtype, graphs
         self.on_gpu = torch.device(device).type == "cuda"
-        self.streams = [torch.cuda.Stream() if self.on_gpu else None for _ in range(at_once)]
+        self.streams = [new_stream(device) for _ in range(at_once)]
         self.memory = torch.cuda.mem_get_info()[0] if self.on_gpu else math.inf
 
     def finished(self):
@@ -438,9 +438,8 @@ class Scheduler:
 
     def turn(self, running):
         """One turn of a batch: (records, if it is finished; the error, if memory lacked)."""
-        stream = torch.cuda.stream(running.stream) if self.on_gpu else nullcontext()
         try:
-            with stream, torch.no_grad():
+            with on_stream(running.stream), torch.no_grad():
                 next(running.turns)
         except StopIteration as end:
             return end.value, None
@@ -466,6 +465,16 @@ class Scheduler:
 def train_each(jobs, device="cuda", dtype=torch.float32, at_once=STREAMS, graphs=True):
     """train.train_each on a GPU: many batches side by side."""
     return Scheduler(jobs, device, dtype, at_once, graphs).finished()
+
+
+def new_stream(device):
+    """A stream of a GPU; None elsewhere."""
+    return torch.cuda.Stream() if torch.device(device).type == "cuda" else None
+
+
+def on_stream(stream):
+    """A context in which work goes to a stream of `new_stream`."""
+    return torch.cuda.stream(stream) if stream else nullcontext()
 
 
 def halves(runs, dataset):
