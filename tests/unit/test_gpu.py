@@ -68,9 +68,9 @@ def mixed_runs(**fields):
 
 
 def on_gpu(runs, dataset, **options):
-    """{run: its record's bits}, trained as one job."""
+    """{run: its record}, trained as one job."""
     return {
-        run: bits(record)
+        run: record
         for runs, records in train_each([(runs, dataset)], DEVICE, **options)
         for run, record in zip(runs, records, strict=True)
     }
@@ -147,18 +147,26 @@ def test_a_training_from_start_to_end(block, here, there):
 @pytest.mark.parametrize("block", ["plain", "batch_norm_residual"])
 def test_a_graph_gives_the_bits_of_its_steps(block, optimizer, there):
     runs = mixed_runs(depth=10, block=block, optimizer=optimizer)
-    assert on_gpu(runs, there) == on_gpu(runs, there, graphs=False)
+    captured, stepwise = on_gpu(runs, there), on_gpu(runs, there, graphs=False)
+    for run in runs:
+        assert bits(captured[run]) == bits(stepwise[run]), run
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("depth", [2, 10])
 @pytest.mark.parametrize("block", ["plain", "batch_norm_residual"])
 def test_fused_as_alone(block, depth, optimizer, there):
-    """On one card."""
+    """On one card. The probes' sums over a run's values may end in other digits."""
     runs = mixed_runs(depth=depth, block=block, optimizer=optimizer)
     together = on_gpu(runs, there)
     for run in runs:
-        assert on_gpu([run], there)[run] == together[run], run
+        alone = on_gpu([run], there)[run]
+        assert bits(alone | {"layers": []}) == bits(together[run] | {"layers": []}), run
+        for one, other in zip(alone["layers"], together[run]["layers"], strict=True):
+            numbers = {name: value for name, value in other.items() if value is not None}
+            assert {name: one[name] for name in numbers} == pytest.approx(
+                numbers, rel=1e-4, abs=1e-6
+            )
 
 
 def test_sixteen_streams_as_one(there):
@@ -211,11 +219,11 @@ def softplus(z):
     return torch.nn.functional.softplus(z)
 
 
-def stepwise(z):
+def branching(z):
     return z * 0.5 if z.sum().isnan().item() else z.clamp(min=0)
 
 
-@pytest.mark.parametrize(("function", "captured"), [(softplus, True), (stepwise, False)])
+@pytest.mark.parametrize(("function", "captured"), [(softplus, True), (branching, False)])
 def test_a_users_activation(function, captured, here, there, capsys):
     """Differentiated by autograd, in a graph."""
     activation("own")(function)

@@ -12,10 +12,11 @@ many there are and how they are started:
 - Several batches train at once, each on its own stream, in turns.
 
 Runs that became NaN stay, and cost their share, until their batch ends: no row influences another,
-and a product's rounding may depend on how many rows it has. For the same reason nothing is summed
-over images on the device but within a step: how PyTorch splits a sum there depends on how many
-there are. All but the capture runs on any device, and on a CPU gives the bits of train.FusedBatch
-(where no batch is a single image). Code in this file counts in the identity of a GPU's runs only.
+and a product's rounding may depend on how many rows it has. For the same reason losses are summed
+on the host: how PyTorch splits a sum over a whole row on a GPU depends on how many rows there are.
+(What a probe finds is summed there all the same, and may differ in its last digits.) All but the
+capture runs on any device, and on a CPU gives the bits of train.FusedBatch, where no batch is a
+single image. Code in this file counts in the identity of a GPU's runs only.
 """
 
 import itertools
@@ -89,8 +90,8 @@ class Epoch:
     """What an epoch left behind, on its way to the host: read it after `arrived`."""
 
     number: int
-    batches: list  # of each size of a batch: two tables, as `score_table` takes them
-    evaluations: dict  # split: likewise, of a single batch
+    batches: list  # of each size of a batch: two tables, for `batch_scores`
+    evaluations: dict  # split: two tables, for `totals`
     internals: dict | None  # probes.statistics, where the layers were probed
     arrived: Callable  # waits until all that is here
 
@@ -424,7 +425,9 @@ class Scheduler:
 
     def begin(self):
         """Begin as many jobs as there are streams and memory; whether any is active now."""
-        while self.streams and (job := self.again.popleft() if self.again else next(self.jobs, 0)):
+        while self.streams and (
+            job := self.again.popleft() if self.again else next(self.jobs, None)
+        ):
             while len(job[0]) > 1 and bytes_needed(job[0]) > self.memory / 2:
                 job, rest = halves(*job)
                 self.again.appendleft(rest)
