@@ -1,6 +1,7 @@
 """The GPU's way of training, without its graphs, on a CPU: the bits of the CPU's own way."""
 
 import sys
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -295,6 +296,85 @@ def test_trying_leaves_no_trace(dataset):
     with torch.no_grad():
         batch.start_epoch(1)
     assert all(map(torch.equal, tensors, kept))
+
+
+class Graph:
+    """A CUDA graph of one step, as far as CudaBatch uses it: replays what was captured."""
+
+    made = []
+
+    def __init__(self):
+        self.captured = []
+        self.made.append(self)
+
+    def replay(self):
+        for batch, size in self.captured:
+            STEP(batch, size)
+
+
+STEP = CudaBatch.step
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    """CUDA's graphs acted out; the list of those that were made."""
+    capturing = []
+
+    @contextmanager
+    def capture(graph, pool, stream):
+        assert (pool, stream) == ("pool", "stream")
+        capturing.append(graph)
+        yield
+        capturing.pop()
+
+    def step(batch, size):
+        if capturing:
+            capturing[-1].captured.append((batch, size))
+        else:
+            STEP(batch, size)
+
+    monkeypatch.setattr(CudaBatch, "step", step)
+    monkeypatch.setattr(Graph, "made", [])
+    for name, value in {
+        "graph": capture, "CUDAGraph": Graph, "graph_pool_handle": lambda: "pool",
+        "current_stream": lambda: "stream", "get_sync_debug_mode": lambda: 0,
+        "set_sync_debug_mode": lambda mode: None, "synchronize": lambda: None,
+    }.items():  # fmt: skip
+        monkeypatch.setattr(torch.cuda, name, value)
+    make = CudaBatch.__init__
+
+    def capturing_batch(batch, *args):
+        make(batch, *args)
+        batch.captures = True
+
+    monkeypatch.setattr(CudaBatch, "__init__", capturing_batch)
+    return Graph.made
+
+
+@pytest.mark.parametrize("block", ["plain", "batch_norm"])
+def test_a_graph_for_each_size_of_a_batch(dataset, graphs, block):
+    """Captured once, replayed at every step, to the same bits."""
+    assert_bits(mixed_runs(optimizer="adam", block=block, epochs=3), dataset)
+    assert [[size for _, size in graph.captured] for graph in graphs] == [[32], [22]]
+
+
+def test_a_step_that_cannot_be_captured(dataset, graphs, monkeypatch, capsys):
+    """Trains all the same; a lack of memory is no such thing."""
+
+    def refuse(mode):
+        if mode == "error":
+            raise RuntimeError("called a synchronizing CUDA operation")
+
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", refuse)
+    assert_bits(mixed_runs(optimizer="adam"), dataset)
+    assert graphs == [] and "runs without one" in capsys.readouterr().err
+
+    def lack(mode):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", lack)
+    with pytest.raises(torch.OutOfMemoryError):
+        batched([(mixed_runs()[:1], dataset)])
 
 
 def test_without_a_graph_a_message_says_why(dataset, capsys, monkeypatch):
