@@ -16,7 +16,7 @@ presets := default $(shell ls config 2>/dev/null | LC_ALL=C sed -n 's/^\([a-z0-9
 	grep -vxE 'config|claims|default|bench|data|logs|reference|store')
 configfile := $(if $(filter-out default,$(PRESET)),--configfile config/$(PRESET).yaml)
 
-.PHONY: help report status bench reference test lint format env lock clean distclean check-preset
+.PHONY: help report status bench reference test test-gpu lint format env lock clean distclean check-preset
 .NOTPARALLEL:
 
 help:  ## list the targets
@@ -25,7 +25,7 @@ help:  ## list the targets
 
 report: check-preset env  ## measure, judge and build the page (resumes what was interrupted)
 	@$(python) workflow/scripts/unlock_if_dead.py $(configfile)
-	@$(python) -m snakemake --cores $(CORES) $(configfile)
+	@$(python) -m snakemake --cores $(CORES) --resources gpu=1 $(configfile)
 	@echo "The page: results/$(PRESET)/report/index.html"
 
 status: env  ## say how far each preset is and how long the rest would take here
@@ -48,6 +48,12 @@ reference: check-preset  ## make the preset's results the reference that is comm
 
 test: env  ## run all tests
 	@$(python) -m pytest
+
+# With the Python that is there (PyTorch, NumPy, pandas, pyarrow, pytest), no Snakemake, no network.
+test-gpu:  ## test and time the engine on this machine's GPU (3 minutes)
+	@with=$$(test -x $(python) && echo $(python) || echo $(or $(PYTHON),python3)); \
+		$$with -m pytest -q -p no:cacheprovider tests/unit/test_gpu.py; passed=$$?; \
+		$$with workflow/scripts/gpu_bench.py && exit $$passed
 
 lint: env  ## check style and the workflow, change nothing
 	@$(python) -m ruff check .

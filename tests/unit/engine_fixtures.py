@@ -7,12 +7,15 @@ the engine but its random streams.
 import json
 from contextlib import contextmanager
 
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
 from finicky.engine import streams
 from finicky.engine.network import BN_EPS, BN_MOMENTUM, Architecture, Network
+from finicky.engine.optimizers import OPTIMIZERS as REGISTERED
+from finicky.engine.optimizers import optimizer
 from finicky.engine.train import Dataset, Split, prepare
 from finicky.runs import Run
 
@@ -33,6 +36,21 @@ OPTIMIZERS = {
     "adam": lambda p, lr: torch.optim.Adam(p, lr, betas=(0.9, 0.999), eps=1e-8),
     "adamw": lambda p, lr: torch.optim.AdamW(p, lr, weight_decay=0.01),
 }
+
+
+# Optimizers that a user might write, and that train nothing.
+IDLE = {
+    "returns_instead": lambda parameters, gradient, state, rate, step: parameters - rate * gradient,
+    "changes_the_gradient": lambda parameters, gradient, state, rate, step: gradient.mul_(rate),
+}
+
+
+@contextmanager
+def registered(name, update, state=()):
+    """The function `update` as the optimizer `name`, for as long as a test needs it."""
+    optimizer(name, state)(update)
+    yield
+    del REGISTERED[name]
 
 
 def make_run(**fields):
@@ -175,6 +193,9 @@ def train_plainly(run, dataset, dtype=torch.float64):
         }
         network.eval()
         for name in ("train", "validation", "test"):
+            if name != "test" and epoch < run.epochs:
+                row |= {f"{name}_loss": None, f"{name}_accuracy": None}
+                continue
             part = getattr(dataset, name)
             with torch.no_grad():
                 logits = network(inputs(part.images))
@@ -184,6 +205,16 @@ def train_plainly(run, dataset, dtype=torch.float64):
         curves.append(row)
         all_losses += losses
     return curves, all_losses
+
+
+def assert_curves(found, expected, rel):
+    """Compare two lists of rows, None where the other has None."""
+    for mine, theirs in zip(found, expected, strict=True):
+        numbers = {name: value for name, value in theirs.items() if value is not None}
+        assert {name: mine[name] for name in numbers} == pytest.approx(numbers, rel=rel)
+        assert [name for name in mine if mine[name] is None] == [
+            name for name in theirs if theirs[name] is None
+        ]
 
 
 def bits(record):

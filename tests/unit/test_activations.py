@@ -6,7 +6,15 @@ import torch
 from finicky.engine.activations import ACTIVATIONS, activation, backward_of
 from finicky.engine.train import train
 
-from .engine_fixtures import FUNCTIONS, TinyDataset, bits, make_run, train_plainly, training_process
+from .engine_fixtures import (
+    FUNCTIONS,
+    TinyDataset,
+    assert_curves,
+    bits,
+    make_run,
+    train_plainly,
+    training_process,
+)
 
 # 0 is where ReLU, leaky ReLU and SELU have their kink; the others are deep in the flat parts.
 EDGES = [-1000.0, -40.0, -1e-300, -0.0, 0.0, 1e-300, 40.0, 1000.0]
@@ -98,8 +106,7 @@ def test_training_without_a_backward(softplus, block):
     for run in runs:
         (record,) = train([run], dataset, dtype=torch.float64)
         curves, _ = train_plainly(run, dataset)
-        for mine, plain in zip(record["curves"], curves, strict=True):
-            assert mine == pytest.approx(plain, rel=1e-5)
+        assert_curves(record["curves"], curves, rel=1e-5)
     for run, record in zip(runs, train(runs, dataset), strict=True):
         assert bits(record) == bits(train([run], dataset)[0])
 
@@ -115,5 +122,4 @@ def test_backward_can_be_added(softplus):
 
     assert not softplus.keeps_input
     (by_hand,) = train([run], dataset, dtype=torch.float64)
-    for a, b in zip(by_autograd["curves"], by_hand["curves"], strict=True):
-        assert a == pytest.approx(b, rel=1e-9)
+    assert_curves(by_autograd["curves"], by_hand["curves"], rel=1e-9)

@@ -62,7 +62,7 @@ def test_a_wrong_law_is_seen(wrong, monkeypatch):
 
 def test_inner_products_are_those_of_single_gradients(dataset):
     made = network()
-    x, labels = dataset.probe(len(dataset.train.labels), torch.float64)
+    x, labels = dataset.first(len(dataset.train.labels), torch.float64)
     flat = made.parameters.flat[0].double().requires_grad_()
     gradients = []
     for image, label in zip(x[:5], labels[:5], strict=True):
@@ -89,7 +89,7 @@ def test_sharpness_is_the_largest_eigenvalue(dataset):
     """Against power iteration, which needs no library for it."""
     made = network(2)
     flat = made.parameters.flat[0].clone().requires_grad_()
-    x, labels = dataset.probe(len(dataset.train.labels), torch.float32)
+    x, labels = dataset.first(len(dataset.train.labels), torch.float32)
     loss = nn.functional.cross_entropy(experiment.outputs(flat, made.architecture, x), labels)
     (gradient,) = torch.autograd.grad(loss, flat, create_graph=True)
     vector, shift = gradient.detach(), 5.0  # the shift makes the largest eigenvalue the dominant
@@ -106,7 +106,7 @@ def test_rescaling_changes_the_sharpness_and_no_output(dataset):
     made = network()
     flat, shape = made.parameters.flat[0], made.architecture
     other = experiment.rescale(flat, shape, 0.1)
-    x, _ = dataset.probe(20, torch.float32)
+    x, _ = dataset.first(20, torch.float32)
     torch.testing.assert_close(
         experiment.outputs(flat, shape, x), experiment.outputs(other, shape, x),
         rtol=1e-4, atol=1e-4,
@@ -122,7 +122,7 @@ def test_training_stops_at_the_loss(dataset):
     rows = experiment.to_loss(runs, dataset, 2.0, 1000)
     assert sorted(row["seed"] for row in rows) == [0, 1]
     for row in rows:
-        x, labels = dataset.probe(len(dataset.train.labels), torch.float32)
+        x, labels = dataset.first(len(dataset.train.labels), torch.float32)
         logits = experiment.outputs(row["parameters"], row["architecture"], x)
         assert 1.5 < nn.functional.cross_entropy(logits, labels) <= 2.0
         assert row["steps"] < 1000

@@ -126,7 +126,7 @@ def test_a_missing_file_is_named(tmp_path):
     [
         ({"preset": "store"}, "preset: found 'store'; allowed: anything but bench, data"),
         ({"preset": "../x"}, "preset: found '../x'; allowed: text of the form"),
-        ({"device": "tpu"}, "device: found 'tpu'; allowed: cpu, cuda"),
+        ({"device": "tpu"}, "device: found 'tpu'; allowed: cpu, cuda, auto"),
         ({"seeds": 1.5}, "seeds: found 1.5; allowed: integer"),
         ({"seeds": None}, "seeds: found None; allowed: integer"),
         ({"first_seed": -1}, "first_seed: found -1; allowed: at least 0"),
@@ -248,3 +248,18 @@ def test_a_preset_has_the_sub_grids_that_it_names(tmp_path):
     assert config.load(base, base)["grid"].keys() == {"small", "large"}
     above.write_text("seeds: 3\n")
     assert config.load(above, base)["grid"].keys() == {"small", "large"}
+
+
+# ---------------------------------------------------------------- device
+
+
+@pytest.mark.parametrize(("cards", "found"), [(0, "cpu"), (2, "cuda")])
+def test_auto_is_what_there_is_when_the_workflow_is_planned(monkeypatch, cards, found):
+    """Jobs inherit the environment, and do not look themselves."""
+    monkeypatch.delenv(config.DEVICE, raising=False)
+    monkeypatch.setattr(config.machine, "gpus", lambda: cards)
+    assert config.device({"device": "auto"}) == found
+    monkeypatch.setattr(config.machine, "gpus", lambda: 2 - cards)
+    assert config.device({"device": "auto"}) == found
+    assert [config.device({"device": named}) for named in ("cpu", "cuda")] == ["cpu", "cuda"]
+    monkeypatch.delenv(config.DEVICE)

@@ -35,6 +35,34 @@ def test_other_systems_tell_less(system, monkeypatch):
     assert machine.processor() == "arm"
 
 
+class Driver:
+    """NVIDIA's driver, as far as it is asked; `error` is what its first call returns."""
+
+    def __init__(self, cards, error=0):
+        self.cards, self.error = cards, error
+
+    def cuInit(self, flags):
+        return self.error
+
+    def cuDeviceGetCount(self, count):
+        count._obj.value = self.cards
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("driver", "cards"), [(Driver(2), 2), (Driver(0), 0), (Driver(3, error=100), 0), (None, 0)]
+)
+def test_gpus(monkeypatch, driver, cards):
+    def load(name):
+        assert name == "libcuda.so.1"
+        if driver is None:
+            raise OSError("no such file")
+        return driver
+
+    monkeypatch.setattr(machine.ctypes, "CDLL", load)
+    assert machine.gpus() == cards
+
+
 def test_memory_in_gib(monkeypatch):
     pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 4_100_000}
     monkeypatch.setattr(os, "sysconf", pages.__getitem__)

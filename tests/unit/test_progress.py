@@ -124,7 +124,7 @@ def test_a_start_says_if_the_engine_s_code_makes_it_train(store, monkeypatch):
     finish(store, runs[:1])
     assert len(list(announcement(runs, store))) == 1
 
-    monkeypatch.setattr(progress, "core_code", lambda: "other code")
+    monkeypatch.setattr(progress, "core_code", lambda device: "other code")
     first, second = announcement(runs, store)
     assert first == "The engine's code has changed: what the old code trained does not count."
     assert second.startswith("2 of 3 runs to train")

@@ -24,7 +24,7 @@ OTHER = {
     "activation": "tanh", "init": "xavier", "optimizer": "adam", "learning_rate": 0.1,
     "batch_size": 32, "width": 64, "seed": 1, "device": "cuda",
 }  # fmt: skip
-SIZE = 60  # estimated seconds a shard
+SIZE = 40  # estimated seconds a shard
 L2_CACHE = 2 * 2**20
 
 
@@ -257,7 +257,7 @@ def test_code_of_own_levels_counts(monkeypatch, axis, level, changes):
 
 def test_code_of_the_core_counts(monkeypatch):
     expected = RUN.id
-    monkeypatch.setattr(sources, "core_code", lambda: "edited")
+    monkeypatch.setattr(sources, "core_code", lambda device: "edited")
     assert RUN.id != expected
 
 
@@ -368,6 +368,37 @@ def test_edited_code_renames_the_shards_with_runs_of_it(monkeypatch, level):
         if any(getattr(run, axis) == name for run in members)
     }  # fmt: skip
     assert concerned and before.shards.keys() - after.shards.keys() == concerned
+
+
+GPU = {"device": "cuda"}
+
+
+def test_shards_for_a_gpu():
+    """Many architectures in a job, whose batches train side by side; a data set for each."""
+    on_cpu, on_gpu = planned(WIDE, LONG), planned(WIDE, LONG, **GPU)
+    assert sorted(run.seed for run in on_cpu.subgrids) == sorted(r.seed for r in on_gpu.subgrids)
+    packed = [run for shard in on_gpu.shards.values() for run in shard]
+    assert len(packed) == len(set(packed)) == len(on_gpu.subgrids)
+    assert len(on_gpu.shards) <= len(on_cpu.shards) / 10
+    for name, shard in on_gpu.shards.items():
+        assert {run.dataset for run in shard} == {name.split("-")[0]} and "-cuda-" in name
+        assert sum(map(runs.seconds, shard)) <= SIZE + max(map(runs.seconds, shard))
+
+
+def test_a_gpus_jobs_have_an_upper_limit():
+    """Of the config's seconds, minutes remain: what a job loses when it is stopped."""
+    huge = LONG | {"seeds": 400, "epochs": 50, "depth": [56], "dataset": ["mnist"]}
+    for shard in planned(huge, shard_seconds=1e6, **GPU).shards.values():
+        assert sum(map(runs.seconds, shard)) < 1.1 * runs.GPU_SHARD_SECONDS
+
+
+def test_a_gpu_fuses_all_that_can_train_together():
+    (shard,) = planned(WIDE | {"dataset": ["mnist"]}, shard_seconds=1e6, **GPU).shards.values()
+    batches = fused_batches(shard, L2_CACHE)
+    assert [run for batch in batches for run in batch] == shard
+    keys = [(runs.architecture_key(batch[0]), runs.fusion_key(batch[0])) for batch in batches]
+    assert len(keys) == len(set(keys)), "one batch for each"
+    assert max(len(batch) for batch in fused_batches(shard, L2_CACHE, 4)) == 4
 
 
 # ---------------------------------------------------------------- fused batches

@@ -37,13 +37,15 @@ class Library:
         return module
 
     def hashes(self):
-        """{"core" or (axis, level): hash}."""
+        """{"core", "core on a GPU" or (axis, level): hash}."""
         text = repr([(f.name, t) for f, t in self.files().items() if f.parent.name == "engine"])
         if text not in self.known:
             now = self.sources()
             levels = [(axis, level) for axis in REGISTERED for level in now.levels(axis)]
             hashes = {level: now.level_code(*level) for level in levels}
-            self.known[text] = hashes | {"core": now.core_code()}
+            self.known[text] = hashes | {
+                "core": now.core_code("cpu"), "core on a GPU": now.core_code("cuda")
+            }  # fmt: skip
         return self.known[text]
 
     def changed_by(self, edit):
@@ -89,7 +91,8 @@ def test_levels_are_what_registers_itself(axis):
 def test_copy_has_the_same_hashes(library):
     """So the tests below say something about the library itself; and all hashes differ."""
     hashes = library.hashes()
-    assert hashes["core"] == sources.core_code()
+    assert hashes["core"] == sources.core_code("cpu")
+    assert hashes["core on a GPU"] == sources.core_code("cuda")
     for level in LEVELS:
         assert hashes[level] == sources.level_code(*level)
     assert len(set(hashes.values())) == len(hashes)
@@ -189,6 +192,9 @@ def test_a_constant_named_in_a_levels_decorator_is_its_code(library):
     assert changed == new
 
 
+CORE = {"core", "core on a GPU"}
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
@@ -198,11 +204,19 @@ def test_a_constant_named_in_a_levels_decorator_is_its_code(library):
         ("engine/optimizers.py", "tuple(state)", "tuple(sorted(state))"),
         ("engine/probes.py", "FLAT = 0.01", "FLAT = 0.02"),
         ("engine/streams.py", "sha256", "sha512"),
-        ("engine/train.py", "LARGE = 1000", "LARGE = 100"),
+        ("engine/history.py", "LARGE = 1000", "LARGE = 100"),
+        ("engine/train.py", "CHECK_EVERY = 64", "CHECK_EVERY = 32"),
     ],
 )
 def test_the_rest_is_core(library, file, old, new):
-    assert library.changed_by(lambda: library.substitute(file, old, new)) == {"core"}
+    assert library.changed_by(lambda: library.substitute(file, old, new)) == CORE
+
+
+@pytest.mark.parametrize(("old", "new"), [("STREAMS = 16", "STREAMS = 8"), ("baddbmm_", "other_")])
+def test_code_of_a_device_is_its_own(library, old, new):
+    """Whatever changes in the GPU's way of training, a CPU's runs stay."""
+    changed = library.changed_by(lambda: library.substitute("engine/cuda.py", old, new))
+    assert changed == {"core on a GPU"}
 
 
 def test_a_helper_of_core_and_level_is_both_ones(library):
@@ -210,7 +224,7 @@ def test_a_helper_of_core_and_level_is_both_ones(library):
     library.append(FILES["init"], '@initializer("new")\ndef new(z, i, o):\n    return z * helper()')
     library.substitute(FILES["init"], "family, _, number = ", "helper()\n    family, _, number = ")
     changed = library.changed_by(lambda: library.substitute(FILES["init"], "return 1", "return 2"))
-    assert changed == {"core", ("init", "new")}
+    assert changed == CORE | {("init", "new")}
 
 
 def test_code_outside_of_the_engine_does_not_count(library):
@@ -223,7 +237,7 @@ def test_code_outside_of_the_engine_does_not_count(library):
 
 def test_a_new_file_of_the_engine_is_core(library):
     new = library.folder / "engine/layers.py"
-    assert library.changed_by(lambda: new.write_text("WIDTH = 3\n")) == {"core"}
+    assert library.changed_by(lambda: new.write_text("WIDTH = 3\n")) == CORE
 
 
 PACKAGE = {
@@ -279,3 +293,12 @@ def test_dependencies_of_training():
         "data.py", "errors.py",
     }  # fmt: skip
     assert not any("page" in file.parts or "evidence" in file.parts for file in found)
+
+
+def test_dependencies_on_a_device():
+    """A CPU's jobs are not run again for an edit of the GPU's code."""
+    train = str(sources.ENGINE / "train.py")
+    everything, gpu, cpu = (
+        set(sources.dependencies(train, device=d)) for d in (None, "cuda", "cpu")
+    )
+    assert everything == gpu and gpu - cpu == {str(sources.ENGINE / "cuda.py")}

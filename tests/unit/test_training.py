@@ -128,7 +128,7 @@ def test_a_rule_replaces_the_optimizer_s(dataset, optimizer):
     steps = []
 
     def against_a_decay(parameters, gradient, state, learning_rate, step):
-        steps.append(step)
+        steps.append(int(step))
         parameters.add_(gradient + 0.1 * parameters, alpha=-learning_rate)
 
     run = make_run(optimizer=optimizer, learning_rate=0.03)

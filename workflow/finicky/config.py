@@ -7,9 +7,10 @@ import math
 import os
 from pathlib import Path
 
-from finicky import data, declarations, documents, runs, sources
+from finicky import data, declarations, documents, machine, runs, sources
 from finicky.errors import InputError
 
+DEVICE = "FINICKY_DEVICE"  # the environment variable that says what `auto` is
 NUMBERED = ("normal_std", "normal_var")  # initialisers whose level carries a number
 
 
@@ -32,6 +33,17 @@ def with_own_grid(config, files):
     if named is None or not isinstance(config.get("grid"), dict):
         return config
     return config | {"grid": {name: config["grid"][name] for name in named}}
+
+
+def device(config):
+    """The device of a config, "cpu" or "cuda"; `auto` is cuda where there is one.
+
+    Decided once, when the workflow is planned: its jobs, maybe on other machines, are told by the
+    environment.
+    """
+    if config["device"] != "auto":
+        return config["device"]
+    return os.environ.setdefault(DEVICE, "cuda" if machine.gpus() else "cpu")
 
 
 def laid_over(below, above):

@@ -1,5 +1,6 @@
 """The machine a result came from, as far as it can tell."""
 
+import ctypes
 import os
 import platform
 from pathlib import Path
@@ -26,6 +27,17 @@ def l2_cache_bytes():
     for line in _lines("/sys/devices/system/cpu/cpu0/cache/index2/size"):
         return int(line.strip().removesuffix("K")) * 1024
     return 2**20
+
+
+def gpus():
+    """How many CUDA devices the driver shows, without an import of torch; 0 without a driver."""
+    count = ctypes.c_int(0)
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    failed = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+    return 0 if failed else count.value
 
 
 def description():

@@ -54,15 +54,18 @@ class Progress:
 def announcement(runs, store):
     """What a start is going to train, as lines; and whether the engine's code made it necessary.
 
-    The store remembers the engine's code by a hash, to tell "new runs" from "all runs again".
+    The store remembers the engine's code for each device by a hash, to tell "new runs" from "all
+    runs again".
     """
     missing = [run for run in runs if run.id not in store]
-    note = store.folder / "engine.code"
+    device = next(iter(runs)).device  # a preset has one
+    note, code = store.folder / f"engine.{device}.code", core_code(device)
     before = note.read_text() if note.exists() else None
     if missing:
-        if before not in (None, core_code()):
+        if before not in (None, code):
             yield "The engine's code has changed: what the old code trained does not count."
         time_left = duration(sum(map(seconds, missing)))
-        yield f"{len(missing):,} of {len(runs):,} runs to train, about {time_left} on one core."
+        place = "one core" if device == "cpu" else "one GPU"
+        yield f"{len(missing):,} of {len(runs):,} runs to train, about {time_left} on {place}."
     with replaced(note) as temporary:
-        Path(temporary).write_text(core_code())
+        Path(temporary).write_text(code)

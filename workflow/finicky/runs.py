@@ -16,6 +16,8 @@ from finicky import data, sources
 
 SCHEME = 1  # version of the identity below
 RUNS_A_SEED = 4  # of a fused batch of the default preset at 2 and at 10 layers, on average
+GPU_FUSED = 35  # runs of a fused batch on a GPU, as a rule: seven initialisers, five seeds
+GPU_SHARD_SECONDS = 450  # at most, of a job on a GPU
 OUTCOMES = ("finite", "large", "inf", "nan")  # the worst batch loss, from harmless to worst
 FAILED = ("inf", "nan")
 PURPOSE = ("comparison",)  # of a sub-grid that names none
@@ -45,7 +47,7 @@ class Run:
         """SHA-256, its first 20 hex digits, of everything that the result depends on."""
         parts = asdict(self) | environment(self.dataset, self.device)
         parts["code"] = [
-            sources.core_code(),
+            sources.core_code(self.device),
             sources.level_code("init", registered(self.init)),
             sources.level_code("activation", self.activation),
             sources.level_code("optimizer", self.optimizer),
@@ -148,12 +150,12 @@ def rates(grid, optimizer, config):
 
 
 def architecture_key(run):
-    """What the runs of one shard share."""
+    """What the runs of one fused batch share, and on a CPU those of a shard."""
     return (run.dataset, run.depth, run.block, run.activation)
 
 
 def fusion_key(run):
-    """What the runs of one fused batch share, besides their shard's key."""
+    """What the runs of one fused batch share, besides their architecture."""
     return (run.images, run.epochs, run.batch_size, run.width, run.optimizer)
 
 
@@ -164,48 +166,70 @@ def shards(runs, size):
     """
     groups = defaultdict(list)
     for run in runs:
-        groups[architecture_key(run)].append(run)
+        groups[shard_key(run)].append(run)
     packed = {}
-    for (dataset, depth, block, activation), members in sorted(groups.items()):
-        members.sort(key=lambda r: (fusion_key(r), r.seed, r.learning_rate, r.init))
-        total = sum(seconds(run) for run in members)
-        target = total / math.ceil(total / size)
-        parts, filled = [[]], 0.0
-        for run in members:
-            if filled >= target * len(parts):
-                parts.append([])
-            parts[-1].append(run)
-            filled += seconds(run)
-        for part in parts:
+    for key, members in sorted(groups.items()):
+        members.sort(
+            key=lambda r: (architecture_key(r), fusion_key(r), r.seed, r.learning_rate, r.init)
+        )
+        for part in parts(members, size):
             ids = "".join(run.id for run in part)
-            name = f"{dataset}-{depth:02d}-{block}-{activation}-{sources.digest(ids)[:12]}"
-            packed[name] = part
+            packed[f"{'-'.join(key)}-{sources.digest(ids)[:12]}"] = part
     return packed
+
+
+def shard_key(run):
+    """What the runs of one shard share, as the words of its name.
+
+    On a GPU many architectures train side by side: only the data set is shared.
+    """
+    if run.device == "cpu":
+        return (run.dataset, f"{run.depth:02d}", run.block, run.activation)
+    return (run.dataset, run.device)
+
+
+def parts(members, size):
+    """Sorted runs in parts of about equal length, `size` seconds at most by estimate."""
+    if members[0].device != "cpu":
+        size = min(size, GPU_SHARD_SECONDS)
+    total = sum(seconds(run) for run in members)
+    target = total / math.ceil(total / size)
+    found, filled = [[]], 0.0
+    for run in members:
+        if filled >= target * len(found):
+            found.append([])
+        found[-1].append(run)
+        filled += seconds(run)
+    return found
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What training costs on one core: seconds, without and with batch norm (False, True).
+    """What training costs, in seconds, without and with batch norm (False, True).
 
     A line is (base, slope): base + slope × hidden layers. `steps`: of an optimizer step of one run;
-    `images`: of an image in evaluation; `probe`: of a probe, in steps.
+    `images`: of an image in evaluation; `probe`: of a probe, in steps; `starts`: of a step of a
+    fused batch whatever its size (on a GPU, with the batches side by side that it runs at once).
     """
 
     steps: dict[bool, tuple[float, float]]
     images: dict[bool, tuple[float, float]]
     probe: float = 2.5
+    starts: dict[bool, tuple[float, float]] | None = None
 
-    def seconds(self, run):
-        """Estimated seconds of a run: its steps, its evaluations, its probes."""
+    def seconds(self, run, fused=GPU_FUSED):
+        """Estimated seconds of a run, in a batch of `fused` ones: steps, evaluations, probes."""
         hidden, normalised = run.depth - 1, "batch_norm" in run.block
-        step, image = (
-            base + slope * hidden
-            for base, slope in (self.steps[normalised], self.images[normalised])
-        )
+
+        def at(lines):
+            base, slope = lines[normalised]
+            return base + slope * hidden
+
+        step = at(self.steps) + (at(self.starts) / fused if self.starts else 0)
         held_out = 5_000 if run.images <= 55_000 else 0
-        evaluated = run.epochs * (run.images + 10_000 + held_out)
+        evaluated = run.epochs * 10_000 + run.images + held_out
         probes = 2 if run.epochs == 1 else 3
-        return (run.steps + probes * self.probe) * step + evaluated * image
+        return (run.steps + probes * self.probe) * step + evaluated * at(self.images)
 
 
 # Of an AVX-512 core of 2025. Shards are packed by it on every machine, so that they are the same.
@@ -215,24 +239,43 @@ NOMINAL = Cost(
 )
 
 
+# Of an H200, 2026 (torch 2.11): fitted to 1.9, 5.4, 25.6 and 39.9 µs a run-step (2, 10, 56 layers;
+# 56 with batch norm and residual) at R = 35 with 16 graphs side by side.
+NOMINAL_GPU = Cost(
+    steps={False: (1.1e-6, 4.1e-7), True: (1.1e-6, 6.6e-7)},
+    images={False: (4.5e-9, 1.6e-9), True: (4.5e-9, 1.8e-9)},
+    probe=30,
+    starts={False: (1.4e-5, 1.4e-6), True: (1.4e-5, 2.7e-6)},
+)
+
+
 def seconds(run):
-    """Nominal seconds of a run on one core."""
-    return NOMINAL.seconds(run)
+    """Nominal seconds of a run: on one core, or of a GPU."""
+    return (NOMINAL if run.device == "cpu" else NOMINAL_GPU).seconds(run)
 
 
 def fused_batches(runs, cache_bytes, size=None):
     """Split a shard's runs into fused batches, each of runs that can train together.
 
-    `size` runs in each, or as many as fused_size says for a core's level-2 cache.
+    `size` runs in each, or as many as fused_size says for a core's level-2 cache; on a GPU all that
+    can train together, which the engine splits where there is too little memory.
     """
     batches = []
-    for _, group in itertools.groupby(runs, key=fusion_key):
+    for _, group in itertools.groupby(runs, key=lambda r: (architecture_key(r), fusion_key(r))):
         group = list(group)
-        r = size or fused_size(parameters(group[0].depth, group[0].width), cache_bytes)
+        r = size or largest_batch(group, cache_bytes)
         count = math.ceil(len(group) / r)
         bounds = [round(i * len(group) / count) for i in range(count + 1)]
         batches += [group[a:b] for a, b in itertools.pairwise(bounds)]
     return batches
+
+
+def largest_batch(group, cache_bytes):
+    """How many of the runs that can train together should."""
+    one = group[0]
+    if one.device != "cpu":
+        return len(group)
+    return fused_size(parameters(one.depth, one.width), cache_bytes)
 
 
 def fused_size(parameters, cache_bytes):

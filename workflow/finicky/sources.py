@@ -20,6 +20,10 @@ REGISTRIES = {
 }
 
 
+# Files of the engine that only the runs of one device use.
+DEVICE_FILES = {"cuda": (ENGINE / "cuda.py",)}
+
+
 def digest(text):
     """Short SHA-256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:20]
@@ -110,16 +114,21 @@ def level_code(axis, level):
     return digest(code(nodes, reached(own, nodes)))
 
 
+def of_other_devices(device):
+    """The files that the runs of a device do not use."""
+    return {file for name, files in DEVICE_FILES.items() if name != device for file in files}
+
+
 @cache
-def core_code():
-    """Hash of the engine's code that every run depends on: all of it but the single levels.
+def core_code(device):
+    """Hash of the engine's code that every run on a device depends on: all but the single levels.
 
     What only levels use (a constant, a helper) belongs to them, so a new level with its own helper
-    leaves all other runs alone.
+    leaves all other runs alone. What only another device's runs use does not count.
     """
     texts = []
     decorators_of = {file: decorators for file, decorators in REGISTRIES.values()}
-    for file in sorted(ENGINE.glob("*.py")):
+    for file in sorted(set(ENGINE.glob("*.py")) - of_other_devices(device)):
         nodes = parsed(file)
         of_levels = {
             i for i, node in enumerate(nodes) if registered_as(node, decorators_of.get(file, ()))
@@ -147,13 +156,16 @@ def library_imports(file):
 
 
 @cache
-def dependencies(*files):
+def dependencies(*files, device=None):
     """All files of the library that these files import, directly or not; sorted, as strings.
 
-    Snakemake sees a rule's script but not what it imports, so rules list these as inputs.
+    Snakemake sees a rule's script but not what it imports, so rules list these as inputs. With a
+    device, code that only other devices' runs use is left out.
     """
+    skipped = of_other_devices(device) if device else set()
     found, frontier = set(), set(map(Path, files))
     while frontier:
-        frontier = set().union(*(library_imports(file) for file in frontier)) - found
+        imported = set().union(*(library_imports(file) for file in frontier))
+        frontier = imported - found - skipped
         found |= frontier
     return sorted(map(str, found))

@@ -26,7 +26,7 @@ RUNS = {
     "inf_step": (pa.int64(), "first step with an infinite loss"),
     "nan_step": (pa.int64(), "first step whose loss is NaN; the run ends there"),
     "start_loss": (pa.float64(), "loss of the first batch, nats"),
-    "seconds": (pa.float64(), "training time on one core, its share of the fused batch"),
+    "seconds": (pa.float64(), "training time, its share of the batches trained together"),
     "fused": (pa.int64(), "runs trained together"),
     "host": (pa.string(), "machine it ran on"),
     "cpu": (pa.string(), "processor"),
@@ -38,11 +38,11 @@ CURVES = {
     "epoch": (pa.int64(), "from 1"),
     "running_loss": (pa.float64(), "mean of the batch losses during the epoch, nats"),
     "running_accuracy": (pa.float64(), "accuracy on the batches during the epoch, %"),
-    "train_loss": (pa.float64(), "on the training images, end of epoch, evaluation mode, nats"),
+    "train_loss": (pa.float64(), "on the training images after the last epoch, nats; null: before"),
     "train_accuracy": (pa.float64(), "likewise, %"),
-    "validation_loss": (pa.float64(), "on 5,000 held-out training images, nats; null: trained on"),
+    "validation_loss": (pa.float64(), "likewise on 5,000 held-out ones, nats; null: trained on"),
     "validation_accuracy": (pa.float64(), "likewise, %"),
-    "test_loss": (pa.float64(), "on the 10,000 test images, nats; null: not finite"),
+    "test_loss": (pa.float64(), "on the 10,000 test images, end of epoch, evaluation mode, nats"),
     "test_accuracy": (pa.float64(), "likewise, %; null: the run had ended"),
 }
 LAYERS = {

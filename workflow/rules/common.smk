@@ -40,6 +40,7 @@ try:
     HERE = f"results/{config['preset']}"
     presets.check_writable("results", STORE, HERE, ".snakemake")
     ledger.load(LEDGER)
+    config["device"] = DEVICE = presets.device(config)
     PLAN = runs.plan(config)
 except InputError as error:
     print(error, file=sys.stderr)
@@ -84,7 +85,7 @@ PROMISED = [
 def library(*files):
     """Files below workflow/ and every file of the library that they import."""
     paths = [os.path.join("workflow", file) for file in files]
-    return [*paths, *map(os.path.relpath, sources.dependencies(*paths))]
+    return [*paths, *map(os.path.relpath, sources.dependencies(*paths, device=DEVICE))]
 
 
 def module(wing, slug):

@@ -14,7 +14,8 @@ rule train:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=2000 if DEVICE == "cpu" else 8000,
+        gpu=0 if DEVICE == "cpu" else 1,
     params:
         data=DATA,
         store=STORE,

@@ -17,20 +17,24 @@ from finicky.store import Store  # noqa: E402
 
 
 def main(files):
-    store, cost, cores = Store("results/store"), None, os.cpu_count()
+    store, costs, cores = Store("results/store"), {}, os.cpu_count()
     for file in files:
         config = presets.load(file)
         presets.check(config, ["config/config.yaml", file], declarations.experiments())
+        config["device"] = presets.device(config)
         every = runs.plan(config).subgrids
         missing = [run for run in every if run.id not in store]
         line = f"{config['preset']}: {len(every) - len(missing):,} of {len(every):,} runs stored"
         if missing:
-            if cost is None:
+            device = config["device"]
+            if device not in costs:
                 from finicky.pace import cost_here
 
-                cost = cost_here()
-            left = sum(map(cost.seconds, missing)) / cores
-            line += f", about {duration(left)} of training left on {cores} cores"
+                costs[device] = cost_here(device)
+            left = sum(map(costs[device].seconds, missing))
+            places = "a GPU" if device == "cuda" else f"{cores} cores"
+            left = duration(left if device == "cuda" else left / cores)
+            line += f", about {left} of training left on {places}"
         print(line)
 
 

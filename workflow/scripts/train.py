@@ -20,16 +20,29 @@ def train_missing(missing, plan, store, config):
     place = machine.description() | {"instruction_set": engine.prepare()}
     progress = Progress(plan.subgrids, store, sys.stderr)
     size = None if config["fuse"] == "auto" else config["fuse"]
-    dataset = None
-    for batch in runs.fused_batches(missing, machine.l2_cache_bytes(), size):
-        one = batch[0]
-        if dataset is None or len(dataset.train.labels) != one.images:
-            dataset = engine.Dataset(one.dataset, snakemake.params.data, one.images, one.device)
-        for run, record in zip(batch, engine.train(batch, dataset, one.device), strict=True):
+    batches = runs.fused_batches(missing, machine.l2_cache_bytes(), size)
+    for batch, records in engine.train_each(with_data(batches, engine), missing[0].device):
+        for run, record in zip(batch, records, strict=True):
             finished = datetime.now(UTC).isoformat(timespec="seconds")
             store.write(run.id, asdict(run) | record | place | {"finished": finished})
             print(f"{run.id} {record['outcome']} {record['seconds']:.2f} s {run}")
         progress.show()
+
+
+def with_data(batches, engine):
+    """Pairs of a fused batch and its data set, which is loaded when it is needed.
+
+    A CPU keeps the last one only; on a GPU batches of several may train side by side.
+    """
+    loaded = {}
+    for batch in batches:
+        one = batch[0]
+        if one.images not in loaded:
+            if one.device == "cpu":
+                loaded.clear()
+            where = snakemake.params.data
+            loaded[one.images] = engine.Dataset(one.dataset, where, one.images, one.device)
+        yield batch, loaded[one.images]
 
 
 with job(snakemake):

@@ -93,40 +93,41 @@ class Stacked:
 
 
 class Buffers:
-    """Room for one batch of B images through R networks, reused at every step.
+    """Tensors for one batch of B images through R networks, reused at every step.
 
-    `stream[r]` says which of the S batches x [S, B, inputs] run r sees: runs of one seed see the
-    same images and share them. inputs[r] [B, inputs] is that batch.
+    Runs of one group see the same images and share them: group[r] says which of the S batches
+    x [S, B, inputs] run r sees, and inputs[r] [B, inputs] is that batch.
     """
 
-    def __init__(self, architecture, stream, batch, dtype=torch.float32, device="cpu"):
-        runs, streams = len(stream), max(stream) + 1
+    def __init__(self, architecture, group, batch, dtype=torch.float32, device="cpu"):
+        runs, groups = len(group), max(group) + 1
 
-        def room(*shape):
+        def buffer(*shape):
             return torch.empty(runs, *shape, dtype=dtype, device=device)
 
-        self.x = torch.empty(streams, batch, architecture.inputs, dtype=dtype, device=device)
-        self.inputs = [self.x[s] for s in stream]
-        self.z = [room(batch, architecture.width) for _ in range(architecture.hidden)]
+        self.group = list(group)
+        self.x = torch.empty(groups, batch, architecture.inputs, dtype=dtype, device=device)
+        self.inputs = [self.x[g] for g in group]
+        self.z = [buffer(batch, architecture.width) for _ in range(architecture.hidden)]
         self.u = [None] * architecture.hidden  # what f gets; y itself where f works in place
         self.y = [None] * architecture.hidden
         if architecture.batch_norm:
             layers, row = architecture.hidden, (1, architecture.width)
-            self.normalised = [room(batch, architecture.width) for _ in range(layers)]
-            self.product = room(batch, architecture.width)
+            self.normalised = [buffer(batch, architecture.width) for _ in range(layers)]
+            self.product = buffer(batch, architecture.width)
             # Of every layer's z: mean, variance + eps, 1/deviation, γ/deviation.
             self.mean, self.var, self.inverse, self.scale = (
                 torch.empty(layers, runs, *row, dtype=dtype, device=device) for _ in range(4)
             )
-            self.along = room(*row)
-            self.ones, self.average = (room(1, batch).fill_(value) for value in (1, 1 / batch))
-            self.eps = room(*row).fill_(BN_EPS)
+            self.sums = buffer(*row)
+            self.ones, self.average = (buffer(1, batch).fill_(value) for value in (1, 1 / batch))
+            self.eps = buffer(*row).fill_(BN_EPS)
         # Classes before images, so that the softmax reduces along vectors and not within them:
         # ten times faster than along a last axis of ten.
-        self.logits = room(architecture.classes, batch)
-        self.delta = room(architecture.classes, batch)
+        self.logits = buffer(architecture.classes, batch)
+        self.delta = buffer(architecture.classes, batch)
         self.minus_one = torch.full((), -1.0, dtype=dtype, device=device)
-        self.deltas = [room(batch, architecture.width) for _ in range(2)]
+        self.deltas = [buffer(batch, architecture.width) for _ in range(2)]
 
 
 class Network:
@@ -162,7 +163,7 @@ class Network:
         statistics = (self.running_mean, self.running_var)
         if self.running_mean is not None:
             statistics = [s[:, rows].clone() for s in statistics]
-        return Network(self.architecture, self.parameters.flat[rows].clone(), *statistics)
+        return type(self)(self.architecture, self.parameters.flat[rows].clone(), *statistics)
 
     def forward(self, buffers, update_statistics=True):
         """Training-mode forward pass of buffers.x [S, B, inputs].
@@ -175,8 +176,7 @@ class Network:
             if layer:
                 torch.baddbmm(p.biases[layer], h, p.weights[layer], out=z)
             else:
-                for x, w, b, out in zip(buffers.inputs, p.weights[0], p.biases[0], z, strict=True):
-                    torch.addmm(b, x, w, out=out)
+                self._first_forward(buffers, z)
             u = z
             if self.architecture.batch_norm:
                 u = self._normalise(buffers, layer)
@@ -187,6 +187,12 @@ class Network:
         if self.architecture.batch_norm and update_statistics:
             self._update_statistics(buffers)
         return torch.baddbmm(p.biases[-1].mT, p.weights[-1].mT, h.mT, out=buffers.logits)
+
+    def _first_forward(self, buffers, z):
+        """The first layer's z [R, B, width]: the runs of a group share their images."""
+        p = self.parameters
+        for x, w, b, out in zip(buffers.inputs, p.weights[0], p.biases[0], z, strict=True):
+            torch.addmm(b, x, w, out=out)
 
     def _normalise(self, buffers, layer):
         """γ (z - mean)/√(var + eps) + β over each batch (Ioffe & Szegedy 2015, algorithm 1).
@@ -223,24 +229,32 @@ class Network:
                 torch.sum(delta, 1, keepdim=True, out=g.biases[layer])
             if layer:
                 torch.bmm(buffers.y[layer - 1].mT, delta, out=g.weights[layer])
-        rows = zip(buffers.inputs, delta, self.first_gradients, strict=True)
-        for run, (x, d, room) in enumerate(rows):
-            torch.mm(x.T, d, out=room)
+        self._first_gradient(buffers, delta, finished)
+
+    def _first_gradient(self, buffers, delta, finished):
+        """The gradient of the first layer's weights, from that by its z [R, B, width]."""
+        runs = zip(buffers.inputs, delta, self.first_gradients, strict=True)
+        for run, (x, d, out) in enumerate(runs):
+            torch.mm(x.T, d, out=out)
             finished(run)
 
-    def descend(self, buffers, learning_rates):
+    def rate_column(self, learning_rates):
+        """The runs' learning rates as `descend` wants them: [R, 1, 1]."""
+        flat = self.parameters.flat
+        rates = [float(rate) for rate in learning_rates]
+        return torch.tensor(rates, dtype=flat.dtype, device=flat.device).view(-1, 1, 1)
+
+    def descend(self, buffers, learning_rates, column):
         """Backward pass and plain gradient descent in one, a rate for each run.
 
+        `learning_rates` is a list of R floats, `column` the same as a tensor (rate_column).
         θ ← θ - η g goes into the product that would have made g: the weights' gradients are never
         stored, which is 1.1 times as fast at 2 layers.
         """
         p, g = self.parameters, self.gradients
-        rates = [float(rate) for rate in learning_rates]
-        column = torch.tensor(rates, dtype=p.flat.dtype, device=p.flat.device).view(-1, 1, 1)
 
-        def step(layer, below, delta):
-            for w, h, d, rate in zip(p.weights[layer], below, delta, rates, strict=True):
-                w.addmm_(h.T, d, alpha=-rate)
+        def update(layer, delta):
+            self._descend_weights(layer, buffers, delta, learning_rates)
             if layer == self.architecture.hidden or not self.architecture.batch_norm:
                 p.biases[layer].addcmul_(delta.sum(1, keepdim=True), column, value=-1)
             else:
@@ -249,8 +263,15 @@ class Network:
 
         for layer, delta in self._deltas(buffers):
             if layer == self.architecture.hidden - 1:
-                step(layer + 1, buffers.y[layer], buffers.delta.mT)
-            step(layer, buffers.y[layer - 1] if layer else buffers.inputs, delta)
+                update(layer + 1, buffers.delta.mT)
+            update(layer, delta)
+
+    def _descend_weights(self, layer, buffers, delta, learning_rates):
+        """W ← W - η hᵀδ: h is the layer below, δ [R, B, out] the gradient by the layer's z."""
+        below = buffers.y[layer - 1] if layer else buffers.inputs
+        weights = self.parameters.weights[layer]
+        for w, h, d, rate in zip(weights, below, delta, learning_rates, strict=True):
+            w.addmm_(h.T, d, alpha=-float(rate))
 
     def _deltas(self, buffers):
         """Gradients by each hidden layer's z, last layer first, as (layer, [R, B, width]).
@@ -282,11 +303,11 @@ class Network:
         """
         b, g, share = buffers, self.gradients, -1 / delta.shape[1]
         centred, inverse = b.z[layer], b.inverse[layer]
-        along = torch.bmm(b.ones, torch.mul(delta, centred, out=b.product), out=b.along)
-        gamma = torch.mul(along, inverse, out=g.gammas[layer])
+        sums = torch.bmm(b.ones, torch.mul(delta, centred, out=b.product), out=b.sums)
+        gamma = torch.mul(sums, inverse, out=g.gammas[layer])
         beta = torch.bmm(b.ones, delta, out=g.betas[layer])
         result = torch.add(delta, beta, alpha=share, out=b.product)
-        result.addcmul_(centred, torch.mul(gamma, inverse, out=along), value=share)
+        result.addcmul_(centred, torch.mul(gamma, inverse, out=sums), value=share)
         return result.mul_(b.scale[layer])
 
     def predict(self, x):
@@ -329,4 +350,9 @@ def score(picked, answers, targets):
 
     `picked` and `answers` are from `cross_entropy`. A tie counts for the first class.
     """
-    return picked.mean((1, 2)).neg_(), (answers == targets).sum((1, 2))
+    return mean_loss(picked), (answers == targets).sum((1, 2))
+
+
+def mean_loss(picked):
+    """The loss (nats) of each run, [R], from log-probabilities [R, 1, B]."""
+    return picked.mean((1, 2)).neg_()

@@ -1,21 +1,29 @@
-"""Optimizers: PyTorch's update rules on the flat parameters of one run.
+"""Optimizers: PyTorch's update rules on the flat parameters of runs that share a learning rate.
 
 An optimizer is a function `(parameters, gradient, state, learning_rate, step)` that updates the
-flat vectors [P] in place; `step` counts from 1. `@optimizer(name, state=...)` names its state
-vectors [P], which start at zero. Calling it run by run costs nothing measurable, lets every run
-have its own rate, and makes a run's bits independent of its neighbours.
+parameters in place and returns nothing. `parameters`, `gradient` and every `state[...]` have the
+shape [k, P]: P parameters of each of the k runs of one rate, which must not influence each other.
+`learning_rate` is a float; `step`, a float32 tensor without dimensions on their device, counts from
+1. `@optimizer(name, state=...)` names the state tensors, which start at zero.
+
+How many runs come in one call is the caller's matter: on a CPU one at a time, while its gradient is
+in the cache; on a GPU all runs of a rate, within a graph. There, only what is computed from `step`
+by tensor operations changes from step to step.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
+
+from finicky.errors import InputError
+
+FILE = "workflow/finicky/engine/optimizers.py"
 
 
 @dataclass
 class Optimizer:
-    """An update rule and the names of its state vectors.
+    """An update rule and the names of its state tensors.
 
     `descends`: it is plain gradient descent, which the network can do within its backward pass.
     """
@@ -28,8 +36,26 @@ class Optimizer:
 OPTIMIZERS = {}
 
 
+def check_in_place(name, before, parameters, gradient, learning_rates):
+    """Raise InputError if the first step of the optimizer `name` did nothing.
+
+    `before` [R, P] are the parameters before the step; `learning_rates` is a list of R floats. Runs
+    with a rate or a gradient of 0 prove nothing; if none of the others has moved, the update did
+    not happen in place. (Biases start at 0, so even the smallest step is seen.)
+    """
+    rates = torch.tensor(learning_rates, device=gradient.device)
+    due = gradient.ne(0).any(1) & rates.ne(0)
+    if due.any() and torch.equal(before[due], parameters[due]):
+        raise InputError(
+            FILE,
+            name,
+            "an optimizer that leaves the parameters as they were at its first step",
+            "one that changes them in place; what it returns is not used",
+        )
+
+
 def optimizer(name, state=(), descends=False):
-    """Register a function as the optimizer `name`, with these state vectors."""
+    """Register a function as the optimizer `name`, with these state tensors."""
 
     def register(function):
         OPTIMIZERS[name] = Optimizer(function, tuple(state), descends)
@@ -79,7 +105,7 @@ def adam_kernel(kernel, parameters, gradient, state, learning_rate, step, weight
         [state["mean"]],
         [state["square"]],
         [],
-        [counter(step, parameters.device)],
+        [step],
         lr=learning_rate,
         beta1=0.9,
         beta2=0.999,
@@ -88,9 +114,3 @@ def adam_kernel(kernel, parameters, gradient, state, learning_rate, step, weight
         amsgrad=False,
         maximize=False,
     )
-
-
-@lru_cache(maxsize=1)
-def counter(step, device):
-    """The step as the kernel wants it; the runs of a fused batch ask for the same one in turn."""
-    return torch.tensor(float(step), device=device)

@@ -1,8 +1,8 @@
-"""Probes: what happens inside the layers, looked at without touching the training.
+"""Probes: what happens inside the layers, measured without touching the training.
 
 A probe sends one fixed batch of images through the networks in training mode and back, with its own
-buffers and without updating batch norm's running averages. It reuses the gradients' room, which the
-next training step overwrites anyway, so a probed run keeps its bits.
+buffers and without updating batch norm's running averages. It overwrites the gradients, as the next
+training step does anyway, so a probed run keeps its bits.
 """
 
 import torch
@@ -30,6 +30,14 @@ def probe(network, images, targets):
     matrix), `dead_share` (units whose derivative is flat for every image) and `saturated_share`
     (unit-image pairs where it is flat); the last two are None for the linear output layer.
     """
+    return by_run(statistics(network, images, targets))
+
+
+def statistics(network, images, targets):
+    """What `probe` finds, as tensors on the networks' device.
+
+    {name: [R, depth]}, of the shares [R, depth - 1].
+    """
     architecture, runs = network.architecture, len(network.parameters.flat)
     dtype, device = images.dtype, images.device
     buffers = Buffers(architecture, [0] * runs, len(images), dtype, device)
@@ -49,19 +57,21 @@ def probe(network, images, targets):
     variances.append(variance(buffers.logits))
     network.backward(buffers)
     norms = [g.flatten(1).norm(dim=1) for g in network.gradients.weights]
+    columns = {
+        "activation_mean": means,
+        "activation_variance": variances,
+        "gradient_norm": norms,
+        "dead_share": dead,
+        "saturated_share": saturated,
+    }
+    return {name: torch.stack(of_layers, 1) for name, of_layers in columns.items()}
 
-    def by_run(columns):
-        return torch.stack(columns, 1).tolist()
 
+def by_run(tensors):
+    """The tensors of `statistics` as one dict a run, as described in `probe`."""
+    columns = {name: tensor.tolist() for name, tensor in tensors.items()}
+    for name in "dead_share", "saturated_share":
+        columns[name] = [[*of_layers, None] for of_layers in columns[name]]
     return [
-        {
-            "activation_mean": m,
-            "activation_variance": v,
-            "gradient_norm": g,
-            "dead_share": [*d, None],
-            "saturated_share": [*s, None],
-        }
-        for m, v, g, d, s in zip(
-            *map(by_run, (means, variances, norms, dead, saturated)), strict=True
-        )
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
     ]

@@ -1,4 +1,7 @@
-"""Training: a fused batch of runs from start to end."""
+"""Training: fused batches of runs from start to end.
+
+`train` and `train_each` are the entries for every device; FusedBatch is how a CPU trains.
+"""
 
 import math
 import time
@@ -8,14 +11,14 @@ import torch
 
 from finicky import data
 from finicky.engine import streams
+from finicky.engine.evaluation import evaluate
+from finicky.engine.history import History
 from finicky.engine.network import Architecture, Buffers, Network, cross_entropy, score
-from finicky.engine.optimizers import OPTIMIZERS
+from finicky.engine.optimizers import OPTIMIZERS, check_in_place
 from finicky.engine.probes import PROBE_IMAGES, probe
 
 VALIDATION_IMAGES = 5000
-EVALUATION_BATCH = 500
-CHECK_EVERY = 64  # steps between two looks at the losses
-LARGE = 1000  # a loss this many times its start counts as large
+CHECK_EVERY = 64  # steps between two readings of the losses
 
 
 @dataclass
@@ -57,102 +60,26 @@ class Dataset:
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in splits.items() if split is not None}
 
-    def probe(self, count, dtype):
-        """The first `count` training images, normalised [count, 784], and their labels."""
-        pixels, labels = self.train.images[:count], self.train.labels[:count]
-        return self.normalise(pixels, torch.empty_like(pixels, dtype=dtype)), labels
+    def splits_after(self, epoch, epochs):
+        """Those that are evaluated after an epoch of so many: before the last, the test images.
 
-    def normalise(self, pixels, out):
-        """(pixels/255 - mean)/deviation into `out` (floating, pixels' shape)."""
+        Evaluating all of them every time would take more than a third of a short training.
+        """
+        return self.splits() if epoch == epochs else {"test": self.test}
+
+    def first(self, count, dtype):
+        """The first `count` training images, normalised [count, 784], and their labels."""
+        return self.normalise(self.train.images[:count], dtype=dtype), self.train.labels[:count]
+
+    def normalise(self, pixels, out=None, dtype=torch.float32):
+        """(pixels/255 - mean)/deviation, in pixels' shape.
+
+        Into `out`, a floating tensor, or else into a new one of the type `dtype`.
+        """
+        if out is None:
+            out = torch.empty_like(pixels, dtype=dtype)
         out.copy_(pixels)
         return torch.add(self.shift.to(out.dtype), out, alpha=self.scale, out=out)
-
-
-class History:
-    """What one run has shown so far."""
-
-    def __init__(self, batches):
-        self.batches = batches  # in an epoch
-        self.start_loss = None
-        self.first = {"large": None, "inf": None, "nan": None}
-        self.steps = 0
-        self.curves = []
-        self.layers = []
-        self._new_epoch()
-
-    def _new_epoch(self):
-        self.loss_sum, self.correct = 0.0, 0
-
-    @property
-    def ended(self):
-        """Whether the loss is NaN: nothing can bring the run back."""
-        return self.first["nan"] is not None
-
-    @property
-    def outcome(self):
-        """The worst that happened: nan, inf, large or finite."""
-        return next((kind for kind in ("nan", "inf", "large") if self.first[kind]), "finite")
-
-    def add_steps(self, losses, correct):
-        """Take in the batch losses and counts of correct answers of the latest steps."""
-        for loss in losses:
-            self.steps += 1
-            if self.start_loss is None:
-                self.start_loss = loss
-            self.loss_sum += loss
-            if math.isnan(loss):
-                kind = "nan"
-            elif math.isinf(loss):
-                kind = "inf"
-            elif loss > LARGE * self.start_loss:
-                kind = "large"
-            else:
-                continue
-            if self.first[kind] is None:
-                self.first[kind] = self.steps
-        self.correct += sum(correct)
-
-    def end_epoch(self, epoch, images, evaluations):
-        """Close an epoch; `evaluations` maps a split to (loss, accuracy), empty after the end."""
-        row = {"epoch": epoch, "running_loss": None, "running_accuracy": None}
-        if not self.ended:
-            row["running_loss"] = finite(self.loss_sum / self.batches)
-            row["running_accuracy"] = 100 * self.correct / images
-        if any(math.isnan(loss) for loss, _ in evaluations.values()):
-            # The epoch's last update broke the network: the next loss would have been NaN.
-            self.first["nan"] = self.steps + 1
-            evaluations = {}
-        for split in ("train", "validation", "test"):
-            loss, accuracy = evaluations.get(split, (None, None))
-            row |= {f"{split}_loss": finite(loss), f"{split}_accuracy": accuracy}
-        self.curves.append(row)
-        self._new_epoch()
-
-    def fill(self, epochs, images):
-        """Add rows without numbers for the epochs that the run did not live to see."""
-        for epoch in range(len(self.curves) + 1, epochs + 1):
-            self.end_epoch(epoch, images, {})
-
-    def add_layers(self, epoch, internals):
-        """Take in what a probe saw (probes.probe) at the end of `epoch`, 0 for the start."""
-        for layer, values in enumerate(zip(*internals.values(), strict=True), 1):
-            named = dict(zip(internals, map(finite, values), strict=True))
-            self.layers.append({"epoch": epoch, "layer": layer, **named})
-
-    def record(self):
-        """The run's result as plain Python; everything not finite is None."""
-        return {
-            "outcome": self.outcome,
-            **{f"{kind}_step": step for kind, step in self.first.items()},
-            "start_loss": finite(self.start_loss),
-            "curves": self.curves,
-            "layers": self.layers,
-        }
-
-
-def finite(value):
-    """The value, or None where it is missing, infinite or NaN."""
-    return value if value is not None and math.isfinite(value) else None
 
 
 def prepare():
@@ -165,32 +92,12 @@ def prepare():
     return torch.backends.cpu.get_cpu_capability()
 
 
-@torch.no_grad()
-def evaluate(network, dataset, split):
-    """(loss, accuracy in %) of each network on a split, in evaluation mode: a list of R pairs."""
-    runs, dtype = len(network.parameters.flat), network.parameters.flat.dtype
-    loss = torch.zeros(runs, dtype=torch.float64, device=split.labels.device)
-    correct = torch.zeros(runs, dtype=torch.int64, device=split.labels.device)
-    room = torch.empty(EVALUATION_BATCH, split.images.shape[1], dtype=dtype, device=loss.device)
-    for start in range(0, len(split.labels), EVALUATION_BATCH):
-        pixels = split.images[start : start + EVALUATION_BATCH]
-        targets = split.labels[start : start + EVALUATION_BATCH].expand(runs, 1, -1)
-        logits = network.predict(dataset.normalise(pixels, room[: len(pixels)]))
-        picked = torch.log_softmax(logits, 1).gather(1, targets)
-        loss -= picked.sum((1, 2), dtype=torch.float64)
-        correct += (logits.max(1, keepdim=True).indices == targets).sum((1, 2))
-    n = len(split.labels)
-    return [
-        (total / n, 100 * right / n)
-        for total, right in zip(loss.tolist(), correct.tolist(), strict=True)
-    ]
-
-
 class FusedBatch:
-    """Runs in training together: their networks, the optimizer's state, and room for a batch.
+    """Runs in training together: their networks, the optimizer's state, and buffers for a batch.
 
-    The runs share everything but init, learning rate and seed; those of one seed see the same
-    images in the same order, which are loaded once for all of them: S streams for R runs.
+    The runs share everything but init, learning rate and seed. Those of one seed are a group: they
+    see the same images in the same order, which are loaded once for all of them. `rates` holds the
+    learning rates, one float a run, and may be replaced before any step.
     """
 
     def __init__(self, runs, dataset, device="cpu", dtype=torch.float32):
@@ -203,46 +110,52 @@ class FusedBatch:
         self.optimizer = OPTIMIZERS[one.optimizer]
         self.rates = [run.learning_rate for run in runs]
         self.steps = 0
-        rows = self.network.parameters.flat
-        self.states = [{n: torch.zeros_like(row) for n in self.optimizer.state} for row in rows]
-        self._make_room()
+        self.step_count = torch.zeros((), device=device)  # the same, for the optimizer
+        flat = self.network.parameters.flat
+        self.state = {name: torch.zeros_like(flat) for name in self.optimizer.state}
+        self._make_buffers()
 
-    def _make_room(self):
+    def _make_buffers(self):
         self.seeds = list(dict.fromkeys(run.seed for run in self.runs))
-        self.stream = [self.seeds.index(run.seed) for run in self.runs]
+        self.group = [self.seeds.index(run.seed) for run in self.runs]
         sizes = {self.size, self.images % self.size or self.size}
-        shape = (self.architecture, self.stream)
+        shape = (self.architecture, self.group)
         self.buffers = {size: Buffers(*shape, size, self.dtype, self.device) for size in sizes}
-        room = (len(self.seeds) * self.size, self.architecture.inputs)
-        self.pixels = torch.empty(room, dtype=torch.uint8, device=self.device)
-        self.seen = []
-        parameters, gradients = self.network.parameters.flat, self.network.gradients.flat
-        self.rows = list(zip(parameters, gradients, self.states, self.rates, strict=True))
+        pixels = (len(self.seeds) * self.size, self.architecture.inputs)
+        self.pixels = torch.empty(pixels, dtype=torch.uint8, device=self.device)
+        self.unread = []
+        # What the optimizer gets of each run: parameters, gradient and state, [1, P].
+        tensors = (self.network.parameters.flat, self.network.gradients.flat, *self.state.values())
+        self.slices = [
+            (parameters, gradient, dict(zip(self.state, state, strict=True)))
+            for parameters, gradient, *state in zip(*(t.split(1) for t in tensors), strict=True)
+        ]
 
     def keep(self, rows):
         """Go on with some of the runs only, given by their places."""
         self.network = self.network.keep(rows)
-        for name in ("runs", "rates", "states"):
+        self.state = {name: tensor[rows] for name, tensor in self.state.items()}
+        for name in ("runs", "rates"):
             setattr(self, name, [getattr(self, name)[row] for row in rows])
-        self._make_room()
+        self._make_buffers()
 
     def batches(self, epoch):
         """The batches of an epoch: pairs (index int64 [S, B], targets int64 [R, 1, B]).
 
-        An index says which training images each stream has next, its targets what each run is to
-        answer.
+        An index says which training images each of the S groups has next, its targets what each run
+        is to answer.
         """
         orders = [streams.permutation(self.images, seed, "order", epoch) for seed in self.seeds]
         order = torch.stack(orders).to(self.device)
-        targets = self.dataset.train.labels[order][self.stream].unsqueeze(1)
+        targets = self.dataset.train.labels[order][self.group].unsqueeze(1)
         return list(zip(order.split(self.size, 1), targets.split(self.size, 2), strict=True))
 
     def step(self, index, targets):
         """One optimizer step of every run on a batch of `batches`."""
         b = self.load(index)
         self.network.forward(b)
-        self.look(b, targets)
-        self.learn(b)
+        self.compute_loss(b, targets)
+        self.backward_and_update(b)
 
     def load(self, index):
         """Buffers with the images `index` [S, B] in them, normalised."""
@@ -253,21 +166,26 @@ class FusedBatch:
         self.dataset.normalise(pixels.view(b.x.shape), b.x)
         return b
 
-    def look(self, buffers, targets):
-        """The loss' gradient by the logits; what was seen goes to `take_losses`."""
-        self.seen.append((*cross_entropy(buffers, targets), targets))
+    def compute_loss(self, buffers, targets):
+        """The loss' gradient by the logits; what `take_losses` makes the losses of is kept."""
+        self.unread.append((*cross_entropy(buffers, targets), targets))
 
-    def learn(self, buffers):
-        """Backward pass and update."""
+    def backward_and_update(self, buffers):
+        """Backward pass and optimizer step: of each run as soon as its gradient is complete."""
         self.steps += 1
         if self.optimizer.descends:
-            self.network.descend(buffers, self.rates)
-        else:
-            self.network.backward(buffers, self.update)
+            column = self.network.rate_column(self.rates)
+            return self.network.descend(buffers, self.rates, column)
+        self.step_count.add_(1)
+        before = self.network.parameters.flat.clone() if self.steps == 1 else None
+        self.network.backward(buffers, self.update)
+        if before is not None:
+            after, gradient = self.network.parameters.flat, self.network.gradients.flat
+            check_in_place(self.runs[0].optimizer, before, after, gradient, self.rates)
 
     def update(self, run):
         """The optimizer's step of one run, whose gradient is complete."""
-        self.optimizer.update(*self.rows[run], self.steps)
+        self.optimizer.update(*self.slices[run], self.rates[run], self.step_count)
 
     def take_losses(self):
         """Batch losses and counts of correct answers since the last call: two lists a run.
@@ -275,44 +193,65 @@ class FusedBatch:
         Many steps at once, while the code for it is in the cache: within the steps, between matrix
         products, these small sums would take five times as long.
         """
-        losses, correct = zip(*(score(*step) for step in self.seen), strict=True)
-        self.seen.clear()
-        columns = (torch.stack(rows, 1).tolist() for rows in (losses, correct))
+        losses, correct = zip(*(score(*step) for step in self.unread), strict=True)
+        self.unread.clear()
+        columns = (torch.stack(of_steps, 1).tolist() for of_steps in (losses, correct))
         return list(zip(*columns, strict=True))
 
 
-@torch.no_grad()
 def train(runs, dataset, device="cpu", dtype=torch.float32):
     """Train runs that share everything but init, learning rate and seed.
 
     `runs` are finicky.runs.Run, `dataset` a Dataset of their images. Returns one record a run
     (History.record plus `seconds` and `fused`), the same bits however the runs are fused.
     """
+    ((_, records),) = train_each([(runs, dataset)], device, dtype)
+    return records
+
+
+def train_each(jobs, device="cpu", dtype=torch.float32):
+    """Train many fused batches; yields (runs, records as `train`'s) of each when it is finished.
+
+    `jobs` yields pairs (runs, dataset). A CPU takes one after the other; a GPU many at once, so
+    that they finish in another order, and those that do not fit into its memory in parts.
+    """
+    if torch.device(device).type == "cpu":
+        for runs, dataset in jobs:
+            yield runs, _train_fused(runs, dataset, dtype)
+    else:
+        from finicky.engine import cuda  # code that a CPU's runs do not depend on
+
+        yield from cuda.train_each(jobs, device, dtype)
+
+
+@torch.no_grad()
+def _train_fused(runs, dataset, dtype):
     began = time.perf_counter()
-    batch, epochs = FusedBatch(runs, dataset, device, dtype), runs[0].epochs
-    every = [History(math.ceil(batch.images / batch.size)) for _ in runs]
-    going = every
+    batch, epochs = FusedBatch(runs, dataset, dtype=dtype), runs[0].epochs
+    histories = [History(math.ceil(batch.images / batch.size)) for _ in runs]
+    alive = histories
 
-    def look_inside(epoch):
-        internals = probe(batch.network, *dataset.probe(PROBE_IMAGES, dtype))
-        for history, inside in zip(going, internals, strict=True):
-            history.add_layers(epoch, inside)
+    def probe_layers(epoch):
+        internals = probe(batch.network, *dataset.first(PROBE_IMAGES, dtype))
+        for history, of_run in zip(alive, internals, strict=True):
+            history.add_layers(epoch, of_run)
 
-    look_inside(0)
+    probe_layers(0)
     for epoch in range(1, epochs + 1):
-        going = train_epoch(batch, going, epoch)
-        if not going:
+        alive = train_epoch(batch, alive, epoch)
+        if not alive:
             break
-        evaluations = {n: evaluate(batch.network, dataset, s) for n, s in dataset.splits().items()}
-        for row, history in enumerate(going):
-            mine = {name: of[row] for name, of in evaluations.items()}
-            history.end_epoch(epoch, batch.images, mine)
+        splits = dataset.splits_after(epoch, epochs)
+        evaluations = {name: evaluate(batch.network, dataset, s) for name, s in splits.items()}
+        for place, history in enumerate(alive):
+            of_run = {name: of[place] for name, of in evaluations.items()}
+            history.end_epoch(epoch, batch.images, of_run)
         if epoch in (1, epochs):
-            look_inside(epoch)
-    for history in every:
+            probe_layers(epoch)
+    for history in histories:
         history.fill(epochs, batch.images)
     seconds = (time.perf_counter() - began) / len(runs)
-    return [{**history.record(), "seconds": seconds, "fused": len(runs)} for history in every]
+    return [{**h.record(), "seconds": seconds, "fused": len(runs)} for h in histories]
 
 
 def train_epoch(batch, histories, epoch):
@@ -323,9 +262,9 @@ def train_epoch(batch, histories, epoch):
         if done % CHECK_EVERY == 0 or done == len(batches):
             for history, (losses, correct) in zip(histories, batch.take_losses(), strict=True):
                 history.add_steps(losses, correct)
-            alive = [row for row, history in enumerate(histories) if not history.ended]
+            alive = [place for place, history in enumerate(histories) if not history.ended]
             if len(alive) < len(histories):
-                histories = [histories[row] for row in alive]
+                histories = [histories[place] for place in alive]
                 if not histories:
                     break
                 batch.keep(alive)

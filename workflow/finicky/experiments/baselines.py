@@ -111,7 +111,7 @@ class InMemory:
     def __init__(self, dataset, runs=1):
         self.runs = runs
         pixels = dataset.train.images
-        self.images = dataset.normalise(pixels, torch.empty(pixels.shape))
+        self.images = dataset.normalise(pixels)
         self.labels = dataset.train.labels
         self.batches = Batches(len(self.labels), runs * 64)
         self.total = torch.zeros(runs)

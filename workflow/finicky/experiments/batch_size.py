@@ -140,7 +140,7 @@ def inner_products(network, dataset):
     """
     parts = network.parameters
     pixels = dataset.train.images
-    x = dataset.normalise(pixels, torch.empty_like(pixels, dtype=torch.float64))
+    x = dataset.normalise(pixels, dtype=torch.float64)
     weights = [weight[0].double() for weight in parts.weights]
     biases = [bias[0].double() for bias in parts.biases]
     hidden = torch.relu(x @ weights[0] + biases[0])
@@ -273,7 +273,7 @@ def outputs(flat, architecture, x):
 def sharpness(flat, architecture, dataset) -> float:
     """The largest eigenvalue of the Hessian of the training loss, by Lanczos' method with products
     of the Hessian and a vector (Pearlmutter 1994)."""
-    x, labels = dataset.probe(len(dataset.train.labels), flat.dtype)
+    x, labels = dataset.first(len(dataset.train.labels), flat.dtype)
     flat = flat.clone().requires_grad_()
     loss = nn.functional.cross_entropy(outputs(flat, architecture, x), labels)
     (gradient,) = torch.autograd.grad(loss, flat, create_graph=True)
@@ -303,7 +303,7 @@ def rescaled(ends, dataset) -> list[dict]:
     for end in ends.itertuples():
         flat = rescale(end.parameters, end.architecture, RESCALED)
         ratio = sharpness(flat, end.architecture, dataset) / end.sharpness
-        x, _ = dataset.probe(200, torch.float64)
+        x, _ = dataset.first(200, torch.float64)
         before, after = (
             outputs(of.double(), end.architecture, x).cpu().numpy() for of in (end.parameters, flat)
         )

@@ -161,7 +161,10 @@ def shares(engine):
         spent[part] = spent.get(part, 0.0) + time.perf_counter() - start
         return result
 
-    whole = {name: getattr(batch, name) for name in ("load", "look", "learn", "update")}
+    whole = {
+        name: getattr(batch, name)
+        for name in ("load", "compute_loss", "backward_and_update", "update")
+    }
     forward = batch.network.forward
     try:
         for name, action in whole.items():
@@ -175,8 +178,8 @@ def shares(engine):
             delattr(batch, name)
         del batch.network.forward
     update = spent.pop("update", 0.0)
-    parts = {"images": spent["load"], "forward": spent["forward"], "loss": spent["look"],
-             "backward": spent["learn"] - update, "optimizer": update}  # fmt: skip
+    parts = {"images": spent["load"], "forward": spent["forward"], "loss": spent["compute_loss"],
+             "backward": spent["backward_and_update"] - update, "optimizer": update}  # fmt: skip
     return {part: seconds / sum(parts.values()) for part, seconds in parts.items()}
 
 
@@ -185,7 +188,7 @@ def probe_share(engine, ms_per_run_step):
     from finicky.engine.probes import PROBE_IMAGES, probe
 
     batch = engine.batch
-    images = batch.dataset.probe(PROBE_IMAGES, batch.dtype)
+    images = batch.dataset.first(PROBE_IMAGES, batch.dtype)
     seconds = timed(lambda: probe(batch.network, *images), 1) / engine.runs
     return 3 * seconds / (471 * ms_per_run_step / 1000)
 

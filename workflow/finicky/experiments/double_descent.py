@@ -128,10 +128,9 @@ class Samples:
 
     def normalised(self, split):
         """A split's images as floats [images, 784], on the CPU."""
-        import torch
 
         pixels = split.images
-        return self.dataset.normalise(pixels, torch.empty(pixels.shape, device=pixels.device)).cpu()
+        return self.dataset.normalise(pixels).cpu()
 
 
 # ---- Random features ----------------------------------------------------------------------------

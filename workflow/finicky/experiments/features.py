@@ -125,7 +125,7 @@ def first(split: engine.Split, count: int) -> engine.Split:
 def as_floats(dataset, split) -> torch.Tensor:
     """A split's images [N, 784], normalised."""
     pixels = split.images
-    return dataset.normalise(pixels, torch.empty_like(pixels, dtype=torch.float32))
+    return dataset.normalise(pixels)
 
 
 @torch.no_grad()

@@ -230,7 +230,7 @@ def linear_models(dataset, seeds, sizes, tests):
 
 def as_floats(dataset, images) -> np.ndarray:
     """Images [N, 784], normalised."""
-    return dataset.normalise(images, torch.empty_like(images, dtype=torch.float32)).cpu().numpy()
+    return dataset.normalise(images).cpu().numpy()
 
 
 def hog_of(images: np.ndarray) -> np.ndarray:
@@ -356,7 +356,7 @@ def convolution_accuracies(network, dataset, split) -> list[float]:
     for pixels, labels in zip(
         split.images.split(BATCH), split.labels.split(BATCH), strict=True
     ):  # larger batches leave the cache
-        x = dataset.normalise(pixels, torch.empty_like(pixels, dtype=torch.float32))
+        x = dataset.normalise(pixels)
         x = x.view(-1, 1, SIDE, SIDE)
         right += (network(x.expand(-1, network.seeds, -1, -1)).argmax(2) == labels).sum(1)
     return (100 * right.double() / len(split.labels)).tolist()

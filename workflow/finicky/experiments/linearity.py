@@ -184,8 +184,9 @@ def softmax_regression(runs: list[Run], dataset: engine.Dataset) -> torch.Tensor
     for layer, run in zip(layers, runs, strict=True):
         layer[:-1] = initial_weights(run.init, run.seed, 0, len(layer) - 1, CLASSES)
     optimizer = OPTIMIZERS[one.optimizer]
-    states = [{n: torch.zeros_like(layer.view(-1)) for n in optimizer.state} for layer in layers]
-    step = 0
+    flat = layers.view(len(runs), 1, -1)  # an optimizer wants [k, P]; here each run has its turn
+    states = [{name: torch.zeros_like(row) for name in optimizer.state} for row in flat]
+    step = torch.zeros((), device=one.device)
     for epoch in range(1, one.epochs + 1):
         orders = [streams.permutation(images, run.seed, "order", epoch) for run in runs]
         for index in torch.stack(orders).to(one.device).split(one.batch_size, dim=1):
@@ -194,9 +195,9 @@ def softmax_regression(runs: list[Run], dataset: engine.Dataset) -> torch.Tensor
             delta = torch.softmax(x @ layers, -1)
             delta -= nn.functional.one_hot(labels[index], CLASSES)
             gradients = x.mT @ delta / index.shape[1]
-            for layer, gradient, state, run in zip(layers, gradients, states, runs, strict=True):
-                flat = layer.view(-1), gradient.flatten()
-                optimizer.update(*flat, state, run.learning_rate, step)
+            gradients = gradients.reshape(flat.shape)
+            for row, gradient, state, run in zip(flat, gradients, states, runs, strict=True):
+                optimizer.update(row, gradient, state, run.learning_rate, step)
     return layers
 
 
@@ -218,8 +219,7 @@ def single_layer_rows(runs, dataset, layers) -> list[dict]:
 
 def with_one(dataset: engine.Dataset, split: engine.Split) -> torch.Tensor:
     """A split's images, normalised, and a column of ones for the bias: [images, 785]."""
-    images = torch.empty_like(split.images, dtype=torch.float32)
-    images = dataset.normalise(split.images, images)
+    images = dataset.normalise(split.images)
     return torch.cat([images, torch.ones_like(images[:, :1])], 1)
 
 

@@ -452,6 +452,7 @@ class Curve:
         return bezier(self.a, self.middle, self.b, self.t)
 
     def __call__(self, parameters, gradient, state, learning_rate, step):
-        gradient = 2 * self.t * (1 - self.t) * gradient  # by the middle point
+        # a curve of each run's own: k is 1; the gradient by the middle point
+        gradient = 2 * self.t * (1 - self.t) * gradient[0]
         self.middle = update_rules.momentum(self.middle, gradient, self.state, learning_rate)
-        parameters.copy_(self.somewhere())
+        parameters[0] = self.somewhere()

@@ -50,7 +50,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     he, xavier = epochs[epochs["init"] == "he"], epochs[epochs["init"] == "xavier"]
 
     scales = first[first["init"].str.startswith(SINGLE_SCALE)]
-    best_scale = tuning.best_by_other_seeds(scales, "init", by="train_accuracy")
+    best_scale = tuning.best_by_other_seeds(scales, "init", by="running_accuracy")
     he_minus_best_scale = pair(he, best_scale, across=["init"])
     deviation = he_minus_best_scale["init_b"].str.removeprefix(SINGLE_SCALE).astype("float64")
     tiny = first[first["init"].isin(TINY)]

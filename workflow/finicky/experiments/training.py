@@ -106,7 +106,7 @@ class Batch(engine.FusedBatch):
             self.optimizer = replace(self.optimizer, descends=False)  # a rule wants the gradient
         if trainings[0].chooses:
             self.images = runs[0].images
-            self._make_room()
+            self._make_buffers()
         for row, training in zip(self.network.parameters.flat, trainings, strict=True):
             if training.start is not None:
                 row.copy_(training.start)
@@ -122,13 +122,12 @@ class Batch(engine.FusedBatch):
         chosen = torch.stack([of_seed[seed].images() for seed in self.seeds]).to(self.device)
         indices = [chosen.gather(1, index) for index, _ in super().batches(epoch)]
         labels = self.dataset.train.labels
-        return [(index, labels[index][self.stream].unsqueeze(1)) for index in indices]
+        return [(index, labels[index][self.group].unsqueeze(1)) for index in indices]
 
-    def learn(self, buffers):
+    def backward_and_update(self, buffers):
         if any(training.schedule for training in self.trainings):
             self.rates = [self._rate(training) for training in self.trainings]
-            self.rows = [(*row[:3], rate) for row, rate in zip(self.rows, self.rates, strict=True)]
-        super().learn(buffers)
+        super().backward_and_update(buffers)
 
     def _rate(self, training):
         factor = training.schedule or (lambda step, steps: 1.0)
@@ -149,7 +148,7 @@ class Batch(engine.FusedBatch):
 
     def update(self, run):
         rule = self.trainings[run].rule or self.optimizer.update
-        rule(*self.rows[run], self.steps)
+        rule(*self.slices[run], self.rates[run], self.step_count)
 
 
 @torch.no_grad()
@@ -184,7 +183,7 @@ def each_step(batch: engine.FusedBatch, steps: int) -> Iterator[int]:
                 return
             with torch.no_grad():
                 batch.step(*batches[place])
-            batch.seen.clear()
+            batch.unread.clear()
             yield batch.steps
             if batch.runs is not runs:
                 runs, batches = batch.runs, batch.batches(epoch)
