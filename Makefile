@@ -13,7 +13,7 @@ python := .venv/bin/python
 # A file's name reaches a shell below, and names a folder that `make clean` removes: only what the
 # schema of a config accepts as a preset counts.
 presets := default $(shell ls config 2>/dev/null | LC_ALL=C sed -n 's/^\([a-z0-9][a-z0-9_-]*\)\.yaml$$/\1/p' | \
-	grep -vxE 'config|claims|default|bench|data|logs|reference|store')
+	grep -vxE 'config|claims|amendments|default|bench|data|logs|reference|store')
 configfile := $(if $(filter-out default,$(PRESET)),--configfile config/$(PRESET).yaml)
 
 .PHONY: help report status bench reference test test-gpu lint format env lock clean distclean check-preset

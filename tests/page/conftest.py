@@ -5,6 +5,7 @@ import copy
 import pytest
 from bs4 import BeautifulSoup
 
+from finicky.evidence import rules
 from finicky.page import build
 
 EVIL = '<script>alert("x")</script> & </style>'
@@ -37,16 +38,16 @@ def record(claim, verdict, parts=(), conditions=(), **more):
         {
             "experiment": spec["experiment"],
             "quantity": spec["quantity"],
-            "file": f"experiments/{spec['experiment']}.parquet",
         }
         for spec in claim.get("parts", [])[:1]
     ]
     values = {
         "id": claim["id"], "section": claim["section"], "line": claim["line"],
         "says": claim["says"], "by": claim["by"], "rule": claim["rule"],
-        "rule_words": f"the rule of {claim['id']}", "verdict": verdict, "basis": "measured",
+        "rule_words": f"the rule of {claim['id']}", "verdict": verdict,
+        "subject": rules.subject(claim["rule"]),
         "parts": list(parts), "conditions": list(conditions), "counts": counts,
-        "sentence": f"sentence of {claim['id']}", "holds_where": [], "why": claim.get("why"),
+        "sentence": f"sentence of {claim['id']}", "fragility": None, "why": claim.get("why"),
         "reason": None, "evidence": evidence, "also": [],
     }  # fmt: skip
     return values | more
@@ -142,7 +143,7 @@ def make_claims(ledger):
                      unit="pp")], maps),
         record(by_id["C065"], "reproduced",
                [part("p", None, 1.0, 0.5493, 1.0, "reproduced", unit="share of runs")]),
-        record(by_id["C098"], "reproduced", basis="literature"),
+        record(by_id["C098"], "reproduced"),
         record(by_id["C099"], "undecided",
                [part("p", None, None, None, None, "undecided", n=0, unit="pp", outcome=None,
                      failed_share=None)], reason="the experiment grid has not run"),

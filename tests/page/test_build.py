@@ -5,6 +5,8 @@ import hashlib
 import re
 import subprocess
 import sys
+from collections import Counter
+from copy import deepcopy
 
 import html5lib
 import pytest
@@ -13,7 +15,6 @@ from bs4 import BeautifulSoup
 
 from finicky import declarations
 from finicky.evidence.ledger import load
-from finicky.evidence.rules import VERDICTS
 from finicky.page import build, provenance
 
 ROOT = build.TEMPLATES.parent
@@ -170,26 +171,50 @@ def test_planned_tables_of_the_real_ledger_name_experiments(real, words):
 # ---- The answer ---------------------------------------------------------------------------------
 
 
-def test_tally_counts_every_claim_once(page, inputs, words):
-    counts = {
-        words(item.find("span")).split(" 1 on literature")[0]: int(item.find("b").string)
-        for item in page.select(".legend li")
-    }
-    assert list(counts) == list(VERDICTS)
-    assert sum(counts.values()) == len(inputs["claims"])
-    for verdict in VERDICTS:
-        assert counts[verdict] == sum(entry["verdict"] == verdict for entry in inputs["claims"])
+def test_every_judged_claim_counts_once_under_its_subject(page, inputs, words):
+    """Experiments come first; opinions and what is not measured stand apart."""
+    titles = [words(title) for title in page.select(".tally .subject")]
+    assert titles[0].startswith("Measured in experiments: ")
+    assert [title.split(":")[0] for title in titles[1:]] == ["Literature, looked up"]
+    judged = [e for e in inputs["claims"] if e["verdict"] not in ("opinion", "not measured")]
+    for tally, title, literature in zip(page.select(".tally"), titles, (False, True), strict=True):
+        own = [e for e in judged if (e["subject"] == "literature") == literature]
+        counts = {
+            words(item.find("span")): int(item.find("b").string)
+            for item in tally.select(".legend li")
+        }
+        assert counts == Counter(e["verdict"] for e in own)
+        assert title.endswith(f": {len(own)} claims")
+    rest = " ".join(words(line) for line in page.select(".rest"))
+    for verdict, said in ("opinion", "opinions"), ("not measured", "not measured"):
+        number = sum(e["verdict"] == verdict for e in inputs["claims"])
+        assert (f"{number} are {said}" in rest) == bool(number)
 
 
-def test_tally_bar_fills_its_width_and_hatches_literature(page):
-    bar = page.select_one(".tally svg")
-    solid = [rect for rect in bar.find_all("rect") if rect.get("class")]
-    places = [[float(rect[key].rstrip("%")) for key in ("x", "width")] for rect in solid]
-    ends = [0, *(x + width for x, width in places)]
-    assert [x for x, _ in places] == pytest.approx(ends[:-1], abs=0.01)
-    assert ends[-1] == pytest.approx(100, abs=0.01)
-    (hatched,) = [rect for rect in bar.find_all("rect") if rect.get("fill") == "url(#hatch)"]
-    assert float(hatched["width"].rstrip("%")) == pytest.approx(100 / 10, abs=0.01)
+def test_a_tally_fills_its_bar(page):
+    for bar in page.select(".tally svg.bar"):
+        rects = bar.find_all("rect")
+        places = [[float(rect[key].rstrip("%")) for key in ("x", "width")] for rect in rects]
+        ends = [0, *(x + width for x, width in places)]
+        assert [x for x, _ in places] == pytest.approx(ends[:-1], abs=0.01)
+        assert ends[-1] == pytest.approx(100, abs=0.01)
+
+
+def test_fragile_verdicts_and_amendments_are_listed_and_on_their_cards(inputs, words):
+    claims = deepcopy(inputs["claims"])
+    [entry] = [entry for entry in claims if entry["id"] == "C064"]
+    entry["fragility"] = {"words": "One condition would turn it.", "fragile": True}
+    amendment = {"claims": ["C064"], "date": "2026-11-26", "change": "It was <b>so</b>.",
+                 "why": "Because.", "before": {"C064": "undecided"}}  # fmt: skip
+    changed = inputs | {"claims": claims, "amendments": [amendment]}
+    page = BeautifulSoup(build.render(**changed), "html5lib")
+    card, method = words(page.find(id="C064")), page.find(id="method")
+    assert "One condition would turn it." in card and "hangs by a thread" in card
+    assert "It was <b>so</b>. Because. Verdict before: undecided." in card
+    assert [link["href"] for link in method.find(id="fragile").find_next("p").find_all("a")] == [
+        "#C064"
+    ]
+    assert "C064 : It was <b>so</b>" in words(method.find(id="amendments").find_next("ul"))
 
 
 def test_facts_of_the_run_stand_at_the_top(page, words):

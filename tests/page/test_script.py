@@ -29,6 +29,7 @@ def run(tmp_path, inputs, monkeypatch):
         drawn = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9" aria-label="a curve"/>'
         given = SimpleNamespace(
             ledger="config/claims.yaml",
+            amendments=write("config/amendments.yaml", "[]"),
             claims=write(f"{here}/report/claims.json", json.dumps(inputs["claims"])),
             figures=[
                 write(f"{here}/figures/{name}.svg", "" if name in empty else drawn)

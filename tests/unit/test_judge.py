@@ -1,5 +1,6 @@
 import math
 from pathlib import Path
+from random import Random
 
 import jsonschema
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 import yaml
 
 from finicky.evidence.judge import judge
-from finicky.evidence.words import NO_AXIS
+from finicky.evidence.words import NO_RULE
 
 OUTPUT = Path(__file__).parents[2] / "workflow" / "schemas" / "claims-output.schema.yaml"
 SEEDS = range(5)
@@ -34,8 +35,10 @@ def table(*frames):
 
 
 def part(name="gain", **keys):
+    """A part of the ledger. Conditions made up of the same numbers may agree, unless a test says
+    otherwise (`agree=False`)."""
     spec = {"name": name, "experiment": "toy", "quantity": "gain", "margin": 0.5, "unit": "pp"}
-    return spec | keys
+    return spec | {"agree": True} | keys
 
 
 def claim(*parts, rule="ordering", **keys):
@@ -62,7 +65,7 @@ def test_one_number():
         claim(part(number=97.82, margin=1, unit="%"), rule="value", why="because"),
         rows([97.5, 97.6, 97.7, 97.8, 97.9]),
     )
-    assert record["verdict"] == "reproduced" and record["basis"] == "measured"
+    assert record["verdict"] == "reproduced" and record["subject"] == "experiment"
     assert record["rule_words"] == "reproduced if the whole interval lies within ±1 pp of 97.82 %"
     assert record["sentence"] == (
         "97.7 % (97.5 to 97.9, 5 seeds) where the chapter says 97.82 %: reproduced"
@@ -72,7 +75,7 @@ def test_one_number():
             "name": "gain", "chapter": 97.82, "measured": 97.7, "ci_low": 97.5, "ci_high": 97.9,
             "n": 5, "margin": 1, "unit": "%", "outcome": "finite", "verdict": "reproduced",
             "failed_share": 0.0, "detectable": pytest.approx(2.0365 * math.sqrt(0.025), rel=1e-4),
-            "counts": record["counts"],
+            "counts": record["counts"], "where": None,
         }
     ]  # fmt: skip
     assert record["conditions"] == [] and record["counts"]["conditions"] == 0
@@ -125,10 +128,12 @@ def test_conditions_are_counted_and_the_axis_named():
     )
     assert record["verdict"] == "reproduced under conditions"
     assert record["sentence"] == (
-        "holds for SGD; no difference under Adam: "
-        "3 of 6 conditions ahead, 2 not, 1 undecided (need 2)"
+        "holds for SGD; elsewhere no difference (tells 5 of 5 decided conditions right, as luck "
+        "does in 30 % of cases): 3 of 6 conditions ahead, 2 not, 1 undecided (need 2)"
     )
-    assert record["holds_where"] == ["SGD"]
+    assert record["parts"][0]["where"] == {
+        "words": "for SGD", "explains": True, "right": 5, "of": 5, "luck": 0.3
+    }  # fmt: skip
     assert record["counts"] == {
         "conditions": 6, "hold": 3, "fail": 2, "undecided": 1, "dropped": 0, "need": 2
     }  # fmt: skip
@@ -145,10 +150,10 @@ def test_the_words_follow_the_data():
         frames = [rows(AHEAD, optimizer="sgd"), rows(adam, optimizer="adam")]
         return judged(claim(part(), conditions=["optimizer"]), *frames)[0]["sentence"]
 
-    assert "; behind under Adam:" in sentence(BEHIND)
-    assert "; no difference under Adam:" in sentence(EQUAL)
-    assert "; not ahead under Adam:" in sentence([-0.9, -0.2, 0.0, 0.1, 0.2])
-    assert sentence(OPEN).startswith("holds for SGD: 1 of 2 conditions ahead, 0 not")
+    assert "; elsewhere behind (" in sentence(BEHIND)
+    assert "; elsewhere no difference (" in sentence(EQUAL)
+    assert "; elsewhere not ahead (" in sentence([-0.9, -0.2, 0.0, 0.1, 0.2])
+    assert sentence(OPEN).startswith("1 of 2 conditions ahead, 0 not")
     assert sentence(AHEAD).startswith("2 of 2 conditions ahead, 0 not")
 
 
@@ -157,11 +162,13 @@ def test_a_run_of_numeric_levels_becomes_an_inequality():
     record, _ = judged(
         claim(part(), conditions=["depth"]), *(rows(x, depth=d) for d, x in depths.items())
     )
-    assert record["holds_where"] == ["depth ≥ 10"]
-    assert record["sentence"].startswith("holds for depth ≥ 10; no difference under depth ≤ 6:")
+    assert record["parts"][0]["where"]["words"] == "for depth ≥ 10"
+    assert record["sentence"].startswith(
+        "holds for depth ≥ 10; elsewhere no difference (tells 5 of"
+    )
 
 
-def test_scattered_conditions_have_no_single_axis():
+def test_scattered_conditions_have_no_short_rule():
     record, _ = judged(
         claim(part(), conditions=["optimizer", "depth"]),
         rows(AHEAD, optimizer="sgd", depth=2),
@@ -169,14 +176,14 @@ def test_scattered_conditions_have_no_single_axis():
         rows(EQUAL, optimizer="adam", depth=2),
         rows(AHEAD, optimizer="adam", depth=10),
     )
-    assert record["holds_where"] == [NO_AXIS]
-    assert record["sentence"] == "2 of 4 conditions ahead, 2 not, 0 undecided (need 1)"
+    assert record["parts"][0]["where"]["explains"] is False
+    assert record["sentence"] == f"{NO_RULE}: 2 of 4 conditions ahead, 2 not, 0 undecided (need 1)"
 
 
 def test_exceptions_from_a_decided_claim_are_no_places():
     frames = [rows(AHEAD, depth=depth) for depth in (2, 6, 10, 20)] + [rows(EQUAL, depth=56)]
     record, _ = judged(claim(part(), conditions=["depth"]), *frames)
-    assert record["verdict"] == "reproduced" and record["holds_where"] == []
+    assert record["verdict"] == "reproduced" and record["parts"][0]["where"] is None
     assert record["sentence"] == "4 of 5 conditions ahead, 1 not, 0 undecided (need 2)"
 
 
@@ -247,8 +254,10 @@ def test_rule_words_of_parts_with_different_numbers_and_units():
 def test_a_missing_quantity_is_a_gap_that_is_named():
     gone = part("loss", quantity="loss", where={"epoch": 3})
     record, _ = judged(claim(part(), gone), rows(AHEAD, epoch=1))
-    assert record["verdict"] == "reproduced under conditions"
-    assert record["reason"] == "loss: toy has no loss for epoch 3"
+    assert record["verdict"] == "undecided"
+    assert record["reason"] == (
+        "1 of 2 parts hold and none is refuted; loss: toy has no loss for epoch 3"
+    )
     missing = record["parts"][1]
     assert missing["verdict"] == "undecided" and missing["n"] == 0
     assert missing["measured"] is None and missing["outcome"] is None
@@ -273,7 +282,7 @@ def test_claims_without_parts():
     record, _ = judged(claim(rule="opinion", reason="a matter of taste"))
     assert record["verdict"] == "opinion" and record["sentence"] == "opinion: a matter of taste"
     record, _ = judged(claim(rule="source"))
-    assert record["basis"] == "literature"
+    assert record["subject"] == "literature"
 
 
 def test_a_failed_run_has_no_loss_that_a_number_could_match():
@@ -372,3 +381,47 @@ def test_what_is_only_shown_needs_no_margin(rule):
     record, _ = judged(spec, rows(AHEAD))
     (also,) = record["also"]
     assert also["measured"] == (max(AHEAD) if rule == "identity" else 1.2)
+
+
+def test_one_measurement_under_two_conditions_counts_for_neither():
+    frames = [rows(AHEAD, optimizer="sgd"), rows(AHEAD, optimizer="adam")]
+    record, _ = judged(claim(part(agree=False), conditions=["optimizer"]), *frames)
+    assert record["verdict"] == "not measured"
+    assert record["reason"] == (
+        "the same numbers in every seed at Adam and at SGD, which counts only once"
+    )
+    for values in [1.0] * 5, [0.0, 1.0, 1.0, 0.0, 1.0]:  # constants; yes or no
+        frames = [rows(values, optimizer="sgd"), rows(values, optimizer="adam")]
+        record, _ = judged(claim(part(agree=False), conditions=["optimizer"]), *frames)
+        assert record["verdict"] != "not measured"
+    idle = [rows(AHEAD, b=[11.35] * 5, a=[12.0] * 5, optimizer=name) for name in ("sgd", "adam")]
+    record, _ = judged(claim(part(agree=False), conditions=["optimizer"]), *idle)
+    assert record["verdict"] == "reproduced"
+
+
+def test_what_holds_in_one_part_and_is_open_in_another_is_undecided_in_part():
+    frames = [rows(AHEAD, epoch=1), rows(OPEN, epoch=5)]
+    parts = [part("epoch 1", where={"epoch": 1}), part("epoch 5", where={"epoch": 5})]
+    record, _ = judged(claim(*parts), *frames)
+    assert record["verdict"] == "undecided"
+    why = "epoch 5: the interval lies on both sides of the limit"
+    assert record["reason"] == f"1 of 2 parts hold and none is refuted; {why}"
+
+
+def test_sometimes_is_reproduced_by_more_conditions_than_luck_gives():
+    def verdict(ahead):
+        random = Random(1)
+        frames = [
+            rows([(1 if depth < ahead else -1) + 0.1 * random.random() for _ in SEEDS], depth=depth)
+            for depth in range(40)
+        ]
+        return judged(claim(part(), rule="sometimes", conditions=["depth"]), *frames)[0]["verdict"]
+
+    assert verdict(0) == "not reproduced"
+    assert verdict(10) == verdict(40) == "reproduced"
+
+
+def test_subjects():
+    for rule, subject in ("identity", "mathematics"), ("construction", "mathematics"):
+        record, _ = judged(claim(part(margin=1e-9, unit=""), rule=rule), rows([0.0] * 5))
+        assert record["subject"] == subject

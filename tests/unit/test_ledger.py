@@ -149,7 +149,7 @@ def test_a_table_of_answers_names_claims_of_the_ledger(load, refused):
         ),
         (
             lambda d: d["claims"][0].update(rule="order"),
-            r"claims\[C001\]\.rule: found order; allowed: ordering, equivalence",
+            r"claims\[C001\]\.rule: found order; allowed: ordering, sometimes, eq",
         ),
         (
             lambda d: d["claims"][0].pop("says"),
@@ -282,3 +282,48 @@ def test_every_claim_that_its_experiments_can_answer_is_judged(real):
         if claim["rule"] != "opinion" and set(claim["by"]) <= made:
             assert "parts" in claim, claim["id"]
             assert "why" in claim, claim["id"]
+
+
+# ---- Amendments ---------------------------------------------------------------------------------
+
+
+def amendments(tmp_path, document, text):
+    path = tmp_path / "amendments.yaml"
+    path.write_text(text, encoding="utf-8")
+    return ledger.amendments(path, document)
+
+
+ENTRY = 'claims: [C001], date: "2026-01-02", change: a, why: b, before: {C001: undecided}'
+
+
+def test_amendments_come_latest_first(tmp_path):
+    text = f"- {{{ENTRY}}}\n- {{{ENTRY.replace('2026-01', '2026-03')}}}\n"
+    listed = amendments(tmp_path, SMALL, text)
+    assert [one["date"] for one in listed] == ["2026-03-02", "2026-01-02"]
+
+
+@pytest.mark.parametrize(
+    "old, new, said",
+    [
+        (
+            "claims: [C001]",
+            "claims: [C999]",
+            "[0].claims: found C999; allowed: claims of the ledger",
+        ),
+        ("claims: [C001]", "claims: []", "[0].claims: found []; allowed: at least 1 item"),
+        ("{C001:", "{C999:", "[0].claims: found C999; allowed: claims of the ledger"),
+        ("why: b, ", "", "[0]: found no key 'why'; allowed"),
+        ("why:", "by: c, why:", "found unknown key 'by'"),
+        ("undecided", "maybe", "[0].before.C001: found 'maybe'; allowed: reproduced"),
+    ],
+)
+def test_a_wrong_amendment_is_named_in_one_line(tmp_path, old, new, said):
+    with pytest.raises(InputError) as error:
+        amendments(tmp_path, SMALL, f"- {{{ENTRY.replace(old, new)}}}\n")
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_real_amendments_load():
+    document = ledger.load(REAL)
+    listed = ledger.amendments(ROOT / "config/amendments.yaml", document)
+    assert listed and all(one["change"] and one["why"] for one in listed)

@@ -81,6 +81,7 @@ def test_make_and_the_schema_forbid_the_same_presets():
     assert set(listed.split("|")) == {
         "config",
         "claims",
+        "amendments",
         "default",
         *schema["properties"]["preset"]["not"]["enum"],
     }

@@ -24,6 +24,7 @@ from finicky.errors import InputError
 from finicky.evidence import ledger
 
 LEDGER = "config/claims.yaml"
+AMENDMENTS = "config/amendments.yaml"
 DATA = "results/data"  # images and finished runs are shared by all presets
 STORE = "results/store"
 ENVIRONMENT = "../envs/finicky.yaml"
@@ -39,7 +40,7 @@ try:
     presets.check(config, files, DECLARED)
     HERE = f"results/{config['preset']}"
     presets.check_writable("results", STORE, HERE, ".snakemake")
-    ledger.load(LEDGER)
+    ledger.amendments(AMENDMENTS, ledger.load(LEDGER))
     config["device"] = DEVICE = presets.device(config)
     PLAN = runs.plan(config)
 except InputError as error:

@@ -44,6 +44,7 @@ rule page:
     input:
         library("scripts/page.py"),
         ledger=LEDGER,
+        amendments=AMENDMENTS,
         templates=sorted(glob.glob("report/*")),
         claims=f"{HERE}/report/claims.json",
         figures=[

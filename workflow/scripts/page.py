@@ -39,14 +39,16 @@ def read_all(paths, read):
 
 with job(snakemake):
     given = snakemake.input
+    claims = ledger.load(given.ledger)
     page = build.render(
-        ledger.load(given.ledger),
+        claims,
         read_json(given.claims),
         snakemake.params.experiments,
         read_all(given.figures, read_figure),
         read_all(given.tables, read_table),
         read_json(given.provenance),
         [entry for path in given.reference for entry in read_json(path)],
+        ledger.amendments(given.amendments, claims),
         Path("report"),
     )
     with replaced(snakemake.output[0]) as temporary:

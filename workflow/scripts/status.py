@@ -42,7 +42,10 @@ if __name__ == "__main__":
     try:
         main(
             sys.argv[1:]
-            or sorted(set(map(str, Path("config").glob("*.yaml"))) - {"config/claims.yaml"})
+            or sorted(
+                set(map(str, Path("config").glob("*.yaml")))
+                - {"config/claims.yaml", "config/amendments.yaml"}
+            )
         )
     except InputError as error:
         sys.exit(str(error))

@@ -7,11 +7,13 @@ names, never errors.
 """
 
 import math
+from dataclasses import asdict
 from statistics import median
 
 import pandas as pd
 
 from finicky.evidence import rules, words
+from finicky.evidence.fragility import fragility
 from finicky.evidence.parts import Part, measure
 from finicky.runs import FAILED, OUTCOMES
 
@@ -99,6 +101,19 @@ def _part_record(part, judged=True, name=None):
         "failed_share": _failed_share(outcomes),
         "detectable": _detectable(part) if judged else None,
         "counts": _counts([part]),
+        "where": _where_record(part) if judged else None,
+    }
+
+
+def _where_record(part):
+    """Where a part holds, in words and numbers; None if it does not hold in places."""
+    found = part.where
+    return found and {
+        "words": words.where_words(found),
+        "explains": found.explains,
+        "right": found.right,
+        "of": found.of,
+        "luck": found.luck,
     }
 
 
@@ -172,6 +187,8 @@ def _record(claim, parts, also):
         # A decided claim needs no excuse, but what was not measured is said in any case.
         gaps = [part for part in parts if not part.conditions]
         reason = words.reasons(parts, parts if verdict == rules.UNDECIDED else gaps)
+        if verdict == rules.UNDECIDED and len(parts) > 1:
+            reason = words.undecided_in_part(parts, reason)
     return {
         "id": claim["id"],
         "section": claim["section"],
@@ -181,19 +198,27 @@ def _record(claim, parts, also):
         "rule": claim["rule"],
         "rule_words": words.rule_words(claim),
         "verdict": verdict,
-        "basis": "literature" if claim["rule"] == "source" else "measured",
+        "subject": rules.subject(claim["rule"]),
         "parts": [_part_record(part) for part in parts],
         "conditions": [
             _condition_record(claim, part, condition) for part in parts for condition in part.mapped
         ],
         "counts": _counts(parts),
         "sentence": words.sentence(verdict, reason, parts),
-        "holds_where": words.holds_where(parts),
+        "fragility": _fragility(verdict, parts),
         "why": claim.get("why"),
         "reason": reason,
         "evidence": _evidence(parts),
         "also": [record for part in also for record in _also_records(part)],
     }
+
+
+def _fragility(verdict, parts):
+    """What would turn the verdict, in numbers and words; None where nothing was decided by it."""
+    if verdict in (rules.OPINION, rules.NOT_MEASURED):
+        return None
+    found = fragility([part for part in parts if part.conditions], rules.combine_parts)
+    return asdict(found) | {"fragile": found.fragile, "words": words.fragility(found, parts)}
 
 
 def _evidence(parts):

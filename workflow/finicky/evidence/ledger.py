@@ -42,6 +42,20 @@ def load(path, experiments=None):
     return ledger
 
 
+def amendments(path, ledger):
+    """What was changed about claims after their results were known: the list in a file like
+    config/amendments.yaml (schema: workflow/schemas/amendments.schema.yaml), the latest first.
+    Raises InputError, one line, for what the schema forbids and for claims that do not exist."""
+    listed = documents.read(path, "the list of amendments") or []
+    documents.check(listed, "amendments.schema.yaml", path)
+    known = {claim["id"] for claim in ledger["claims"]}
+    for place, amendment in enumerate(listed):
+        for claim in [*amendment["claims"], *amendment["before"]]:
+            if claim not in known:
+                raise InputError(path, f"[{place}].claims", claim, "claims of the ledger")
+    return sorted(listed, key=lambda amendment: amendment["date"], reverse=True)
+
+
 # ---- What the schema cannot say -----------------------------------------------------------------
 
 

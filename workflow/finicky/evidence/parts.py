@@ -1,13 +1,16 @@
 """One part of a claim: from an experiment's tidy table to conditions, and to their verdicts."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import median
 
 import pandas as pd
 
 from finicky.data import CHANCE
 from finicky.evidence import rules
+from finicky.evidence.sometimes import sometimes
+from finicky.evidence.where import where
 from finicky.runs import FAILED
 
 TRAINS = 2 * CHANCE  # an arm trains where its median accuracy reaches this
@@ -36,8 +39,8 @@ class Condition:
 class Part:
     """One part of a claim: its entry in the ledger, its conditions, and how they fell out.
 
-    gap: why nothing was measured (one of rules.GAPS), or None; at: the levels where two numbers of
-    one seed meet, if that is the gap.
+    gap: why nothing was measured (one of rules.GAPS), or None; at: the levels of the conditions
+    that this concerns.
     """
 
     spec: dict
@@ -45,11 +48,22 @@ class Part:
     conditions: list
     count: rules.Count
     gap: str | None = None
-    at: dict | None = None
+    at: tuple = ()
 
     @property
     def kept(self):
         return [condition for condition in self.conditions if not condition.dropped]
+
+    @cached_property
+    def where(self):
+        """Where it holds (a where.Where), if it holds in places; else None. Where a side is decided
+        as a whole, the exceptions are too few to be told from chance, so no place is named."""
+        mixed = self.count.verdict in (rules.UNDER_CONDITIONS, rules.UNDECIDED)
+        mixed |= self.rule == "sometimes"
+        if not mixed or not self.count.hold or not self.count.fail:
+            return None
+        kept = self.kept
+        return where([c.levels for c in kept], [c.verdict for c in kept])
 
     @property
     def mapped(self):
@@ -65,14 +79,46 @@ def measure(claim, spec, tables):
     """
     axes = claim.get("conditions", [])
     rows, gap = _rows(spec, axes, tables)
-    groups, at = _groups(rows, axes), None
+    groups, at = _groups(rows, axes), ()
     mixed = [levels for levels, group in groups if len({row["seed"] for row in group}) < len(group)]
     if mixed:
-        groups, gap, at = [], rules.SEVERAL_VALUES, mixed[0]
+        groups, gap, at = [], rules.SEVERAL_VALUES, (mixed[0],)
     drops = claim.get("drop_untrained", False)
     conditions = [_condition(claim, spec, levels, group, drops) for levels, group in groups]
-    count = rules.combine_conditions([c.verdict for c in conditions if not c.dropped])
+    twins = () if spec.get("agree") else _twins(conditions)
+    if twins:
+        conditions, gap, at = [], rules.COUNTED_TWICE, twins
+    count = _count(claim["rule"], spec, [c for c in conditions if not c.dropped])
     return Part(spec, claim["rule"], conditions, count, gap, at)
+
+
+def _twins(conditions):
+    """The levels of two conditions with the same numbers in every seed, if there are such: one
+    measurement would count twice.
+
+    Some agree without being one: numbers that are the same for every seed (a count of operations,
+    a network that says one class), yes or no, and comparisons with an arm that does not train.
+    """
+    seen = {}
+    for condition in conditions:
+        values = tuple(sorted(condition.values.items()))
+        idle = condition.arms is not None and min(condition.arms) < TRAINS
+        different = {value for _, value in values}
+        if condition.dropped or idle or len(different) == 1 or different <= {0, 1}:
+            continue
+        if values in seen:
+            return seen[values], condition.levels
+        seen[values] = condition.levels
+    return ()
+
+
+def _count(rule, spec, conditions):
+    """How the conditions that count fell out, and what they combine to."""
+    count = rules.combine_conditions([condition.verdict for condition in conditions])
+    if rule != "sometimes" or not conditions or spec.get("margin") is None:
+        return count
+    found = sometimes([condition.values for condition in conditions], spec["margin"])
+    return replace(count, verdict=found.verdict, need=found.need)
 
 
 def _rows(spec, axes, tables):

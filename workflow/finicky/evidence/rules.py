@@ -21,7 +21,9 @@ UNDECIDED = "undecided"
 OPINION = "opinion"
 NOT_MEASURED = "not measured"
 # Why a part of a claim is not measured.
-GAPS = NOT_RUN, NO_ROWS, SEVERAL_VALUES = ("not run", "no rows", "several values per seed")
+GAPS = NOT_RUN, NO_ROWS, SEVERAL_VALUES, COUNTED_TWICE = (
+    "not run", "no rows", "several values per seed", "one measurement under two conditions",
+)  # fmt: skip
 VERDICTS = (REPRODUCED, UNDER_CONDITIONS, NOT_REPRODUCED, UNDECIDED, OPINION, NOT_MEASURED)
 
 
@@ -155,6 +157,14 @@ RULES = {
         hold="ahead",
         fail="not",
     ),
+    "sometimes": Rule(
+        typical_run,
+        ordering,
+        "the whole interval lies above {margin} in more conditions than luck gives",
+        needs=("margin",),
+        hold="ahead",
+        fail="not",
+    ),
     "equivalence": Rule(
         typical_run,
         value,
@@ -212,6 +222,15 @@ RULES = {
     "source": Rule(smallest, construction, "the cited source agrees", fewest=1, detectable=nothing),
 }
 KINDS = (*RULES, "opinion")
+SUBJECTS = ("experiment", "mathematics", "literature")
+
+
+def subject(kind):
+    """What a rule's verdicts are about: mathematics (checked, not measured over seeds), literature
+    (sources, opinions left aside) or experiments."""
+    if kind in ("identity", "construction"):
+        return "mathematics"
+    return "literature" if kind == "source" else "experiment"
 
 
 def decide(kind, values, margin=None, number=None):
@@ -270,50 +289,16 @@ def combine_conditions(verdicts):
 def combine_parts(verdicts):
     """Combine the verdicts of a claim's parts, each of which has combined its own conditions.
 
-    All parts reproduced: reproduced. Enough of them (`need`) reproduced, be it under conditions:
-    reproduced under conditions (the other parts may be refuted, undecided or missing). Fewer, and
-    enough not reproduced: not reproduced. Else undecided. Were one part always enough, a claim of
-    twenty numbers, all just off, would by luck hold in part in one case of five (calibration).
+    All parts reproduced: reproduced. Enough of them (`need`) reproduced, be it under conditions,
+    and one of them mixed or another refuted: reproduced under conditions. Fewer, and enough not
+    reproduced: not reproduced. Else undecided: what holds in one part and is open in another is
+    not mixed, it is undecided in part. Were one part always enough, a claim of twenty numbers, all
+    just off, would by luck hold in part in one case of five (calibration).
     """
     total = len(verdicts)
     if total and verdicts.count(REPRODUCED) == total:
         return REPRODUCED
-    if verdicts.count(REPRODUCED) + verdicts.count(UNDER_CONDITIONS) >= need(total):
-        return UNDER_CONDITIONS
-    return NOT_REPRODUCED if verdicts.count(NOT_REPRODUCED) >= need(total) else UNDECIDED
-
-
-@dataclass(frozen=True)
-class AxisReading:
-    """Where along one axis a claim holds: the levels whose own conditions combine to
-    reproduced (holds) or to not reproduced (fails), of all its levels."""
-
-    axis: str
-    levels: tuple
-    holds: tuple
-    fails: tuple
-    explains: int  # conditions that fell out as their level did
-
-
-def by_axis(levels, verdicts):
-    """The counting rule within each level of each axis.
-
-    levels: one dict axis -> level a condition; verdicts: one a condition.
-    Returns the axes that name where the claim holds: those with a level that holds and another
-    that does not, the axis that explains most conditions first (ties in the order of the axes).
-    """
-    readings = []
-    for axis in dict.fromkeys(axis for condition in levels for axis in condition):
-        groups = {}
-        for condition, verdict in zip(levels, verdicts, strict=True):
-            if axis in condition:
-                groups.setdefault(condition[axis], []).append(verdict)
-        ordered = tuple(sorted(groups))
-        verdict_of = {level: combine_conditions(groups[level]).verdict for level in ordered}
-        holds = tuple(level for level in ordered if verdict_of[level] == REPRODUCED)
-        fails = tuple(level for level in ordered if verdict_of[level] == NOT_REPRODUCED)
-        explains = sum(groups[level].count(REPRODUCED) for level in holds)
-        explains += sum(groups[level].count(NOT_REPRODUCED) for level in fails)
-        if holds and len(holds) < len(ordered):
-            readings.append(AxisReading(axis, ordered, holds, fails, explains))
-    return sorted(readings, key=lambda reading: -reading.explains)
+    mixed, refuted = verdicts.count(UNDER_CONDITIONS), verdicts.count(NOT_REPRODUCED)
+    if verdicts.count(REPRODUCED) + mixed >= need(total):
+        return UNDER_CONDITIONS if mixed or refuted else UNDECIDED
+    return NOT_REPRODUCED if refuted >= need(total) else UNDECIDED

@@ -10,10 +10,12 @@ from collections import Counter
 from finicky import numbers
 from finicky.evidence import rules
 from finicky.evidence.intervals import POWER
+from finicky.evidence.where import AT_LEAST, AT_MOST, NOT_IN
 from finicky.labels import axis_label, label
 from finicky.runs import FAILED
 
-NO_AXIS = "no single axis explains it"
+NO_RULE = "no short rule explains where it holds"
+FAR = 10  # margins farther than this factor are not mentioned
 FAILURES = {"large": "became large", "inf": "became infinite", "nan": "became NaN"}
 LISTED = 4  # so many names are listed one by one
 
@@ -86,18 +88,6 @@ def level_words(levels):
             word += f" at {label(rate)}"
         words.append(word)
     return ", ".join(words)
-
-
-def chosen_words(axis, chosen, levels):
-    """Some levels of one axis: `SGD, Adam`; of a numeric axis its top or bottom as `depth ≥ 10`."""
-    if isinstance(chosen[0], str):
-        return ", ".join(map(label, chosen))
-    name = axis_label(axis)
-    if len(chosen) > 1 and chosen == levels[-len(chosen) :]:
-        return f"{name} ≥ {label(chosen[0])}"
-    if len(chosen) > 1 and chosen == levels[: len(chosen)]:
-        return f"{name} ≤ {label(chosen[-1])}"
-    return f"{name} {', '.join(map(label, chosen))}"
 
 
 # ---- What happened to the runs ------------------------------------------------------------------
@@ -198,8 +188,11 @@ def reason(part):
 
 def _gap(part):
     slug, quantity = part.spec["experiment"], part.spec["quantity"]
+    if part.gap == rules.COUNTED_TWICE:
+        one, other = map(level_words, part.at)
+        return f"the same numbers in every seed at {one} and at {other}, which counts only once"
     if part.gap == rules.SEVERAL_VALUES:
-        where = level_words(part.at) or "no conditions"
+        where = level_words(part.at[0]) or "no conditions"
         return f"several values per seed at {where}: `where` or `conditions` must tell them apart"
     if part.gap == rules.NOT_RUN:
         return f"the experiment {slug} has not run"
@@ -230,6 +223,14 @@ def _why_undecided(part):
         f"of {count.conditions} conditions {count.hold} hold, {count.fail} do not and "
         f"{count.undecided} are undecided: neither two thirds one way nor {count.need} each way"
     )
+
+
+def undecided_in_part(parts, why):
+    """Why a claim is undecided some of whose parts hold while none is refuted."""
+    hold = sum(part.count.verdict == rules.REPRODUCED for part in parts)
+    if not hold or any(part.count.verdict == rules.NOT_REPRODUCED for part in parts):
+        return why
+    return f"{hold} of {len(parts)} parts hold and none is refuted; {why}"
 
 
 def reasons(parts, among):
@@ -286,8 +287,8 @@ def _clause(part):
     dropped = len(part.conditions) - count.conditions
     if dropped:
         tally += f", {dropped} more dropped because neither arm trains"
-    readings = axis_readings(part)
-    return f"{_axis(part, readings[0])}: {tally}" if readings else tally
+    place = _place(part)
+    return f"{place}: {tally}" if place else tally
 
 
 def _numbers(part):
@@ -328,56 +329,79 @@ def _numbers(part):
 # ---- Where it holds -----------------------------------------------------------------------------
 
 
-def holds_in_places(part):
-    """Whether the part holds somewhere and not everywhere. Where a side is decided as a whole, the
-    exceptions are too few to be told from chance, so no place is named."""
-    mixed = part.count.verdict in (rules.UNDER_CONDITIONS, rules.UNDECIDED)
-    return mixed and 0 < part.count.hold < part.count.conditions
+def where_words(found):
+    """A where.Where as it reads after "holds": `for plain, depth ≥ 6`, `everywhere but for
+    sigmoid`."""
+    clauses = [", ".join(_test(test) for test in clause) for clause in found.clauses]
+    place = "; or ".join(clauses)
+    if not place:
+        return "everywhere" if found.exceptions else "nowhere"
+    return f"everywhere but for {place}" if found.exceptions else f"for {place}"
 
 
-def axis_readings(part):
-    """Which axes name where the part holds, if it holds in places."""
-    if not holds_in_places(part):
-        return []
-    return rules.by_axis(
-        [condition.levels for condition in part.kept],
-        [condition.verdict for condition in part.kept],
-    )
+def _test(test):
+    named = isinstance(test.levels[0], str)
+    levels = [label(level) for level in test.levels]
+    prefix = "" if named else f"{axis_label(test.axis)} "
+    if test.op in (AT_LEAST, AT_MOST):
+        return f"{prefix}{test.op} {levels[0]}"
+    if test.op == NOT_IN:
+        return f"{prefix}other than {listed(levels)}"
+    return f"{prefix}{listed(levels, 'or')}"
 
 
-def holds_where(parts):
-    """Where a claim holds, one text per part and axis that tells it."""
-    found = []
-    for part in filter(holds_in_places, parts):
-        texts = [chosen_words(r.axis, r.holds, r.levels) for r in axis_readings(part)]
-        prefix = f"{part.spec['name']}: " if len(parts) > 1 else ""
-        found += [prefix + text for text in texts or [NO_AXIS]]
-    return found
+def _place(part):
+    """Such as "holds for SGD, depth ≥ 6; elsewhere no difference (tells 26 of 28 decided conditions
+    right)"; empty if the part does not hold in places."""
+    found = part.where
+    if found is None:
+        return ""
+    if not found.explains:
+        return NO_RULE
+    told = f"tells {found.right} of {found.of} decided conditions right"
+    if not found.beyond_luck and found.luck < 1:
+        often = numbers.number(100 * found.luck, 0)
+        told += f", as luck does in {often} % of cases"
+    return f"holds {where_words(found)}{_elsewhere(part)} ({told})"
 
 
-def _axis(part, reading):
-    """Such as "holds for SGD; no difference under Adam"."""
-    words = f"holds for {chosen_words(reading.axis, reading.holds, reading.levels)}"
-    if reading.fails:
-        failing = [
-            condition
-            for condition in part.kept
-            if condition.levels.get(reading.axis) in reading.fails
-            and condition.verdict == rules.NOT_REPRODUCED
-        ]
-        where = chosen_words(reading.axis, reading.fails, reading.levels)
-        words += f"; {_how_it_fails(part, failing)} under {where}"
-    return words
-
-
-def _how_it_fails(part, failing):
-    """For an ordering: behind, no difference, or neither of them in two thirds of the places."""
-    if part.rule != "ordering":
-        return "not"
+def _elsewhere(part):
+    """How an ordering fails outside of the place where it holds: behind, no difference, or neither
+    of them in two thirds of the conditions."""
+    failing = [
+        condition
+        for condition in part.kept
+        if condition.verdict == rules.NOT_REPRODUCED and not part.where.covers(condition.levels)
+    ]
+    if part.rule not in ("ordering", "sometimes") or not failing:
+        return ""
     margin = part.spec["margin"]
     behind = sum(condition.high < -margin for condition in failing)
     equal = sum(-margin < condition.low for condition in failing)
     for word, count in (("behind", behind), ("no difference", equal)):
         if 3 * count >= 2 * len(failing):
-            return word
-    return "not ahead"
+            return f"; elsewhere {word}"
+    return "; elsewhere not ahead"
+
+
+# ---- What would turn it -------------------------------------------------------------------------
+
+
+def fragility(found, parts):
+    """What would turn a verdict (a fragility.Fragility), in a sentence; empty if nothing near."""
+    texts = []
+    if found.conditions is not None:
+        what = many(found.conditions, "condition")
+        texts.append(f"{what} falling out otherwise would make it {found.verdict}")
+    for margin in (found.below, found.above):
+        if margin is None or margin.factor > FAR:
+            continue
+        part = next(part for part in parts if part.spec["name"] == margin.part)
+        unit = "pp" if part.spec["unit"] == "%" else part.spec["unit"]
+        now, then = (
+            with_unit(numbers.significant(value, 3), unit)
+            for value in (part.spec["margin"], margin.margin)
+        )
+        of = f" of {margin.part}" if len(parts) > 1 else ""
+        texts.append(f"a margin{of} of {then} instead of {now} would make it {margin.verdict}")
+    return capitalised("; ".join(texts), ".") if texts else ""

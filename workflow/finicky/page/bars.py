@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from finicky.evidence.rules import VERDICTS
+from finicky.evidence.rules import SUBJECTS, VERDICTS
 
 
 def slug(verdict):
@@ -34,21 +34,26 @@ def spans(counts):
 
 
 def tally(cards):
-    """Claims by verdict and basis: the segments of a bar, and the counts as a list."""
-    counts = Counter((card["verdict"], card["basis"] == "literature") for card in cards)
-    keys = [(verdict, literature) for verdict in VERDICTS for literature in (False, True)]
+    """Claims by verdict: the segments of a bar, and the counts as a list."""
+    counts = Counter(card["verdict"] for card in cards)
     return {
         "segments": [
-            segment | {"verdict": segment["key"][0], "literature": segment["key"][1]}
-            for segment in spans([(key, counts[key]) for key in keys])
+            segment | {"verdict": segment["key"]}
+            for segment in spans([(verdict, counts[verdict]) for verdict in VERDICTS])
         ],
         "counts": [
-            {
-                "verdict": verdict,
-                "slug": slug(verdict),
-                "count": counts[verdict, False] + counts[verdict, True],
-                "literature": counts[verdict, True],
-            }
+            {"verdict": verdict, "slug": slug(verdict), "count": counts[verdict]}
             for verdict in VERDICTS
         ],
+        "total": sum(counts.values()),
     }
+
+
+def by_subject(cards):
+    """One tally for each subject that has judged claims, experiments first: what is measured over
+    seeds, what is checked, what a source says. Pairs (subject, tally)."""
+    return [
+        (subject, tally(own))
+        for subject in SUBJECTS
+        if (own := [card for card in cards if card["subject"] == subject])
+    ]

@@ -29,7 +29,10 @@ from finicky.page.paths import Paths
 TEMPLATES = Path(__file__).parents[3] / "report"
 
 
-def render(ledger, claims, experiments, figures, tables, record, reference=(), templates=TEMPLATES):
+def render(
+    ledger, claims, experiments, figures, tables, record, reference=(), amendments=(),
+    templates=TEMPLATES,
+):  # fmt: skip
     """The report as one HTML page; returns its text.
 
     ledger: the loaded config/claims.yaml. claims: the list of claims.json.
@@ -38,7 +41,8 @@ def render(ledger, claims, experiments, figures, tables, record, reference=(), t
     "figures", "tables": {id: caption}}}.
     figures: {id: {"svg": text, "alt", "files": {name: file}}}. tables: {id: {"table": plain values,
     as exhibits/tables.py writes them, "files"}}. record: the loaded provenance.json. reference: the
-    list of the reference's claims.json, empty without one. templates: the folder `report/`.
+    list of the reference's claims.json, empty without one. amendments: the list of
+    config/amendments.yaml. templates: the folder `report/`.
     All files are given as paths from the repository's root.
 
     What is missing (a claim's evidence, a figure, a table, an experiment) leaves a visible gap.
@@ -53,6 +57,7 @@ def render(ledger, claims, experiments, figures, tables, record, reference=(), t
         tables,
         record,
         {entry["id"]: entry for entry in reference},
+        list(amendments),
         texts,
         sheet,
     )
@@ -64,7 +69,9 @@ def render(ledger, claims, experiments, figures, tables, record, reference=(), t
     )
 
 
-def _context(ledger, claims, experiments, figures, tables, record, reference, texts, sheet):
+def _context(
+    ledger, claims, experiments, figures, tables, record, reference, amendments, texts, sheet
+):
     """Everything that index.html.j2 reads; `claims` and `reference` by id."""
     paths = Paths(str(record.get("preset", "default")))
     verdicts = {claim: entry["verdict"] for claim, entry in claims.items()}
@@ -77,6 +84,7 @@ def _context(ledger, claims, experiments, figures, tables, record, reference, te
             exhibits.showing(claim["id"]),
             experiments,
             paths,
+            [one for one in amendments if claim["id"] in one["claims"]],
         )
         for claim in ledger["claims"]
     }
@@ -84,7 +92,10 @@ def _context(ledger, claims, experiments, figures, tables, record, reference, te
         "known": set(cards),
         "total": len(cards),
         "tally": bars.tally(cards.values()),
-        "decided": sum(1 for one in cards.values() if one["basis"]),
+        "subjects": bars.by_subject(list(cards.values())),
+        "fragile": [one for one in cards.values() if one["fragile"]],
+        "amendments": amendments,
+        "decided": sum(1 for one in cards.values() if one["subject"]),
         "verdicts": [(verdict, bars.slug(verdict)) for verdict in VERDICTS],
         "states": STATES,
         "findings": findings(claims, cards),

@@ -2,7 +2,7 @@
 
 from finicky import numbers
 from finicky.evidence import words
-from finicky.evidence.rules import NOT_MEASURED, OPINION, RULES
+from finicky.evidence.rules import NOT_MEASURED, OPINION, RULES, subject
 from finicky.page import conditions
 from finicky.page.bars import slug
 from finicky.page.maps import STATES, condition_map
@@ -11,12 +11,13 @@ from finicky.page.plots import Axis
 LISTED = 6  # up to so many conditions a part's numbers are listed one by one
 
 
-def card(claim, entry, twin, shown_in, experiments, paths):
+def card(claim, entry, twin, shown_in, experiments, paths, amendments=()):
     """One claim.
 
     claim: its entry in the ledger; entry: its entry in claims.json, or None; twin: its entry in the
     reference's claims.json, or None; shown_in: figures and tables that show its experiments'
-    numbers; experiments: as `build.render` takes them; paths: the page's `Paths`.
+    numbers; experiments: as `build.render` takes them; paths: the page's `Paths`; amendments: what
+    changed about it after its results were known.
     """
     verdict = entry["verdict"] if entry else NOT_MEASURED
     measured = verdict not in (NOT_MEASURED, OPINION)
@@ -31,14 +32,17 @@ def card(claim, entry, twin, shown_in, experiments, paths):
         "trap": claim.get("trap", ""),
         "verdict": verdict,
         "slug": slug(verdict),
-        "basis": entry.get("basis") if measured else None,
+        "subject": subject(claim["rule"]) if measured else None,
         "planned": [] if "parts" in claim else [by for by in claim["by"] if by != "none"],
         "reason": _reason(claim, entry, verdict),
         "why": entry.get("why") or claim.get("why") or "",
         "rule": claim["rule"],
         "rule_words": entry.get("rule_words") or "",
         "sentence": words.capitalised(entry.get("sentence") or "", "."),
-        "holds_where": entry.get("holds_where") or [],
+        "where": [part for part in parts if part.get("where")],
+        "fragility": (entry.get("fragility") or {}).get("words", ""),
+        "fragile": (entry.get("fragility") or {}).get("fragile", False),
+        "amendments": amendments,
         "counts": entry.get("counts") or {},
         "groups": _groups(entry, twin) if measured else [],
         "maps": [

@@ -30,8 +30,8 @@ def findings(claims, cards):
         (-surprise(entry), claim)
         for claim, entry in claims.items()
         if entry["verdict"] in (NOT_REPRODUCED, UNDER_CONDITIONS)
-        and entry.get("basis") == "measured"
         and claim in cards
+        and cards[claim]["subject"] == "experiment"
     )
     return [
         {"card": cards[claim], "row": _farthest(claims[claim], cards[claim])}
