@@ -12,7 +12,7 @@ from finicky.engine.network import Architecture, Network, Stacked
 from finicky.errors import InputError
 from finicky.exhibits import batch_size as exhibit
 from finicky.experiments import batch_size as experiment
-from finicky.experiments import tidy
+from finicky.experiments import identities, tidy
 
 from .engine_fixtures import TinyDataset, make_run, training_process
 
@@ -55,7 +55,7 @@ def test_every_batch_is_unbiased_and_follows_the_law():
     ],
 )
 def test_a_wrong_law_is_seen(wrong, monkeypatch):
-    monkeypatch.setattr(experiment, "variance_law", wrong)
+    monkeypatch.setattr(identities, "variance_law", wrong)
     found = {name: value for name, value, _ in experiment.every_batch(np.random.default_rng(0))}
     assert found["law_error"] > 0.05
 

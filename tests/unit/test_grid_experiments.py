@@ -96,12 +96,3 @@ def test_measuring_loads_neither_plotting_nor_pytorch():
     )
     workflow = Path(exhibits.__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=workflow).returncode == 0
-
-
-def test_showing_loads_no_pytorch():
-    code = (
-        "import sys; from finicky.exhibits import bench, grid, ten_layers, mini_project; "
-        "sys.exit('torch' in sys.modules)"
-    )
-    workflow = Path(exhibits.__file__).parents[2]
-    assert subprocess.run([sys.executable, "-c", code], cwd=workflow).returncode == 0

@@ -98,25 +98,32 @@ def test_the_library_does_not_know_snakemake():
             assert not any(name.split(".")[0] == "snakemake" for name in names), file
 
 
+MEASURING = {"torch", "torchvision", "sklearn", "scipy"}
 PLOTTING = {"torchvision", "pandas", "seaborn", "matplotlib", "scipy"}
+EXHIBITS = [
+    f"finicky.exhibits.{file.stem}" for file in sorted(WORKFLOW.glob("finicky/exhibits/[!_]*.py"))
+]
 
 
 @pytest.mark.parametrize(
-    "module, heavy",
+    "modules, heavy",
     [
-        ("finicky.engine.train", PLOTTING),
-        ("finicky.runs", PLOTTING | {"torch"}),
-        ("finicky.evidence.ledger", PLOTTING | {"torch"}),
+        (["finicky.engine.train"], PLOTTING),
+        (["finicky.runs"], PLOTTING | {"torch"}),
+        (["finicky.evidence.ledger"], PLOTTING | {"torch"}),
+        (EXHIBITS, MEASURING),
     ],
+    ids=["training", "runs", "ledger", "exhibits"],
 )
-def test_heavy_packages_stay_out(module, heavy):
-    """Each costs seconds a process: training jobs and the Snakefile's top level do without."""
+def test_heavy_packages_stay_out(modules, heavy):
+    """Each costs seconds a process: training jobs, the Snakefile's top level and whatever shows
+    numbers do without."""
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"],
+        [sys.executable, "-c", f"import sys, {', '.join(modules)}; print(*sys.modules)"],
         cwd=WORKFLOW,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert module in done.stdout.split()
+    assert set(modules) <= set(done.stdout.split())
     assert heavy.isdisjoint(done.stdout.split())

@@ -1,24 +1,9 @@
-"""Scoring and pairing: what all comparisons of the grid's runs rest on, and the experiments that
-only compare."""
+"""Scoring and pairing: what all comparisons of the grid's runs rest on."""
 
-import subprocess
-import sys
-from pathlib import Path
-
-import numpy as np
 import pandas as pd
-import pytest
 
-from finicky import documents
-from finicky.exhibits import grid as shown_grid
-from finicky.exhibits import mini_project as shown_mini_project
-from finicky.exhibits import style
-from finicky.exhibits import ten_layers as shown_ten_layers
-from finicky.experiments import grid, mini_project, pairing, ten_layers, tidy
+from finicky.experiments import pairing
 from finicky.runs import OUTCOMES
-
-EXPERIMENTS = [grid, ten_layers, mini_project]
-EXHIBITS = {grid: shown_grid, ten_layers: shown_ten_layers, mini_project: shown_mini_project}
 
 
 def constant(percent):
@@ -123,71 +108,3 @@ def test_a_pair_has_the_worse_outcome(make_tables):
     for a, b in ((he, xavier), (xavier, he)):
         pairs = pairing.pair(a, b, across=["init"])
         assert OUTCOMES[pairs["outcome"].iloc[0]] == "nan"
-
-
-# ---- Experiments that only compare --------------------------------------------------------------
-
-
-def show(experiment, table):
-    """Every figure and table of an experiment's exhibit, by id."""
-    exhibit, ledger = EXHIBITS[experiment], documents.read("config/claims.yaml", "the ledger")
-    with style.context():
-        figures = {name: getattr(exhibit, name.lower())(table) for name in exhibit.FIGURES}
-    tables = getattr(exhibit, "TABLES", {})
-    return figures, {name: getattr(exhibit, name.lower())(table, ledger) for name in tables}
-
-
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_without_runs_a_table_has_its_columns_and_no_figure(experiment, make_tables):
-    whole = make_tables({"seed": 0})
-    empty = {name: table.iloc[:0] for name, table in whole.items()}
-    table = experiment.measure({}, empty)
-    tidy.check(table, experiment)
-    assert table.empty
-    assert table.dtypes.astype(str).to_dict() == tidy.columns(experiment.CONDITIONS)
-    figures, _ = show(experiment, table)
-    assert not any(figures.values())
-
-
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_the_order_of_the_runs_does_not_matter(experiment, rich_tables):
-    shuffled = {
-        name: table.sample(frac=1, random_state=1, ignore_index=True)
-        for name, table in rich_tables.items()
-    }
-    pd.testing.assert_frame_equal(
-        experiment.measure({}, rich_tables), experiment.measure({}, shuffled)
-    )
-
-
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_quantity_declared_is_measured_and_no_other(experiment, rich_tables):
-    table = experiment.measure({}, rich_tables)
-    tidy.check(table, experiment)
-    assert list(dict.fromkeys(table["quantity"])) == list(experiment.QUANTITIES)
-    assert table["seed"].notna().all()
-    condition = [*experiment.CONDITIONS, "quantity", "seed"]
-    assert not table.duplicated(condition).any()
-    figures, tables = show(experiment, table)
-    assert all(figures.values()) and all(tables.values())
-
-
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-@pytest.mark.parametrize("lost", [0.5, 0.9, 0.99])
-def test_missing_runs_make_fewer_rows_and_no_wrong_ones(experiment, lost, rich_tables):
-    runs = rich_tables["runs"].sample(frac=1 - lost, random_state=0)
-    table = experiment.measure({}, {"runs": runs, "curves": rich_tables["curves"]})
-    whole = experiment.measure({}, rich_tables)
-    assert len(table) < len(whole)
-    pairs = table[table["a"].notna() & (table["quantity"] != "spread_halved_by_bn")]
-    assert np.allclose(pairs["value"], pairs["a"] - pairs["b"])
-    show(experiment, table)
-
-
-def test_comparing_loads_neither_plotting_nor_torch():
-    code = (
-        "import sys; from finicky.experiments import grid, ten_layers, mini_project; "
-        "sys.exit('matplotlib' in sys.modules or 'torch' in sys.modules)"
-    )
-    workflow = Path(pairing.__file__).parents[2]
-    assert subprocess.run([sys.executable, "-c", code], cwd=workflow).returncode == 0

@@ -139,16 +139,23 @@ def core_code(device):
     return digest("\n".join(texts))
 
 
-def library_imports(file):
-    """The files of the library that a file imports directly."""
+@cache
+def imported_names(text):
+    """The names, with dots, that a file with this text imports; whether a module or what is in it,
+    an import statement does not tell. Kept, since one file is an input of many rules."""
     names = set()
-    for node in ast.walk(ast.parse(Path(file).read_text(), filename=str(file))):
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def library_imports(file):
+    """The files of the library that a file imports directly."""
     paths = set()
-    for name in names:
+    for name in imported_names(Path(file).read_text()):
         if name.split(".")[0] == LIBRARY.name:
             path = LIBRARY.parent.joinpath(*name.split("."))
             paths |= {p for p in (path.with_suffix(".py"), path / "__init__.py") if p.exists()}

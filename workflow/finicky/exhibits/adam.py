@@ -67,7 +67,6 @@ def _lengths(ax, data):
 
 def _walks(ax, example, data):
     """Positions on a counterexample."""
-    steps = example["period"] * example["periods"]
     first, second = example["betas"]
     ax.set_title(f"Position, β = {first:g}, {second:g}", fontsize=8.5)
     ax.axhline(-1, color=style.INK, linewidth=1, linestyle=style.DASHES)
@@ -85,7 +84,7 @@ def _walks(ax, example, data):
             linestyle="--" if name == "adamw" else "-",
         )  # fmt: skip
     if example["falls"]:
-        style.log_axis(ax, "x", 1, steps, REPORTED[::2])
+        style.log_axis(ax, "x", 1, data["step"].max(), REPORTED[::2])
         ax.set_xlabel("step t")
     else:
         ax.set_xlabel(f"periods of {example['period']:,} steps")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from finicky.exhibits import style
 from finicky.exhibits.tables import Body, Cell, Column, Row, Table, measured_cell, with_digits
-from finicky.experiments.batch_size import variance_law
+from finicky.experiments.identities import variance_law
 from finicky.labels import label
 
 FIGURES = {

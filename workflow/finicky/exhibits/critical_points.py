@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pandas as pd
-from scipy.special import gamma
 
 from finicky.exhibits import style
 from finicky.experiments.critical_points import LANDSCAPES
@@ -86,12 +85,12 @@ def exact_goe(dimension):
         cos, sin = np.cos(angle), np.sin(angle)
         for i in range(dimension):
             for j in range(i):
-                radial = 2 ** ((i + j) / 2) * gamma((i + j) / 2 + 1)
+                radial = 2 ** ((i + j) / 2) * math.gamma((i + j) / 2 + 1)
                 skew = (weight * np.sign(sin - cos) * cos**i * sin**j).sum()
                 matrix[i, j], matrix[j, i] = radial * skew, -radial * skew
         if dimension % 2:
             for i in range(dimension):
-                half = 2 ** ((i - 1) / 2) * gamma((i + 1) / 2)
+                half = 2 ** ((i - 1) / 2) * math.gamma((i + 1) / 2)
                 whole = half * (1 if end == 2 else 1 + (-1) ** i)
                 matrix[i, -1], matrix[-1, i] = whole, -whole
         return np.linalg.slogdet(matrix)[1] / 2

@@ -1,11 +1,12 @@
 """Figure F36: first-layer weights, and linear probes layer by layer."""
 
+import math
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from finicky.exhibits import style
-from finicky.experiments.features import SIDE
 from finicky.labels import in_order, label
 
 FIGURES = {
@@ -89,7 +90,7 @@ def _filters(ax, table):
         ax.set_axis_off()
         return
     rows = rows[rows["dataset"] == rows["dataset"].iloc[0]]
-    gap = 3
+    gap, side = 3, math.isqrt(rows["pixel"].nunique())
     start, trained = (
         rows[rows["trained"] == after].pivot(index="unit", columns="pixel", values="value")
         for after in (False, True)
@@ -98,14 +99,14 @@ def _filters(ax, table):
     for pictures in (start, trained, trained - start):
         largest = pictures.abs().max(axis=1).replace(0, 1)  # a dead unit does not change
         scaled = pictures.div(largest, axis=0).to_numpy()
-        tiles = np.full((len(scaled), SIDE + gap, SIDE + gap), np.nan)
-        tiles[:, :SIDE, :SIDE] = scaled.reshape(-1, SIDE, SIDE)
+        tiles = np.full((len(scaled), side + gap, side + gap), np.nan)
+        tiles[:, :side, :side] = scaled.reshape(-1, side, side)
         strips.append(np.concatenate(list(tiles), 1))
     ax.imshow(
         np.concatenate(strips)[:-gap, :-gap], cmap="PuOr", vmin=-1, vmax=1, interpolation="nearest"
     )  # fmt: skip
     ax.set_title("First-layer weights: orange negative, purple positive", fontsize=8.5)
-    middles = [SIDE / 2 + place * (SIDE + gap) for place in range(3)]
+    middles = [side / 2 + place * (side + gap) for place in range(3)]
     ax.set_yticks(middles, ["start", "trained", "change"])
     ax.set_xticks([])
     ax.tick_params(length=0)

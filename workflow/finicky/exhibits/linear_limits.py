@@ -4,7 +4,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from finicky.exhibits import style
-from finicky.experiments.linear_limits import CNN, FEATURES, LINEAR, MLP
 from finicky.labels import in_order, label
 
 FIGURES = {
@@ -31,7 +30,7 @@ def f35(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     )
     curves = data[data["quantity"] == "accuracy"]
     gains = data[data["quantity"] == "gain_of_convolution"]
-    sizes = sorted(set(curves["images"]))
+    sizes, models = sorted(set(curves["images"])), in_order(curves["model"])
     fig, axes = style.panels([2.7], columns=3, left=0.4, right=0.75, between=(0.42, 0))
     here, there, gain = axes[0]
     # the middle panel's names take the space of the right panel's left third
@@ -46,7 +45,7 @@ def f35(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         style.accuracy_axis(ax, "y", highest + 0.5 * (100 - highest))  # space for words
         _sizes(ax, sizes)
         ax.set_title(title, fontsize=8.5)
-        for model in (LINEAR, FEATURES, MLP, CNN):
+        for model in models:
             style.line(ax, of_place[of_place["model"] == model], "images", model)
         for at, word in ((0.02, "simple\nahead"), (0.98, "learned\nahead")):
             ax.text(
@@ -74,10 +73,11 @@ def f35(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         f"Test accuracy by number of training images. With {sizes[-1]}: "
         + "; ".join(
             f"{placement} "
-            + ", ".join(f"{m} {most[placement, m]:.1f} %" for m in (LINEAR, FEATURES, MLP, CNN))
+            + ", ".join(f"{model} {most[placement, model]:.1f} %" for model in models)
             for placement in ("centred", "moved")
         )
-        + f". With {permuted['images']}, permuted: {CNN} {permuted['median']:.1f} %."
+        + f". With {permuted['images']}, permuted: {permuted['model']} "
+        f"{permuted['median']:.1f} %."
     )
     return fig, data
 

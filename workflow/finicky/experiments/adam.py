@@ -15,6 +15,7 @@ READS = []
 SETTINGS = {
     "trials": ("count", "random gradients per seed, of the identities"),
     "sparse_steps": ("count", "steps of the regressions on sparse and on dense features"),
+    "periods": ("count", "periods of the counterexample with the usual β, of 25,000 steps"),
 }
 QUANTITIES = {
     "first_estimate_error": ("", "corrected moments after the first step against the gradient and "
@@ -54,7 +55,7 @@ COUNTEREXAMPLES = {
                   "periods": 3000},
     # their theorem 2: every β1 < √β2 has such a sum; this one is for the usual β
     "usual β": {"betas": (0.9, 0.999), "period": 25_000, "rare": 250_000.0, "rate": 0.02,
-                "falls": False, "periods": 8},
+                "falls": False},
 }  # fmt: skip
 FEATURES, BATCH = 100, 16
 REPEATS = 8  # regressions per seed
@@ -72,7 +73,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         found = [*identities(random, settings["trials"]), *correction(random), *memory(random)]
         rows += [row | {"seed": seed} for row in found]
     for name in COUNTEREXAMPLES:
-        rows += counterexample(name, seeds)
+        rows += counterexample(name, seeds, settings["periods"])
     rows += sparse_and_dense(seeds, settings["sparse_steps"])
     return tidy.from_rows(rows, CONDITIONS)
 
@@ -162,9 +163,12 @@ def walk(x, slopes, betas, rates, amsgrad=False, decay=0.0):
         yield x
 
 
-def counterexample(name, seeds):
-    """Rows of Adam, AMSGrad and AdamW on one of COUNTEREXAMPLES, each seed from its own start."""
-    example = COUNTEREXAMPLES[name]
+def counterexample(name, seeds, periods):
+    """Rows of Adam, AMSGrad and AdamW on one of COUNTEREXAMPLES, each seed from its own start.
+
+    periods: how many are walked, unless the example says it.
+    """
+    example = {"periods": periods} | COUNTEREXAMPLES[name]
     variants = [("adam", None), ("amsgrad", None), *(("adamw", decay) for decay in DECAYS)]
     amsgrad = np.array([[optimizer == "amsgrad"] for optimizer, _ in variants])
     decay = np.array([[decay or 0.0] for _, decay in variants])

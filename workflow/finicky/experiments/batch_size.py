@@ -110,12 +110,6 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 # ---- Noise of the gradient ----------------------------------------------------------------------
 
 
-def variance_law(variance, batch, examples):
-    """Variance of a mean of `batch` of `examples` drawn without replacement: σ²/B (N − B)/(N − 1)
-    (Cochran 1977, Sampling Techniques, theorem 2.2; his S² has the divisor N − 1)."""
-    return variance / batch * (examples - batch) / (examples - 1)
-
-
 def every_batch(random, examples=10):
     """Yields bias and law_error over every batch of every size of ten random gradients."""
     gradients = random.normal(1, 1, (examples, 7)) * 10 ** random.uniform(-2, 2)
@@ -127,7 +121,8 @@ def every_batch(random, examples=10):
         means = np.array([gradients[list(batch)].mean(0) for batch in batches])
         biases.append(identities.relative_error(means.mean(0), full))
         spread = ((means - full) ** 2).sum(1).mean()
-        laws.append(identities.relative_error(spread, variance_law(variance, size, examples)))
+        law = identities.variance_law(variance, size, examples)
+        laws.append(identities.relative_error(spread, law))
     yield "bias", max(biases), {}
     yield "law_error", max(laws), {}
 

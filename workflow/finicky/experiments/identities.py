@@ -26,3 +26,9 @@ def complex_step_jacobian(function, x) -> np.ndarray:
     x = np.asarray(x, dtype=complex)
     columns = [np.imag(function(x + STEP * 1j * axis)) / STEP for axis in np.eye(len(x))]
     return np.stack(columns, axis=-1)
+
+
+def variance_law(variance, batch, examples):
+    """Variance of a mean of `batch` of `examples` drawn without replacement: σ²/B (N − B)/(N − 1)
+    (Cochran 1977, Sampling Techniques, theorem 2.2; his S² has the divisor N − 1)."""
+    return variance / batch * (examples - batch) / (examples - 1)

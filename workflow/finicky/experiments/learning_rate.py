@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from finicky.errors import InputError
-from finicky.experiments import pairing, tidy, training, tuning, update_rules
+from finicky.experiments import pairing, tidy, tuning, update_rules
 from finicky.experiments.rate_schedules import SCHEDULES
 from finicky.runs import OUTCOMES
 
@@ -257,6 +257,8 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     if settings["long_epochs"] <= settings["epochs"]:
         more = f"more than the ladder's epochs, {settings['epochs']}"
         raise InputError("experiments", "learning-rate.long_epochs", settings["long_epochs"], more)
+    from finicky.experiments import training  # with torch, which the exhibit does without
+
     parts = []
     for name in DATASETS:
         data = training.prepared(name, settings, settings["images"])
@@ -285,6 +287,8 @@ def trained(data, settings, ladders, dataset, epochs) -> pd.DataFrame:
     """Train networks of two layers on `data`, with every seed at every rate of the ladders
     (optimizer, schedule, rates). One row per training, as `training.train` makes them, with its
     `schedule` and `with_failures`."""
+    from finicky.experiments import training
+
     jobs = [
         (optimizer, schedule, rate, seed)
         for optimizer, schedule, rates in ladders
