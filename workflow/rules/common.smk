@@ -94,6 +94,42 @@ def module(wing, slug):
     return f"finicky/{wing}/{slug.replace('-', '_')}.py"
 
 
+def verified(datasets):
+    """What a rule that reads these data sets has as input. Their content is fixed by their hashes,
+    so a marker that is newer makes nothing again."""
+    return [ancient(f"{DATA}/{dataset}/verified.json") for dataset in datasets]
+
+
+def membership(plan):
+    """A hash of which runs belong to which sub-grids, and of what these are for."""
+    lines = [
+        f"{run.id} {names} {plan.purposes[run]}" for run, names in plan.subgrids.items()
+    ]
+    return sources.digest("\n".join(sorted(lines)))
+
+
+# The benchmark is no experiment of a preset. Once it was run, the page shows it.
+BENCH = glob.glob("results/bench/engine.parquet")
+# Where the experiments of this report have their tables: the links and commands of the page.
+TABLE_OF = {
+    **{slug: f"{HERE}/experiments/{slug}.parquet" for slug in EXPERIMENTS},
+    **{"bench": path for path in BENCH},
+}
+
+
+def described(slug):
+    """What the page is told of an experiment: what it and its exhibit declare, and their files."""
+    shown = exhibit(slug)
+    return {
+        "title": DECLARED[slug].title,
+        "file": os.path.relpath(DECLARED[slug].file),
+        "table": TABLE_OF.get(slug),
+        "exhibit": shown.file and os.path.relpath(shown.file),
+        "figures": shown.figures,
+        "tables": shown.tables,
+    }
+
+
 onstart:
     for line in progress.announcement(PLAN.subgrids, store.Store(STORE)):
         print(line, file=sys.stderr)

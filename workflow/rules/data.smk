@@ -14,14 +14,7 @@ rule fetch:
     conda:
         ENVIRONMENT
     params:
-        data=DATA,
         folder=config["data"]["folder"],
         lost=lambda wildcards: data.lost(wildcards.dataset, DATA),
     script:
         "../scripts/fetch.py"
-
-
-def verified(datasets):
-    """What a rule that reads these data sets has as input. Their content is fixed by their hashes,
-    so a marker that is newer makes nothing again."""
-    return [ancient(f"{DATA}/{dataset}/verified.json") for dataset in datasets]

@@ -23,14 +23,6 @@ rule train:
         "../scripts/train.py"
 
 
-def membership(plan):
-    """A hash of which runs belong to which sub-grids, and of what these are for."""
-    lines = [
-        f"{run.id} {names} {plan.purposes[run]}" for run, names in plan.subgrids.items()
-    ]
-    return sources.digest("\n".join(sorted(lines)))
-
-
 rule tables:
     input:
         library("scripts/tables.py"),

@@ -18,28 +18,6 @@ rule provenance:
         "../scripts/provenance.py"
 
 
-# The benchmark is no experiment of a preset. Once it was run, the page shows it.
-BENCH = glob.glob("results/bench/engine.parquet")
-# Where the experiments of this report have their tables: the links and commands of the page.
-TABLE_OF = {
-    **{slug: f"{HERE}/experiments/{slug}.parquet" for slug in EXPERIMENTS},
-    **{"bench": path for path in BENCH},
-}
-
-
-def described(slug):
-    """What the page is told of an experiment: what it and its exhibit declare, and their files."""
-    shown = exhibit(slug)
-    return {
-        "title": DECLARED[slug].title,
-        "file": os.path.relpath(DECLARED[slug].file),
-        "table": TABLE_OF.get(slug),
-        "exhibit": shown.file and os.path.relpath(shown.file),
-        "figures": shown.figures,
-        "tables": shown.tables,
-    }
-
-
 rule page:
     input:
         library("scripts/page.py"),

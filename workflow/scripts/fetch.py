@@ -9,7 +9,7 @@ from finicky import data
 from finicky.store import replaced
 
 with job(snakemake):
-    name = snakemake.wildcards.dataset
-    data.fetch(name, snakemake.params.data, snakemake.params.folder)
-    with replaced(snakemake.output[0]) as temporary:
+    name, marker = snakemake.wildcards.dataset, Path(snakemake.output[0])
+    data.fetch(name, marker.parents[1], snakemake.params.folder)
+    with replaced(marker) as temporary:
         Path(temporary).write_text(json.dumps(data.hashes(name), indent=1) + "\n")
