@@ -94,5 +94,5 @@ def test_verdicts_follow_the_numbers(table):
     assert judged("VGG-19, layers")["verdict"] == "reproduced"
     assert judged("ResNet-152, ten crops")["verdict"] == "not reproduced"
     unknown = judged("plain, 20 layers, test", "plain, 56 layers, test")
-    assert unknown["verdict"] == "undecided" and unknown["basis"] == "literature"
+    assert unknown["verdict"] == "undecided" and unknown["subject"] == "literature"
     assert unknown["reason"] == "the source prints no number to compare with"
