@@ -192,9 +192,8 @@ def test_a_helper_of_measuring_measures_exactly_what_uses_it(smoke):
             planned = dry_run(smoke)
         finally:
             smoke.write(path, before)
-        users &= set(
-            yaml.safe_load((smoke.folder / "config/smoke.yaml").read_text())["experiments"]
-        )
+        config = [smoke.folder / f"config/{name}.yaml" for name in ("smoke", "config")]
+        users &= set(presets.load(*config)["experiments"])
         assert planned["experiment"] == len(users) > 0 and "train" not in planned
 
 
@@ -256,7 +255,7 @@ def test_presets_share_their_runs(tiny):
 
 
 def test_a_comment_in_the_engine_trains_nothing_but_code_trains_all(tiny):
-    before, file = tiny.runs(), "workflow/finicky/engine/train.py"
+    before, file = tiny.runs(), "workflow/finicky/engine/history.py"
     tiny.edit(file, lambda text: text.replace("LARGE = 1000", "# many times\nLARGE = 1000"))
     trained, said = tiny.train()
     assert trained == {} and "to train" not in said
