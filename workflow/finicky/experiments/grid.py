@@ -25,6 +25,8 @@ QUANTITIES = {
     "he_minus_xavier": ("pp", "test accuracy on ReLU: He minus Xavier"),
     "fan_scaled_minus_heuristic": ("pp", "test accuracy, plain, depth 6 and more: the initialiser "
                                    "meant for the activation minus an older heuristic (init)"),
+    "meant_minus_rival": ("pp", "test accuracy, plain: the initialiser meant for the activation "
+                          "minus another (init) of He, Xavier and LeCun"),
     "spread_halved_by_bn": ("pp", "half the spread of test accuracy over six random initialisers "
                             "minus their spread with batch norm, on ReLU; a and b: the best of "
                             "the six without and with"),
@@ -64,7 +66,8 @@ MEANT_FOR = {
     "identity": "lecun",
 }
 HEURISTICS = ["uniform_fan_in", "normal_std_0.001", "normal_std_1"]
-RANDOM_INITS = [*HEURISTICS, "lecun", "xavier", "he"]
+SCALED_BY_FANS = ["lecun", "xavier", "he"]
+RANDOM_INITS = [*HEURISTICS, *SCALED_BY_FANS]
 FEWEST_RIVALS = 4  # an upper quartile needs four
 
 
@@ -97,6 +100,13 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         plain[plain["init"].isin(HEURISTICS)],
         across=["init"],
     ).rename(columns={"init_b": "init"})
+    activated = plain[plain["activation"] != "identity"]
+    meant_minus_rival = pair(
+        activated[meant.reindex(activated.index)],
+        activated[activated["init"].isin(SCALED_BY_FANS)],
+        across=["init"],
+    ).rename(columns={"init_b": "init"})
+    meant_minus_rival = meant_minus_rival[meant_minus_rival["init"] != meant_minus_rival["init_a"]]
     very_deep = runs[runs["depth"].isin([56, 80])]
     bn_minus_plain = pair(
         level(very_deep, block="batch_norm"), level(very_deep, block="plain"), across=["block"]
@@ -121,6 +131,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
             ),
             "he_minus_xavier": he_minus_xavier,
             "fan_scaled_minus_heuristic": fan_scaled_minus_heuristic,
+            "meant_minus_rival": meant_minus_rival,
             "spread_halved_by_bn": spread_halved_by_bn(relu),
             "bn_minus_plain": bn_minus_plain,
             "train_error_rise": train_rise,

@@ -1,0 +1,311 @@
+"""The engine's networks taken apart: chains of blocks that can be left out and differentiated.
+
+A chain holds R trained or fresh networks of one kind side by side. Batch norm's statistics are
+taken once from given images and then held fixed, so that it is a part of the weights (`folded`) and
+each image has a gradient of its own. A kind of network has the engine's blocks, or, `clean`,
+residual blocks without the ReLU after the sum, which the engine does not have.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch.nn import functional
+
+from finicky import machine
+from finicky import runs as planning
+from finicky.data import CHANCE
+from finicky.engine.network import BN_EPS, Architecture, Network, Stacked
+from finicky.experiments import training, tuning
+
+CHAPTER, OWN = "chapter", "own best"  # at which learning rate
+CHAPTERS_RATE = tuning.RECOMMENDED_RATES["adam"]
+RELU, NOTHING = "ReLU after the sum", "nothing after the sum"
+BATCH_NORM = ("batch_norm", "batch_norm_residual")
+RESIDUAL = ("residual", "batch_norm_residual")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Networks of one kind: layers, block, units, and whether nothing follows a residual sum."""
+
+    depth: int
+    block: str
+    width: int
+    clean: bool = False
+
+    @property
+    def architecture(self) -> Architecture:
+        """The engine's."""
+        return Architecture(self.depth, self.block, "relu", self.width)
+
+    @property
+    def blocks(self) -> int:
+        """Residual blocks, or pairs of plain layers."""
+        return self.depth // 2 - 1
+
+    @property
+    def levels(self) -> dict:
+        """As columns of a table; plain networks have no sum."""
+        levels = {"depth": self.depth, "block": self.block}
+        if self.block in RESIDUAL:
+            levels["after_the_sum"] = NOTHING if self.clean else RELU
+        return levels
+
+
+@dataclass(frozen=True)
+class Chain:
+    """R networks as layers: weights[l] [R, in, out], biases[l] [R, 1, out], of depth many layers.
+
+    Layer 0 and a ReLU make the first hidden values, layers 2b + 1 and 2b + 2 are block b, the last
+    layer makes the logits.
+    """
+
+    kind: Kind
+    weights: list[torch.Tensor]
+    biases: list[torch.Tensor]
+
+    @property
+    def residual(self) -> bool:
+        """Whether its blocks add their input."""
+        return self.kind.block in RESIDUAL
+
+    def keep(self, rows: list[int]) -> "Chain":
+        """Some of the networks only."""
+        parts = ([part[rows] for part in parts] for parts in (self.weights, self.biases))
+        return Chain(self.kind, *parts)
+
+    def layer(self, number: int, h: torch.Tensor) -> torch.Tensor:
+        """Sums [R, B, out] of a layer, from what is below it."""
+        return torch.baddbmm(self.biases[number], h, self.weights[number])
+
+    def first(self, x: torch.Tensor) -> torch.Tensor:
+        """First hidden values [R, B, width] of images [B, 784], the same for all networks."""
+        return self.layer(0, x.expand(len(self.weights[0]), *x.shape)).relu()
+
+    def block(self, number: int, h: torch.Tensor) -> torch.Tensor:
+        """Hidden values behind a block."""
+        z = self.layer(2 * number + 2, self.layer(2 * number + 1, h).relu_())
+        if self.residual:
+            z = z + h
+        return z if self.residual and self.kind.clean else z.relu_()
+
+    def last(self, h: torch.Tensor) -> torch.Tensor:
+        """Logits [R, B, classes]."""
+        return self.layer(-1, h)
+
+    def hidden(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Hidden values in front of each block, and behind the last: L + 1 of [R, B, width]."""
+        values = [self.first(x)]
+        for number in range(self.kind.blocks):
+            values.append(self.block(number, values[-1]))
+        return values
+
+    def accuracy(self, h: torch.Tensor, labels: torch.Tensor) -> list[float]:
+        """Right answers in % [R] for last hidden values [R, B, width]; chance for a network whose
+        answers are not finite."""
+        logits = self.last(h)
+        right = 100 * (logits.argmax(2) == labels).double().mean(1)
+        finite = logits.isfinite().all(2).all(1)
+        return right.where(finite, torch.tensor(CHANCE, dtype=right.dtype)).tolist()
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """The derivative of a chain at the hidden values of B images, block by block.
+
+    inner[b], outer[b] [R, B, width]: 1 where the ReLU inside block b, or after it, lets through.
+    """
+
+    chain: Chain
+    inner: list[torch.Tensor]
+    outer: list[torch.Tensor]
+
+    @classmethod
+    def at(cls, chain: Chain, hidden: list[torch.Tensor]) -> "Slopes":
+        """At `chain.hidden(x)`."""
+        inner, outer = [], []
+        for number, h in enumerate(hidden[:-1]):
+            inner.append((chain.layer(2 * number + 1, h) > 0).to(h.dtype))
+            behind = hidden[number + 1]
+            clean = chain.residual and chain.kind.clean
+            outer.append(torch.ones_like(behind) if clean else (behind > 0).to(h.dtype))
+        return cls(chain, inner, outer)
+
+    def after(self, number: int, v: torch.Tensor) -> torch.Tensor:
+        """A gradient behind a block, brought in front of the ReLU after it; [..., R, B, width]."""
+        return v * self.outer[number]
+
+    def body(self, number: int, v: torch.Tensor) -> torch.Tensor:
+        """(∂F/∂x)ᵀ v for the block's two layers F, v brought in front of the last ReLU."""
+        first, second = self.chain.weights[2 * number + 1 : 2 * number + 3]
+        return ((v @ second.mT) * self.inner[number]) @ first.mT
+
+    def back(self, number: int, v: torch.Tensor) -> torch.Tensor:
+        """A gradient behind a block, brought to its front."""
+        v = self.after(number, v)
+        through = self.body(number, v)
+        return v + through if self.chain.residual else through
+
+    def derivatives(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of a block's output and of its F by its input, for every image: two [R, B, out, in]; for
+        plain layers, where there is no sum, F is the block itself."""
+        runs, images, width = self.inner[number].shape
+        basis = torch.eye(width, dtype=self.inner[number].dtype)
+        basis = basis[:, None, None].expand(width, runs, images, width)
+        whole = self.back(number, basis).permute(1, 2, 0, 3)
+        own = self.body(number, basis).permute(1, 2, 0, 3) if self.chain.residual else whole
+        return whole, own
+
+
+def last_gradient(chain: Chain, h: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Gradient of each image's loss by the last hidden values h: [R, B, width]."""
+    delta = torch.softmax(chain.last(h), 2)
+    delta = delta - functional.one_hot(labels, delta.shape[2]).to(delta.dtype)
+    return delta @ chain.weights[-1].mT
+
+
+def folded(
+    kind: Kind, flat: torch.Tensor, images: torch.Tensor | None = None, dtype=torch.float64
+) -> Chain:
+    """The chain of flat parameters [R, P]. With batch norm, γ (z − mean)/√(variance + eps) + β with
+    mean and variance over `images` [B, 784] becomes a part of the layer in front of it."""
+    parts = Stacked(kind.architecture, flat.detach().cpu().to(dtype))
+    chain = Chain(kind, parts.weights, parts.biases)
+    if kind.block not in BATCH_NORM:
+        return chain
+    chain = Chain(kind, list(parts.weights), list(parts.biases))
+    images = images.to(dtype)
+
+    def fold(number, h):
+        z = chain.layer(number, h)
+        scale = parts.gammas[number] * (z.var(1, False, keepdim=True) + BN_EPS).rsqrt()
+        shift = parts.betas[number] - z.mean(1, keepdim=True) * scale
+        chain.weights[number] = chain.weights[number] * scale
+        chain.biases[number] = chain.biases[number] * scale + shift
+
+    fold(0, images.expand(len(flat), *images.shape))
+    h = chain.first(images)
+    for number in range(kind.blocks):
+        fold(2 * number + 1, h)
+        fold(2 * number + 2, chain.layer(2 * number + 1, h).relu())
+        h = chain.block(number, h)
+    return chain
+
+
+# ---- Training -----------------------------------------------------------------------------------
+
+
+class CleanNetwork(Network):
+    """The engine's residual networks, but without the ReLU after a sum."""
+
+    def forward(self, buffers, update_statistics=True):
+        """As the engine's."""
+        p, h = self.parameters, None
+        for layer, z in enumerate(buffers.z):
+            if layer:
+                torch.baddbmm(p.biases[layer], h, p.weights[layer], out=z)
+            else:
+                self._first_forward(buffers, z)
+            u = self._normalise(buffers, layer) if self.architecture.batch_norm else z
+            if self.architecture.adds_input(layer):
+                h = u.add_(buffers.y[layer - 2])
+            else:
+                h = self.activation.forward(u)
+            buffers.u[layer] = buffers.y[layer] = h
+        if self.architecture.batch_norm and update_statistics:
+            self._update_statistics(buffers)
+        return torch.baddbmm(p.biases[-1].mT, p.weights[-1].mT, h.mT, out=buffers.logits)
+
+    def _deltas(self, buffers):
+        """As the engine's; behind a sum the gradient has no slope to pass."""
+        p = self.parameters
+        delta = torch.bmm(buffers.delta.mT, p.weights[-1].mT)
+        carried = None  # the gradient by the output of the block that the layers belong to
+        for layer in reversed(range(self.architecture.hidden)):
+            if self.architecture.adds_input(layer):
+                carried = delta
+            else:
+                delta = self.activation.pull_back(delta, buffers.y[layer], buffers.u[layer])
+            if self.architecture.batch_norm:
+                delta = self._normalise_backward(buffers, layer, delta)
+            here = delta
+            if layer:
+                delta = torch.bmm(here, p.weights[layer].mT)
+                if self.architecture.adds_input(layer + 1):
+                    delta += carried
+            yield layer, here
+
+
+class CleanBatch(training.Batch):
+    """Trainings of `CleanNetwork`s side by side."""
+
+    def __init__(self, trainings, dataset):
+        super().__init__(trainings, dataset)
+        engine = self.network
+        self.network = CleanNetwork(
+            self.architecture, engine.parameters.flat, engine.running_mean, engine.running_var
+        )
+        self._make_buffers()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Networks of one kind after training: a row of `flat` [R, P] for each seed and rate."""
+
+    kind: Kind
+    seeds: list[int]
+    rates: list[float]
+    flat: torch.Tensor
+
+    def arms(self, scores: list[float]) -> Iterator[tuple[str, int, int]]:
+        """Yields (at which rate, seed, row) for the chapter's rate and for the rate that is best by
+        the scores [R] of the other seeds."""
+        rows = {pair: row for row, pair in enumerate(zip(self.rates, self.seeds, strict=True))}
+        table = pd.Series(scores, index=pd.MultiIndex.from_tuples(rows)).unstack()
+        for seed in table.columns:
+            yield CHAPTER, seed, rows[CHAPTERS_RATE, seed]
+            yield OWN, seed, rows[tuning.best_level(table, seed), seed]
+
+
+def rates_of(settings: dict) -> list[float]:
+    """The learning rates of the settings and the chapter's, ascending."""
+    return sorted({*settings["rates"], CHAPTERS_RATE})
+
+
+def starts(kind: Kind, seeds: list[int]) -> torch.Tensor:
+    """First parameters [seeds, P], He's."""
+    return Network.initial(kind.architecture, [("he", seed) for seed in seeds]).parameters.flat
+
+
+def train(
+    kind: Kind, dataset, name: str, settings: dict, rates: list[float], every_epoch: bool = False
+) -> list[Trained]:
+    """Train by Adam, every seed at every rate; at their start, after each of the settings' epochs
+    if `every_epoch`, and at the end. name: of the data set."""
+    levels = {"depth": kind.depth, "block": kind.block, "width": kind.width, "dataset": name}
+    pairs = list(itertools.product(settings["seeds"], rates))
+    size = planning.fused_size(
+        planning.parameters(kind.depth, kind.width), machine.l2_cache_bytes()
+    )
+    parts = []
+    for first in range(0, len(pairs), size):
+        trainings = [
+            training.Training(
+                training.run(settings, settings["images"], seed, learning_rate=rate, **levels)
+            )
+            for seed, rate in pairs[first : first + size]
+        ]
+        batch = (CleanBatch if kind.clean else training.Batch)(trainings, dataset)
+        flat, found = batch.network.parameters.flat, [batch.network.parameters.flat.clone()]
+        an_epoch = math.ceil(batch.images / batch.size)
+        steps = settings["epochs"] * an_epoch
+        for step in training.each_step(batch, steps):
+            if step == steps or (every_epoch and step % an_epoch == 0):
+                found.append(flat.clone())
+        parts.append(found)
+    seeds, at = zip(*pairs, strict=True)
+    return [Trained(kind, list(seeds), list(at), torch.cat(of)) for of in zip(*parts, strict=True)]
