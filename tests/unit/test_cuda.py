@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,10 +10,19 @@ import torch
 from finicky.engine import cuda, train
 from finicky.engine.cuda import CudaBatch, adjacent, train_each
 from finicky.engine.network import Network
+from finicky.engine.optimizers import OPTIMIZERS
 from finicky.errors import InputError
 from finicky.runs import BLOCKS
 
-from .engine_fixtures import IDLE, TinyDataset, bits, make_run, registered, training_process
+from .engine_fixtures import (
+    IDLE,
+    TinyDataset,
+    assert_curves,
+    bits,
+    make_run,
+    registered,
+    training_process,
+)
 
 # Initialisers (N(0, 1) becomes NaN in plain deep networks), rates and seeds of a batch, mixed.
 MIXED = [
@@ -27,7 +37,9 @@ MIXED = [
 
 
 @pytest.fixture(autouse=True)
-def settings():
+def settings(monkeypatch):
+    """A GPU takes plain descent for an optimizer like any other; so does the CPU's way here."""
+    monkeypatch.setitem(OPTIMIZERS, "sgd", replace(OPTIMIZERS["sgd"], descends=False))
     with training_process():
         yield
 
@@ -63,6 +75,17 @@ def assert_bits(runs, dataset):
 def test_bits_are_the_cpu_s(dataset, block, optimizer, depth):
     sizes = {"width": 128, "batch_size": 64} if depth == 2 else {"width": 32, "epochs": 3}
     assert_bits(mixed_runs(block=block, optimizer=optimizer, depth=depth, **sizes), dataset)
+
+
+@pytest.mark.parametrize("block", ["batch_norm", "batch_norm_residual"])
+def test_a_gpu_s_sums_over_a_batch(dataset, monkeypatch, block):
+    """There they are reductions, not products: other bits, the same numbers."""
+    runs = mixed_runs(block=block, depth=6, optimizer="momentum", width=16)
+    monkeypatch.setattr(cuda.BatchedNetwork, "on_gpu", True)
+    ((_, ours),) = train_each([(runs, dataset)], "cpu", torch.float64)
+    for one, other in zip(ours, train.train(runs, dataset, dtype=torch.float64), strict=True):
+        assert_curves(one["curves"], other["curves"], rel=1e-9)
+        assert_curves(one["layers"], other["layers"], rel=1e-6)
 
 
 @pytest.mark.parametrize("activation", ["leaky_relu", "tanh", "sigmoid", "selu", "identity"])

@@ -118,12 +118,13 @@ def test_thirty_steps_in_double_precision(block, optimizer, here, there):
 @pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
 @pytest.mark.parametrize("block", BLOCKS)
 def test_first_steps_in_single_precision(block, optimizer, here, there):
-    """Three steps: what follows in batch-normalised networks is chaos on any two machines."""
+    """Three steps: what follows in batch-normalised networks is chaos on any two machines, and
+    RMSProp's first steps, which have full size however small a gradient is, begin it."""
     runs = [run for run in mixed_runs(depth=6, block=block, optimizer=optimizer)
             if run.init != "normal_std_1"]  # fmt: skip
     theirs = cpu_losses(runs, here, 3, torch.float32)
     ours = batch_losses(runs, there, 3, torch.float32)
-    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(ours, theirs, rtol=5e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -247,13 +248,13 @@ def test_an_optimizer_that_does_nothing(name, there):
 # ---------------------------------------------------------------- memory
 
 
-@pytest.mark.parametrize("batches_that_fit", [0.6, 2.5])
-def test_out_of_memory_means_smaller_batches(batches_that_fit, there):
+@pytest.mark.parametrize("share", ["of one batch", "of all"])
+def test_out_of_memory_means_smaller_batches(share, there):
     """The card is made small; what does not fit begins anew, and nothing is lost."""
     jobs = [
         ([make_run(images=1000, batch_size=64, width=128, depth=20, optimizer="adam", seed=seed)
           for seed in range(8 * job, 8 * job + 8)], there)
-        for job in range(4)
+        for job in range(8)
     ]  # fmt: skip
     total = torch.cuda.get_device_properties(0).total_memory
 
@@ -263,17 +264,18 @@ def test_out_of_memory_means_smaller_batches(batches_that_fit, there):
         list(train_each(jobs, DEVICE))
         return torch.cuda.max_memory_reserved()
 
-    one = peak(jobs[:1])
+    one, all_of_them = peak(jobs[:1]), peak(jobs)
     held = torch.cuda.memory_allocated()
     torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction((held + batches_that_fit * (one - held)) / total)
+    room = held + 0.6 * (one - held) if share == "of one batch" else (one + all_of_them) / 2
+    torch.cuda.set_per_process_memory_fraction(room / total)
     try:
         scheduler = cuda.Scheduler(jobs, DEVICE, torch.float32, 16, True)
         finished = [(runs, records) for runs, records in scheduler.finished()]
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     trained = [run for runs, _ in finished for run in runs]
-    assert sorted(run.seed for run in trained) == list(range(32))
+    assert sorted(run.seed for run in trained) == list(range(64))
     assert all(record["outcome"] == "finite" for _, records in finished for record in records)
     assert len(scheduler.streams) < 16
-    assert (len(finished) > 4) == (batches_that_fit < 1)
+    assert (len(finished) > len(jobs)) == (share == "of one batch")

@@ -25,8 +25,8 @@ def bench(monkeypatch):
 
 
 def test_last_line(bench, capsys):
-    works = {"mlp2": (2, "plain", "adam", 300), "bn": (4, "batch_norm", "sgd", 300)}
-    bench["main"]("cpu", works, [(3, 1), (3, 2)])
+    works = {"mlp2": (2, "plain", "adam", 2), "bn": (4, "batch_norm", "sgd", 1)}
+    bench["main"]("cpu", works, [(3, 1), (3, 2)], images=300)
     *_, last = capsys.readouterr().out.splitlines()
     found = json.loads(last)
     assert found["copy_gb_per_second"] > 0 and found["float32_tflop_per_second"] > 0

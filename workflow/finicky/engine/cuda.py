@@ -35,6 +35,7 @@ from finicky.engine import probes, streams
 from finicky.engine.evaluation import answers, scores
 from finicky.engine.history import History
 from finicky.engine.network import (
+    BN_EPS,
     Architecture,
     Buffers,
     Network,
@@ -58,31 +59,51 @@ def adjacent(keys):
         start = stop
 
 
-def broadcast(images, part):
-    """images [B, inputs] for each run of a slice: [k, B, inputs], not copied."""
-    return images.expand(part.stop - part.start, *images.shape)
+def broadcast(matrix, count):
+    """[count, n, m] of the same matrix [n, m], not copied."""
+    return matrix.expand(count, *matrix.shape)
 
 
 class BatchedNetwork(Network):
-    """A Network whose runs go through the first layer a group at a time, not one by one."""
+    """A Network whose runs go through the first layer a group at a time, not one by one.
+
+    A run has the same bits in any batch because no operation here rounds by how many runs there
+    are. cuBLAS's do in three cases (on an H100), which are avoided: a batch of a single product
+    (two are made of it), products with a single row, and those that add to their result.
+    """
+
+    @property
+    def on_gpu(self):
+        """Whether cuBLAS makes the products."""
+        return self.parameters.flat.is_cuda
 
     def _first_forward(self, buffers, z):
         p = self.parameters
         for group, part in adjacent(buffers.group):
-            x = broadcast(buffers.x[group], part)
-            torch.baddbmm(p.biases[0][part], x, p.weights[0][part], out=z[part])
+            w, b, out = p.weights[0][part], p.biases[0][part], z[part]
+            if len(w) > 1:
+                torch.baddbmm(b, broadcast(buffers.x[group], len(w)), w, out=out)
+            else:
+                x, w, b = broadcast(buffers.x[group], 2), broadcast(w[0], 2), broadcast(b[0], 2)
+                out.copy_(torch.baddbmm(b, x, w)[:1])
 
     def _first_gradient(self, buffers, delta, finished):
         for group, part in adjacent(buffers.group):
-            x = broadcast(buffers.x[group], part)
+            x = broadcast(buffers.x[group], part.stop - part.start)
             torch.bmm(x.mT, delta[part], out=self.gradients.weights[0][part])
 
-    def _descend_weights(self, layer, buffers, delta, learning_rates):
-        weights = self.parameters.weights[layer]
-        groups = itertools.repeat(None) if layer else buffers.group
-        for (rate, group), part in adjacent(zip(learning_rates, groups, strict=False)):
-            below = buffers.y[layer - 1][part] if layer else broadcast(buffers.x[group], part)
-            weights[part].baddbmm_(below.mT, delta[part], alpha=-rate)
+    def _centre(self, buffers, layer):
+        if not self.on_gpu:
+            return super()._centre(buffers, layer)
+        b, z = buffers, buffers.z[layer]
+        variance, mean = torch.var_mean(z, 1, correction=0, keepdim=True)
+        torch.add(variance, BN_EPS, out=b.var[layer])
+        z.sub_(b.mean[layer].copy_(mean))
+
+    def _sum_over_batch(self, buffers, x, out):
+        if not self.on_gpu:
+            return super()._sum_over_batch(buffers, x, out)
+        return torch.sum(x, 1, keepdim=True, out=out)
 
 
 @dataclass
@@ -129,7 +150,6 @@ class CudaBatch:
         group = [self.seeds.index(run.seed) for run in self.runs]
         self.group = torch.tensor(group, device=device)
         self.rates = [run.learning_rate for run in self.runs]
-        self.rate_column = self.network.rate_column(self.rates)
         self.batch_number = torch.zeros(1, dtype=torch.int64, device=device)
         whole, rest = divmod(self.images, self.size)
         counts = {size: n for size, n in ((self.size, whole), (rest, 1)) if size and n}
@@ -154,11 +174,8 @@ class CudaBatch:
         self.note(self.picked[size], picked)
         self.note(self.right[size], answer == targets)
         self.step_count.add_(1)
-        if self.optimizer.descends:
-            self.network.descend(b, self.rates, self.rate_column)
-        else:
-            self.network.backward(b)
-            self.update()
+        self.network.backward(b)
+        self.update()
         self.batch_number.add_(1)
 
     def load(self, size):
@@ -206,7 +223,7 @@ class CudaBatch:
         """A step of each size as it is, so that errors in a user's code show as what they are."""
         for size in self.order:
             self._first_step(size)
-            if self.step_count == 1 and not self.optimizer.descends:
+            if self.step_count == 1:
                 after, gradient = self.network.parameters.flat, self.network.gradients.flat
                 check_in_place(self.level, before, after, gradient, self.rates)
 
@@ -339,7 +356,10 @@ def training(runs, dataset, device, dtype, graphs):
     """Train a CudaBatch in pieces: each next() starts some steps; returns History.records.
 
     An epoch's numbers are read when the next one has been started, so that the device never waits.
+    A run without company is trained twice: see BatchedNetwork.
     """
+    alone = len(runs) == 1
+    runs = runs * 2 if alone else runs
     batch = CudaBatch(runs, dataset, device, dtype, graphs)
     histories = [History(batch.steps_an_epoch) for _ in runs]
     internals, arrived, unread = batch.probe(), batch.arrival(), None
@@ -362,7 +382,7 @@ def training(runs, dataset, device, dtype, graphs):
     for place, history in zip(batch.places, histories, strict=True):
         history.fill(batch.epochs, batch.images)
         records[place] = history.record()
-    return records
+    return records[:1] if alone else records
 
 
 @contextmanager

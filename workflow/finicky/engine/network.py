@@ -197,15 +197,27 @@ class Network:
     def _normalise(self, buffers, layer):
         """γ (z - mean)/√(var + eps) + β over each batch (Ioffe & Szegedy 2015, algorithm 1).
 
-        Means over the batch are products with a row of 1/B, five times as fast as a reduction over
-        the middle axis. z becomes z - mean, which the backward pass needs.
+        z becomes z - mean, which the backward pass needs.
         """
         b, p, z = buffers, self.parameters, buffers.z[layer]
-        z.sub_(torch.bmm(b.average, z, out=b.mean[layer]))
-        torch.baddbmm(b.eps, b.average, torch.mul(z, z, out=b.product), out=b.var[layer])
+        self._centre(b, layer)
         inverse = torch.rsqrt(b.var[layer], out=b.inverse[layer])
         scale = torch.mul(inverse, p.gammas[layer], out=b.scale[layer])
         return torch.addcmul(p.betas[layer], z, scale, out=b.normalised[layer])
+
+    def _centre(self, buffers, layer):
+        """Subtract each batch's mean from z; fills the layer's mean and var (with eps added).
+
+        Means over the batch are products with a row of 1/B, five times as fast as a reduction over
+        the middle axis.
+        """
+        b, z = buffers, buffers.z[layer]
+        z.sub_(torch.bmm(b.average, z, out=b.mean[layer]))
+        torch.baddbmm(b.eps, b.average, torch.mul(z, z, out=b.product), out=b.var[layer])
+
+    def _sum_over_batch(self, buffers, x, out):
+        """x [R, B, width] summed over each batch, into `out` [R, 1, width]; returns it."""
+        return torch.bmm(buffers.ones, x, out=out)
 
     def _update_statistics(self, buffers):
         """Running averages of all layers, as PyTorch makes them (the variance unbiased)."""
@@ -303,9 +315,10 @@ class Network:
         """
         b, g, share = buffers, self.gradients, -1 / delta.shape[1]
         centred, inverse = b.z[layer], b.inverse[layer]
-        sums = torch.bmm(b.ones, torch.mul(delta, centred, out=b.product), out=b.sums)
+        product = torch.mul(delta, centred, out=b.product)
+        sums = self._sum_over_batch(b, product, out=b.sums)
         gamma = torch.mul(sums, inverse, out=g.gammas[layer])
-        beta = torch.bmm(b.ones, delta, out=g.betas[layer])
+        beta = self._sum_over_batch(b, delta, out=g.betas[layer])
         result = torch.add(delta, beta, alpha=share, out=b.product)
         result.addcmul_(centred, torch.mul(gamma, inverse, out=sums), value=share)
         return result.mul_(b.scale[layer])
