@@ -83,30 +83,6 @@ def test_a_permutation_is_nothing_to_a_network_of_one_hidden_layer():
     assert losses["other"] != pytest.approx(losses["natural"], rel=1e-3)
 
 
-def test_convolutions_side_by_side_are_networks_of_torch_nn():
-    ours = linear_limits.Convolutions([3, 4])
-    x = torch.randn(6, 2, 28, 28, generator=torch.Generator().manual_seed(0))
-    logits = ours(x)
-    logits[0].square().sum().backward()
-    for place in (0, 1):
-        theirs = nn.Sequential(
-            nn.Conv2d(1, 8, 5, 2, 2), nn.ReLU(), nn.Conv2d(8, 16, 5, 2, 2), nn.ReLU(),
-            nn.Flatten(), nn.Linear(784, 10),
-        )  # fmt: skip
-        layers = [theirs[0], theirs[2], theirs[5]]
-        parts = [w.detach().chunk(2)[place] for w in ours.weights]
-        parts[2] = parts[2][0].T
-        with torch.no_grad():
-            for layer, weight in zip(layers, parts, strict=True):
-                layer.weight.copy_(weight)
-                layer.bias.zero_()
-        torch.testing.assert_close(logits[place], theirs(x[:, place : place + 1]))
-        theirs(x[:, place : place + 1]).square().sum().backward()
-        for layer, weight in zip(layers[:2], ours.weights[:2], strict=True):
-            expected = layer.weight.grad * (place == 0)  # only the first one's loss was taken
-            torch.testing.assert_close(weight.grad.chunk(2)[place], expected)
-
-
 def test_more_images_include_the_fewer():
     few, many = (linear_limits.drawn(100, 5, count).tolist() for count in (10, 50))
     assert many[:10] == few and len(set(many)) == 50
@@ -118,13 +94,13 @@ def two_runs(images=100):
     return [make_run(seed=seed, **levels) for seed in (0, 1)]
 
 
-def test_batches_go_through_all_images_each_epoch():
-    seen = list(linear_limits.batches(150, two_runs(), 4))
-    assert [share for share, _ in seen] == [1, 0.75, 0.5, 0.25]
+def test_batches_go_through_the_drawn_images_each_epoch():
+    recipe = linear_limits.recipe(150, two_runs(), 4)
+    assert recipe.steps == 4
+    assert [recipe.schedule(step, 4) for step in range(4)] == [1, 0.75, 0.5, 0.25]
     subset = set(linear_limits.drawn(150, 1, 100).tolist())
-    for epoch in (seen[:2], seen[2:]):
-        assert set(torch.cat([index[1] for _, index in epoch]).tolist()) == subset
-    assert seen[0][1].tolist() != seen[2][1].tolist()
+    for epoch in (1, 2):
+        assert set(torch.cat(list(recipe.batches(epoch)), 1)[1].tolist()) == subset
 
 
 def test_the_network_of_two_layers_goes_through_the_same_batches_at_the_same_rates():
@@ -136,8 +112,10 @@ def test_the_network_of_two_layers_goes_through_the_same_batches_at_the_same_rat
         shape = Architecture(2, "plain", "relu", 128)
         network = PlainNetwork(Network.initial(shape, [("he", place)]))
         optimizer = torch.optim.Adam(network.parameters(), lr=linear_limits.RATE)
-        for share, index in linear_limits.batches(150, runs, 5):
-            optimizer.param_groups[0]["lr"] = share * linear_limits.RATE
+        recipe = linear_limits.recipe(150, runs, 5)
+        order = [index for epoch in (1, 2, 3) for index in recipe.batches(epoch)]
+        for step, index in enumerate(order[:5]):
+            optimizer.param_groups[0]["lr"] = recipe.schedule(step, 5) * linear_limits.RATE
             pixels = dataset.train.images[index[place]].float() / 255
             logits = network((pixels - dataset.mean) / dataset.deviation)
             optimizer.zero_grad()

@@ -9,6 +9,7 @@ and tested is the same for all.
 
 import copy
 import itertools
+import math
 
 import numpy as np
 import pandas as pd
@@ -19,9 +20,9 @@ from torch.nn import functional
 from finicky.data import CHANCE
 from finicky.engine import streams
 from finicky.engine import train as engine
-from finicky.engine.initializers import initial_weights
 from finicky.errors import InputError
-from finicky.experiments import tidy, training, tuning
+from finicky.experiments import stacked, tidy, training, tuning
+from finicky.experiments.stacked import Recipe
 from finicky.runs import OUTCOMES
 
 TITLE = "The limits of linear models"
@@ -78,7 +79,7 @@ CONDITIONS = {
 }
 LINEAR, FEATURES, MLP, CNN = "linear", "HOG + linear", "MLP", "convolution"
 LEARNED = [MLP, CNN]
-SIDE, CLASSES = 28, 10
+SIDE = 28
 BATCH = 50  # images; divides every number of training images
 RATE = 0.005  # of Adam, falling to 0: of 0.003, 0.005 and 0.01 the best for either network on
 # held-out images, centred and moved, with seeds that are measured nowhere
@@ -284,82 +285,45 @@ def mlp(dataset, runs, steps, tests) -> list[dict]:
     return rows_of(runs, finite, accuracies)
 
 
-def batches(pool, runs, steps):
-    """Yields (share of the first rate, images [runs, BATCH] by number) for each step, reshuffled
-    every epoch: the order in which the engine trains."""
-    subsets = [drawn(pool, run.seed, run.images) for run in runs]
-    images = runs[0].images
-    for step in range(steps):
-        epoch, place = divmod(step, images // BATCH)
-        if place == 0:
-            orders = [streams.permutation(images, run.seed, "order", epoch + 1) for run in runs]
-            index = torch.stack([s[order] for s, order in zip(subsets, orders, strict=True)])
-        yield 1 - step / steps, index[:, place * BATCH : (place + 1) * BATCH]
-
-
-class Convolutions(nn.Module):
-    """A convolutional network for each seed, side by side as groups of one: 8 and 16 channels of
-    5 × 5 at stride 2, ReLU, and a linear layer (LeCun et al. 1989, without its sparse connections).
-    """
-
-    CHANNELS = [(1, 8), (8, 16)]
-    FLAT = 16 * 7 * 7
-
-    def __init__(self, seeds):
-        super().__init__()
-        self.seeds = len(seeds)
-        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for layer, (inside, outside) in enumerate(self.CHANNELS):
-            start = [initial_weights("he", s, layer, inside * 25, outside).T for s in seeds]
-            self.weights.append(torch.cat(start).reshape(-1, inside, 5, 5))
-            self.biases.append(torch.zeros(self.seeds * outside))
-        last = [initial_weights("he", s, len(self.CHANNELS), self.FLAT, CLASSES) for s in seeds]
-        self.weights.append(torch.stack(last))
-        self.biases.append(torch.zeros(self.seeds, 1, CLASSES))
-
-    def forward(self, x):
-        """Logits [seeds, B, classes] of images [B, seeds, 28, 28]."""
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            x = functional.conv2d(x, weight, bias, stride=2, padding=2, groups=self.seeds).relu()
-        flat = x.view(len(x), self.seeds, self.FLAT).transpose(0, 1)
-        return torch.baddbmm(self.biases[-1], flat, self.weights[-1])
+def recipe(pool, runs, steps) -> Recipe:
+    """How the convolutional networks train: on `mlp`'s images, in its order and at its rates."""
+    seeds, images = [run.seed for run in runs], runs[0].images
+    return Recipe(
+        seeds,
+        rates=[RATE] * len(seeds),
+        images=images,
+        epochs=math.ceil(steps * BATCH / images),
+        batch_size=BATCH,
+        schedule=lambda step, _: 1 - step / steps,
+        subsets=torch.stack([drawn(pool, seed, images) for seed in seeds]),
+    )
 
 
 def convolution(dataset, runs, steps, tests) -> list[dict]:
     """Small convolutional networks in place of the runs' own, all seeds side by side: one row per
-    run. The engine has no convolutions, so this trains by itself, in PyTorch."""
-    device, seeds = runs[0].device, len(runs)
-    network = Convolutions([run.seed for run in runs]).to(device)
-    optimizer = torch.optim.Adam(network.parameters(), lr=RATE, fused=True)
-    floats = torch.empty(BATCH * seeds, SIDE * SIDE, device=device)
-    for share, index in batches(len(dataset.train.labels), runs, steps):
-        optimizer.param_groups[0]["lr"] = share * RATE
-        index = index.to(device)
-        pixels = dataset.train.images[index.T.reshape(-1)]
-        x = dataset.normalise(pixels, floats).view(BATCH, seeds, SIDE, SIDE)
-        labels = dataset.train.labels[index].flatten()
-        loss = functional.cross_entropy(network(x).flatten(0, 1), labels, reduction="sum") / BATCH
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    finite = torch.stack(
-        [w.detach().reshape(seeds, -1).isfinite().all(1) for w in network.weights]
-    ).all(0)
-    accuracies = {q: convolution_accuracies(network, dataset, split) for q, split in tests.items()}
-    return rows_of(runs, finite, accuracies)
+    run."""
+    network = convolutional_network([run.seed for run in runs])
+    made = stacked.each_step(network, dataset, recipe(len(dataset.train.labels), runs, steps))
+    next(step for step in made if step.number == steps)
+    accuracies = {
+        quantity: [accuracy for _, accuracy in stacked.scores(network, dataset, split)]
+        for quantity, split in tests.items()
+    }
+    return rows_of(runs, stacked.finite(network), accuracies)
 
 
-@torch.no_grad()
-def convolution_accuracies(network, dataset, split) -> list[float]:
-    """Accuracy in % of each seed's network on a split."""
-    right = torch.zeros(network.seeds, device=split.labels.device)
-    for pixels, labels in zip(
-        split.images.split(BATCH), split.labels.split(BATCH), strict=True
-    ):  # larger batches leave the cache
-        x = dataset.normalise(pixels)
-        x = x.view(-1, 1, SIDE, SIDE)
-        right += (network(x.expand(-1, network.seeds, -1, -1)).argmax(2) == labels).sum(1)
-    return (100 * right.double() / len(split.labels)).tolist()
+def convolutional_network(seeds) -> nn.Sequential:
+    """8 and 16 channels of 5 × 5 at stride 2, ReLU, and a linear layer, one network for each seed
+    (LeCun et al. 1989, without its sparse connections)."""
+    return nn.Sequential(
+        stacked.Images(),
+        stacked.Convolution(seeds, 1, 8, kernel=5, stride=2, name=0),
+        stacked.Activation("relu"),
+        stacked.Convolution(seeds, 8, 16, kernel=5, stride=2, name=1),
+        stacked.Activation("relu"),
+        stacked.Flatten(),
+        stacked.Dense(seeds, 16 * 7 * 7, 10, name=2),
+    )
 
 
 def rows_of(runs, finite, accuracies) -> list[dict]:
