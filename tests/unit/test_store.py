@@ -1,6 +1,5 @@
 """The store: a record is there whole or not at all."""
 
-import json
 import os
 import subprocess
 import sys
@@ -41,6 +40,34 @@ def test_damaged_file_counts_as_not_stored(tmp_path, cut):
     assert store.read(RUN) is None
     store.write(RUN, RECORD)
     assert store.read(RUN) == RECORD
+
+
+def test_one_flipped_bit_counts_as_not_stored(tmp_path):
+    """Whichever it is: also where the file remains valid JSON with a plausible number in it."""
+    store = Store(tmp_path)
+    store.write(RUN, RECORD)
+    whole = store.path(RUN).read_bytes()
+    for place in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        store.path(RUN).write_bytes(flipped)
+        assert store.read(RUN) is None, bytes(flipped)
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"3", b'{"sha256": 1, "record": {}}', None])
+def test_what_is_no_record_counts_as_not_stored(tmp_path, content):
+    store = Store(tmp_path)
+    store.path(RUN).parent.mkdir()
+    store.path(RUN).mkdir() if content is None else store.path(RUN).write_bytes(content)
+    assert store.read(RUN) is None
+
+
+def test_another_runs_record_counts_as_not_stored(tmp_path):
+    store, other = Store(tmp_path), RUN[::-1]
+    store.write(RUN, RECORD)
+    store.path(other).parent.mkdir()
+    store.path(other).write_bytes(store.path(RUN).read_bytes())
+    assert store.read(other) is None and store.read(RUN) == RECORD
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
@@ -116,7 +143,7 @@ def test_two_processes_store_the_same_run(tmp_path):
     seen, running = set(), True
     while running:
         running = any(writer.poll() is None for writer in writers)
-        record = json.loads(store.path(RUN).read_bytes())
+        record = store.read(RUN)
         assert len(record["numbers"]) == 20_000 and len(set(record["numbers"])) == 1
         seen.add(record["word"])
     assert [writer.wait() for writer in writers] == [0, 0]

@@ -1,5 +1,6 @@
 """The store of finished runs: a file a run, named by the run's identity, shared by all presets."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -42,14 +43,31 @@ class Store:
         return self.path(run_id).exists()
 
     def read(self, run_id):
-        """A run's record, or None if it is not stored (a damaged file counts as not stored)."""
+        """A run's record, or None if it is not stored.
+
+        What was damaged, or is another run's record under this name, counts as not stored.
+        """
         try:
-            return json.loads(self.path(run_id).read_bytes())
-        except (FileNotFoundError, ValueError):
+            stored = json.loads(self.path(run_id).read_bytes())
+            record = stored["record"]
+            whole = stored["sha256"] == _digest(run_id, _text(record))
+        except (FileNotFoundError, IsADirectoryError, ValueError, KeyError, TypeError):
             return None
+        return record if whole else None
 
     def write(self, run_id, record):
-        """Store a run's record (plain Python, finite numbers)."""
-        content = json.dumps(record, allow_nan=False, separators=(",", ":")).encode()
+        """Store a run's record (plain Python, finite numbers) with its checksum."""
+        text = _text(record)
         with replaced(self.path(run_id)) as temporary:
-            Path(temporary).write_bytes(content)
+            stored = f'{{"sha256":"{_digest(run_id, text)}","record":{text}}}'
+            Path(temporary).write_text(stored, encoding="utf-8")
+
+
+def _text(record):
+    """A record as JSON that always looks the same; ValueError for numbers that are not finite."""
+    return json.dumps(record, allow_nan=False, separators=(",", ":"))
+
+
+def _digest(run_id, text):
+    """SHA-256 of a record and of whose it is."""
+    return hashlib.sha256(f"{run_id}{text}".encode()).hexdigest()

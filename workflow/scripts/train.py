@@ -52,6 +52,9 @@ with job(snakemake):
     records = {run.id: store.read(run.id) for run in shard}
     missing = [run for run in shard if records[run.id] is None]
     print(f"{len(shard)} runs, {len(missing)} to train")
+    for run in missing:
+        if run.id in store:
+            print(f"{store.path(run.id)}: found a damaged record; the run is trained again")
     if missing:
         train_missing(missing, plan, store, snakemake.config)
     records |= {run.id: store.read(run.id) for run in missing}
