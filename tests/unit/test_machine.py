@@ -38,29 +38,45 @@ def test_other_systems_tell_less(system, monkeypatch):
 class Driver:
     """NVIDIA's driver, as far as it is asked; `error` is what its first call returns."""
 
-    def __init__(self, cards, error=0):
+    def __init__(self, *cards, error=0):
         self.cards, self.error = cards, error
 
     def cuInit(self, flags):
         return self.error
 
     def cuDeviceGetCount(self, count):
-        count._obj.value = self.cards
+        count._obj.value = len(self.cards)
         return 0
+
+    def cuDeviceGet(self, device, number):
+        device._obj.value = 7 + number
+        return 0 if number < len(self.cards) else 101
+
+    def cuDeviceGetName(self, name, length, device):
+        name.value = self.cards[device.value - 7].encode()
+        return 0 if length > len(name.value) else 1
 
 
 @pytest.mark.parametrize(
-    ("driver", "cards"), [(Driver(2), 2), (Driver(0), 0), (Driver(3, error=100), 0), (None, 0)]
+    ("driver", "cards", "name"),
+    [
+        (Driver("a card", "another"), 2, "a card"),
+        (Driver(), 0, None),
+        (Driver("a", "b", error=100), 0, None),
+        (None, 0, None),
+    ],
 )
-def test_gpus(monkeypatch, driver, cards):
-    def load(name):
-        assert name == "libcuda.so.1"
+def test_gpus(monkeypatch, driver, cards, name):
+    def load(library):
+        assert library == "libcuda.so.1"
         if driver is None:
             raise OSError("no such file")
         return driver
 
     monkeypatch.setattr(machine.ctypes, "CDLL", load)
     assert machine.gpus() == cards
+    assert machine.card() == machine.description("cuda")["gpu"] == name
+    assert machine.description()["gpu"] is None, "what trains on a CPU has none"
 
 
 def test_memory_in_gib(monkeypatch):

@@ -20,7 +20,8 @@ def row(run, finished="2026-01-01T00:01:40+00:00", **changes):
         "run": run, "dataset": "mnist", "depth": 10, "block": "plain", "activation": "relu",
         "init": "normal_std_1", "optimizer": "sgd", "learning_rate": 0.01, "seed": 0,
         "outcome": "finite", "large_step": None, "inf_step": None, "nan_step": None,
-        "seconds": 10.0, "fused": 1, "cpu": "one cpu", "instruction_set": "AVX2",
+        "seconds": 10.0, "fused": 1, "device": "cpu", "cpu": "one cpu", "gpu": None,
+        "instruction_set": "AVX2",
         "finished": finished,
     }  # fmt: skip
     return levels | changes
@@ -81,6 +82,15 @@ def test_the_machines_of_all_runs_are_named(benchmarks):
     machine = provenance.record(runs, CONFIG, benchmarks)["machine"]
     assert machine["cpu"] == "another, one cpu"
     assert machine["instruction_set"] == "AVX2, AVX512"
+    assert machine["gpu"] is None
+
+
+def test_the_cards_of_all_runs_are_named(benchmarks):
+    runs = [row("a"), row("b", device="cuda", gpu="one card"), row("c", device="cuda", gpu="b")]
+    record = provenance.record(table(*runs), CONFIG, benchmarks)
+    assert record["machine"]["gpu"] == "b, one card"
+    nameless = provenance.record(table(row("a", device="cuda")), CONFIG, benchmarks)
+    assert nameless["machine"]["gpu"] == "not recorded"
 
 
 def test_times_are_summed_by_stage_and_training_comes_from_the_runs(benchmarks):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from finicky import runs, sources
+from finicky import config, runs, sources
 from finicky.engine.network import Architecture
 from finicky.runs import Run, canonical_block, canonical_init, fused_batches, plan, shards
 
@@ -390,6 +390,16 @@ def test_a_gpus_jobs_have_an_upper_limit():
     huge = LONG | {"seeds": 400, "epochs": 50, "depth": [56], "dataset": ["mnist"]}
     for shard in planned(huge, shard_seconds=1e6, **GPU).shards.values():
         assert sum(map(runs.seconds, shard)) < 1.1 * runs.GPU_SHARD_SECONDS
+
+
+def test_the_whole_factorial_is_a_handful_of_jobs():
+    """`full` on a card, by the nominal cost: in well under an hour."""
+    folder = Path(__file__).parents[2] / "config"
+    full = config.load(folder / "full.yaml", folder / "config.yaml") | GPU
+    lengths = [sum(map(runs.seconds, shard)) for shard in plan(full).shards.values()]
+    assert max(lengths) < 1.1 * runs.GPU_SHARD_SECONDS
+    assert sum(lengths) / runs.GPU_SHARD_SECONDS < len(lengths) < 12
+    assert 20 * 60 < sum(lengths) < 60 * 60
 
 
 def test_a_gpu_fuses_all_that_can_train_together():

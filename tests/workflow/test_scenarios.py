@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 from collections import Counter
+from pathlib import Path
 
 import jsonschema
 import pandas as pd
@@ -17,6 +18,8 @@ from snakemake.cli import get_argument_parser
 
 from finicky import config as presets
 from finicky import data, declarations, documents, sources, tables
+
+ROOT = Path(__file__).parents[2]
 
 
 def levels(records, *axes):
@@ -195,6 +198,35 @@ def test_a_helper_of_measuring_measures_exactly_what_uses_it(smoke):
         config = [smoke.folder / f"config/{name}.yaml" for name in ("smoke", "config")]
         users &= set(presets.load(*config)["experiments"])
         assert planned["experiment"] == len(users) > 0 and "train" not in planned
+
+
+# ---------------------------------------------------------------- devices
+
+
+def test_jobs_on_a_gpu_take_turns(untrained, tmp_path):
+    """Training and the experiments that compute there ask for it; the others run beside them."""
+    project = untrained.copy(tmp_path / "project")
+    sections = presets.load(ROOT / "config/smoke.yaml", ROOT / "config/config.yaml")["experiments"]
+    asks = {"adam": 0, "losses": 0, "parity-depth": 1, "double-descent": 1}
+    project.configure(device="cuda", experiments={slug: sections[slug] for slug in asks})
+    said = project.snakemake("tiny", "--profile", "profiles/gpu", "-n", "--quiet", "progress")
+    asked = dict(re.findall(r"wildcards: (?:slug|shard)=(\S+)\n.* gpu=(\d)", said))
+    (shard,) = asked.keys() - asks.keys()
+    assert shard.startswith("mnist-cuda-") and asked.pop(shard) == "1"
+    assert asked == {slug: str(number) for slug, number in asks.items()}
+
+
+def test_the_page_compares_what_another_device_gave(tiny):
+    """Each device's verdicts stay beside the preset's, and no job but the page's reads them."""
+    tiny.snakemake()
+    report = tiny.folder / "results/tiny/report"
+    assert (report / "claims.cpu.json").read_bytes() == (report / "claims.json").read_bytes()
+    theirs = json.loads((report / "claims.json").read_text())
+    (report / "claims.cuda.json").write_text(json.dumps(theirs))
+    assert tiny.jobs() == {"page"}
+    page = BeautifulSoup((report / "index.html").read_text(), "html5lib")
+    said = [" ".join(text.get_text().split()) for text in page.select(".agreement")]
+    assert said[-1].startswith("Agrees with this preset as a GPU gave it on 0 of 0 claims.")
 
 
 # ---------------------------------------------------------------- what is trained

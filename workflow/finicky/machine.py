@@ -31,20 +31,39 @@ def l2_cache_bytes():
 
 def gpus():
     """How many CUDA devices the driver shows, without an import of torch; 0 without a driver."""
-    count = ctypes.c_int(0)
+    driver, count = _driver(), ctypes.c_int(0)
+    if driver is None or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return 0
+    return count.value
+
+
+def card():
+    """The name of the first CUDA device, on which jobs train; None without one."""
+    driver, device, name = _driver(), ctypes.c_int(0), ctypes.create_string_buffer(256)
+    if (
+        driver is None
+        or driver.cuDeviceGet(ctypes.byref(device), 0)
+        or driver.cuDeviceGetName(name, len(name), device)
+    ):
+        return None
+    return name.value.decode()
+
+
+def _driver():
+    """NVIDIA's driver, ready to be asked; None where there is none."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return 0
-    failed = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
-    return 0 if failed else count.value
+        return None
+    return None if driver.cuInit(0) else driver
 
 
-def description():
-    """Host, processor and cores."""
+def description(device="cpu"):
+    """Host, processor and cores; `gpu` is the card, if that is what the device means."""
     return {
         "host": platform.node(),
         "cpu": processor(),
+        "gpu": card() if device == "cuda" else None,
         "cores": os.cpu_count(),
         "memory_gib": memory_gib(),
         "system": platform.platform(),

@@ -1,5 +1,6 @@
 """This machine's costs: a few steps and evaluations of four networks, measured in seconds."""
 
+import functools
 import itertools
 import time
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from finicky import machine
-from finicky.engine import cuda, streams
+from finicky.engine import cuda, network, streams
 from finicky.engine import train as engine
 from finicky.errors import InputError
 from finicky.runs import GPU_FUSED, RUNS_A_SEED, Cost, Run, fused_size, parameters
@@ -53,7 +54,7 @@ def cost_here(device="cpu"):
 
 def fitted(measured, dataset):
     """A Cost from what `measured(depth, block, dataset)` finds at DEPTHS, {line: seconds}."""
-    lines = {"steps": {}, "images": {}, "starts": {}}
+    lines = {"steps": {}, "images": {}, "starts": {}, "setups": {}}
     for normalised, block in enumerate(["plain", "batch_norm"]):
         points = [measured(depth, block, dataset) for depth in DEPTHS]
         for name in points[0]:
@@ -80,41 +81,87 @@ def measured_on_cpu(depth, block, dataset):
 
 
 def measured_on_gpu(depth, block, dataset):
-    """Seconds of a step of one run, of an evaluated image, and of a step whatever its runs.
+    """Seconds of a step of one run, of an evaluated image, of a step whatever its runs, and of the
+    start of a fused batch.
 
     From batches of GPU_FUSED and of half as many runs, as many side by side as in training.
     """
     few, many = GPU_FUSED // 2, GPU_FUSED
     seconds = {}
     for count in few, many:
-        with side_by_side(depth, block, "adam", count, cuda.STREAMS, dataset) as batches:
-            seconds[count] = seconds_a_step(batches) / len(batches)
-            evaluation = evaluation_seconds(batches[0])
+        with side_by_side(depth, block, "adam", count, cuda.STREAMS, dataset) as side:
+            seconds[count] = seconds_a_step(side) / cuda.STREAMS
+            evaluation = evaluation_seconds(side)
     step = (seconds[many] - seconds[few]) / (many - few)
     return {
         "steps": step,
         "starts": max(0.0, seconds[many] - many * step),
         "images": evaluation / len(dataset.test.labels) / many,
+        "setups": setup_seconds(depth, block, many, dataset),
     }
 
 
+# ---------------------------------------------------------------- many batches at once
+
+
+class SideBySide:
+    """Fused batches of the same runs on a data set's device, each on a stream of its own."""
+
+    def __init__(self, runs, at_once, dataset, graphs=True):
+        self.device = dataset.train.labels.device
+        self.runs = len(runs) * at_once  # that a step trains
+        self.batches = []
+        for _ in range(at_once):
+            stream = cuda.new_stream(self.device)
+            with cuda.on_stream(stream):
+                batch = cuda.CudaBatch(runs, dataset, self.device, graphs=graphs)
+                batch.start_epoch(1)
+            self.batches.append((batch, stream, over_and_over(batch)))
+
+    def step(self):
+        """Start a step of every batch; `wait_for` the device and it is done."""
+        for _, stream, steps in self.batches:
+            with cuda.on_stream(stream):
+                next(steps)
+
+
+def over_and_over(batch):
+    """The steps of a CudaBatch's epoch, again and again: each next() starts one."""
+    while True:
+        batch.batch_number.zero_()
+        yield from batch.steps()
+
+
 @contextmanager
-def side_by_side(depth, block, optimizer, count, at_once, dataset):
-    """`at_once` CudaBatches of `count` runs, each on a stream of its own: [(batch, stream)]."""
+def side_by_side(depth, block, optimizer, count, at_once, dataset, graphs=True):
+    """A SideBySide of `at_once` batches of `count` runs each; its memory is free afterwards.
+
+    A single run has its copy beside it, as in training (cuda.training), and counts as one.
+    """
     images, device = len(dataset.train.labels), dataset.train.labels.device
     runs = noisy_runs(depth, block, optimizer, count, a_seed=7, images=images, device=device.type)
-    batches = []
-    for _ in range(at_once):
-        stream = cuda.new_stream(device)
-        with cuda.on_stream(stream):
-            batch = cuda.CudaBatch(runs, dataset, device)
-            batch.start_epoch(1)
-        batches.append((batch, stream))
-    yield batches
-    batches.clear()
-    wait_for(device)
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+    with one_draw_for_a_seed():
+        side = SideBySide(runs * 2 if count == 1 else runs, at_once, dataset, graphs)
+    side.runs = count * at_once
+    try:
+        yield side
+    finally:
+        side.batches.clear()
+        wait_for(device)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+@contextmanager
+def one_draw_for_a_seed():
+    """Within it, runs of one seed and initialiser share a draw of their weights: drawing 35 of each
+    takes longer than timing them, and changes no time."""
+    draw = network.initial_weights
+    network.initial_weights = functools.cache(draw)
+    try:
+        yield
+    finally:
+        network.initial_weights = draw
 
 
 def wait_for(device):
@@ -123,34 +170,41 @@ def wait_for(device):
         torch.cuda.synchronize()
 
 
-def seconds_a_step(batches):
-    """Seconds in which each of some batches side by side makes a step, in turns."""
-    device = batches[0][0].device
+def seconds_a_step(side):
+    """Seconds in which each batch of a SideBySide makes a step."""
+    steps = side.batches[0][0].steps_an_epoch
 
     def epoch():
-        for batch, stream in batches:
-            with cuda.on_stream(stream):
-                batch.batch_number.zero_()
-        turns = [(batch.steps(), stream) for batch, stream in batches]
-        for _ in range(batches[0][0].steps_an_epoch):
-            for steps, stream in turns:
-                with cuda.on_stream(stream):
-                    next(steps)
-        wait_for(device)
+        for _ in range(steps):
+            side.step()
+        wait_for(side.device)
 
-    return typical(epoch) / batches[0][0].steps_an_epoch
+    return typical(epoch) / steps
 
 
-def evaluation_seconds(batch_and_stream):
-    """Seconds of an evaluation of one batch on the test images."""
-    batch, stream = batch_and_stream
+def evaluation_seconds(side):
+    """Seconds of an evaluation on the test images of one batch of a SideBySide."""
+    batch, stream, _ = side.batches[0]
 
     def evaluate():
         with cuda.on_stream(stream):
             batch.evaluate(batch.dataset.test)
-        wait_for(batch.device)
+        wait_for(side.device)
 
     return typical(evaluate)
+
+
+def setup_seconds(depth, block, count, dataset):
+    """Seconds until a fused batch can take its first step: weights drawn, steps captured."""
+    device = dataset.train.labels.device
+    runs = noisy_runs(depth, block, "adam", count, images=len(dataset.train.labels))
+
+    def begin():
+        with cuda.on_stream(cuda.new_stream(device)):
+            cuda.CudaBatch(runs, dataset, device).start_epoch(1)
+        wait_for(device)
+
+    return typical(begin)
 
 
 def typical(action):

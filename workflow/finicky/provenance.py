@@ -42,7 +42,7 @@ def record(runs, config, benchmarks):
             "cores": here["cores"],
             "memory_gib": here["memory_gib"],
             "instruction_set": ", ".join(sets),
-            "gpu": None,
+            "gpu": cards(runs),
         },
         "data": {name: data.hashes(name) for name in sorted(runs["dataset"].unique())},
         "config": config,
@@ -51,6 +51,12 @@ def record(runs, config, benchmarks):
         "seconds": {"training": round(float(runs["seconds"].sum()), 1)} | times,
         "wall_seconds": round(training_wall(runs) + sum(times.values()), 1),
     }
+
+
+def cards(runs):
+    """The cards on which runs were trained, as text; None if there are none."""
+    on_gpu = runs[runs["device"] != "cpu"]
+    return ", ".join(sorted(on_gpu["gpu"].fillna("not recorded").unique())) or None
 
 
 def command(config):

@@ -208,28 +208,31 @@ class Cost:
     """What training costs, in seconds, without and with batch norm (False, True).
 
     A line is (base, slope): base + slope × hidden layers. `steps`: of an optimizer step of one run;
-    `images`: of an image in evaluation; `probe`: of a probe, in steps; `starts`: of a step of a
-    fused batch whatever its size (on a GPU, with the batches side by side that it runs at once).
+    `images`: of an image in evaluation; `probe`: of a probe, in steps. What a fused batch of any
+    size costs beside them, on a GPU with others side by side: `starts` of a step's kernels;
+    `setups`, once, of drawing its weights and capturing its step.
     """
 
     steps: dict[bool, tuple[float, float]]
     images: dict[bool, tuple[float, float]]
     probe: float = 2.5
     starts: dict[bool, tuple[float, float]] | None = None
+    setups: dict[bool, tuple[float, float]] | None = None
 
     def seconds(self, run, fused=GPU_FUSED):
         """Estimated seconds of a run, in a batch of `fused` ones: steps, evaluations, probes."""
         hidden, normalised = run.depth - 1, "batch_norm" in run.block
 
         def at(lines):
-            base, slope = lines[normalised]
+            base, slope = lines[normalised] if lines else (0, 0)
             return base + slope * hidden
 
-        step = at(self.steps) + (at(self.starts) / fused if self.starts else 0)
+        step = at(self.steps) + at(self.starts) / fused
         held_out = 5_000 if run.images <= 55_000 else 0
         evaluated = run.epochs * 10_000 + run.images + held_out
         probes = 2 if run.epochs == 1 else 3
-        return (run.steps + probes * self.probe) * step + evaluated * at(self.images)
+        steps = (run.steps + probes * self.probe) * step
+        return at(self.setups) / fused + steps + evaluated * at(self.images)
 
 
 # Of an AVX-512 core of 2025. Shards are packed by it on every machine, so that they are the same.
@@ -239,13 +242,17 @@ NOMINAL = Cost(
 )
 
 
-# Of an H200, 2026 (torch 2.11): fitted to 1.9, 5.4, 25.6 and 39.9 µs a run-step (2, 10, 56 layers;
-# 56 with batch norm and residual) at R = 35 with 16 graphs side by side.
+# Of an H100, 2026 (torch 2.11); shards are packed by it for every card. Fitted to 2.2, 6.2, 29.3
+# and 45.1 µs a run-step (2, 10, 56 layers; 56 with batch norm and residual) at R = 35 with 16
+# graphs side by side (an H200: 1.9, 5.4, 25.6, 39.9), and to what the same bench's jobs took beside
+# their steps, with 25 ns to draw a weight. Of 1,577 runs of `full`, which took 166 s there, it says
+# 148.
 NOMINAL_GPU = Cost(
-    steps={False: (1.1e-6, 4.1e-7), True: (1.1e-6, 6.6e-7)},
-    images={False: (4.5e-9, 1.6e-9), True: (4.5e-9, 1.8e-9)},
-    probe=30,
+    steps={False: (1.32e-6, 4.62e-7), True: (1.32e-6, 7.11e-7)},
+    images={False: (5.0e-9, 1.86e-9), True: (5.0e-9, 2.8e-9)},
+    probe=20,
     starts={False: (1.4e-5, 1.4e-6), True: (1.4e-5, 2.7e-6)},
+    setups={False: (0.14, 0.0165), True: (0.14, 0.0175)},
 )
 
 

@@ -30,6 +30,7 @@ RUNS = {
     "fused": (pa.int64(), "runs trained together"),
     "host": (pa.string(), "machine it ran on"),
     "cpu": (pa.string(), "processor"),
+    "gpu": (pa.string(), "graphics card, if it trained on one"),
     "instruction_set": (pa.string(), "instruction set PyTorch used"),
     "finished": (pa.string(), "when it was finished, UTC"),
 }

@@ -1,9 +1,14 @@
 # The benchmark is an experiment that no preset holds: it is made on request (`make bench`), alone on
 # the machine. Once there is one, the page shows it, and a change to the engine has it made again; a
-# change to its figure or table measures nothing.
+# change to its figure or table measures nothing. It times the GPU, if there is one, whatever device
+# the presets train on.
 rule bench:
     input:
-        library("scripts/measure.py", module("experiments", "bench")),
+        lambda wildcards: library(
+            "scripts/measure.py",
+            module("experiments", "bench"),
+            device="cuda" if machine.gpus() else "cpu",
+        ),
         tables=[],
         images=verified(DECLARED["bench"].datasets),
     output:

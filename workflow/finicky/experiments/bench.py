@@ -3,12 +3,16 @@
 Every way of training takes turns in one process on one core: a few steps of each, over and over, so
 that a slow moment of the machine falls on all of them. A repetition's times are compared with each
 other; medians of these ratios are reported. Nothing here can pass or fail: it measures.
+
+Where there is a GPU, it is timed as well: by how many networks share a step, beside what the card
+can do at best; and one small network on it, and many, in turns with one core.
 """
 
 import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 from finicky.experiments import tidy
 
@@ -28,15 +32,23 @@ QUANTITIES = {
     "probe_share": ("", "time of a run's probes over the run's time, 10,000 images, 3 epochs"),
     "start_seconds": ("s", "from the start of a process to an imported training engine"),
     "copy_gb_per_second": ("GB/s", "memory read and written by a copy that no cache holds"),
-    "gpu_minus_cpu": ("ms", "time of one small network's step on the GPU minus that on one core"),
+    "us_per_run_step": ("µs", "time of one optimizer step of one network on the GPU"),
+    "ratio_to_core": ("", "one core's time over the GPU's, both with fused networks"),
+    "gpu_copy_gb_per_second": ("GB/s", "the card's memory read and written by a copy"),
+    "gpu_product_gflops": ("GFLOP/s", "the card's rate in a large matrix product in float32"),
+    "gpu_minus_cpu": ("ms", "time of a small network's step on the GPU minus that on one core"),
 }
 CONDITIONS = {
     "work": ["mlp2", "mlp2_sgd", "mlp10", "mlp56", "mlp56_bn_res"],
-    "way": ["textbook", "one by one", "vmap", "stacked autograd", "engine", "products"],
+    "way": ["textbook", "one by one", "vmap", "stacked autograd", "engine", "products",
+            "one network, eager", "one network, a graph", "many networks, graphs"],  # on a GPU
     "fused": "integer",
+    "streams": "integer",  # fused batches side by side on the GPU
     "part": ["images", "forward", "loss", "backward", "optimizer"],
     "instruction_set": "text",  # as PyTorch names it
-}
+    "card": "text",  # likewise, of what ran on it
+}  # fmt: skip
+BUDGET = {}  # steps are timed; nothing has to be learnt
 # work: depth, block, optimizer
 WORKS = {
     "mlp2": (2, "plain", "adam"),
@@ -45,6 +57,8 @@ WORKS = {
     "mlp56": (56, "plain", "adam"),
     "mlp56_bn_res": (56, "batch_norm_residual", "adam"),
 }
+SMALL = "mlp2"  # the mini project's network
+MANY = "many networks, graphs"
 IMAGES = 60_000
 TURN = 0.1  # seconds of steps in a turn
 
@@ -52,8 +66,9 @@ TURN = 0.1  # seconds of steps in a turn
 def measure(settings, tables):
     """One row per quantity, work, way and repetition (`seed`); QUANTITIES says what each number is.
 
-    settings: as declared, with `data` and `device`, which is "cpu": the GPU is compared with it in
-    `gpu_minus_cpu`. tables: none are read. `fused` is the number of networks that train together.
+    settings: as declared, with `data` and `device`, which is "cpu". tables: none are read. `fused`
+    is the number of networks that train together. What the GPU would have done is NaN in
+    `gpu_minus_cpu` where there is none, and left out elsewhere.
     """
     import torch
 
@@ -63,7 +78,7 @@ def measure(settings, tables):
 
     dataset = training.prepared("mnist", settings, IMAGES)
     repetitions = range(settings["repetitions"])
-    rows = []
+    rows, flops, core = [], {}, {}
 
     def found(quantity, seed, value, **where):
         rows.append({"quantity": quantity, "seed": seed, "value": value} | where)
@@ -81,6 +96,9 @@ def measure(settings, tables):
             "products": baselines.Products(shape, size),
         }
         times = take_turns(ways, repetitions)
+        flops[work], core[work] = ways["products"].flops, times["engine"]
+        if work == SMALL:
+            small = ways["engine"]
         for way, trainer in ways.items():
             for seed, ms in enumerate(times[way]):
                 where = {"work": work, "way": way, "fused": trainer.runs}
@@ -88,9 +106,9 @@ def measure(settings, tables):
                 found("ratio_to_textbook", seed, times["textbook"][seed] / ms, **where)
                 found("ratio_to_one_by_one", seed, times["one by one"][seed] / ms, **where)
                 found("gemm_efficiency", seed, times["products"][seed] / ms, **where)
-                found("gflops", seed, ways["products"].flops / ms / 1e6, **where)
+                found("gflops", seed, flops[work] / ms / 1e6, **where)
         here = {"work": work, "way": "engine", "fused": size}
-        found("flops_per_byte", 0, ways["products"].flops / traffic(shape, optimizer), **here)
+        found("flops_per_byte", 0, flops[work] / traffic(shape, optimizer), **here)
         for seed in repetitions:
             for part, share in shares(ways["engine"]).items():
                 found("share_of_step", seed, share, part=part, **here)
@@ -98,24 +116,27 @@ def measure(settings, tables):
     for seed in repetitions:
         found("start_seconds", seed, start_seconds())
         found("copy_gb_per_second", seed, copy_rate())
-    for seed, difference in enumerate(gpu_minus_cpu(settings, repetitions)):
-        found("gpu_minus_cpu", seed, difference)
+    device = gpu()
+    if device:
+        rows += on_gpu(device, flops, core, repetitions)
+    rows += gpu_minus_cpu(device, small, repetitions)
     table = tidy.from_rows(rows, CONDITIONS)
     return table.assign(instruction_set=torch.backends.cpu.get_cpu_capability())
 
 
-def traffic(architecture, optimizer, batch=64):
+def traffic(architecture, optimizer, on_gpu=False, batch=64):
     """Bytes that one step of one run moves at least, were there no cache: each operand per kernel.
 
     Parameters: read forward and backward, gradients written; Adam reads four vectors and writes
-    three, descent within the backward pass reads and writes one. Activations: written, read by the
-    next layer, read twice backward, and as much for their gradients. Images: as bytes and floats.
+    three, descent reads two and writes one, on a CPU within the backward pass, where no gradient is
+    written or read. Activations: written, read by the next layer, read twice backward, and as much
+    for their gradients. Images: as bytes and floats.
     """
     weights = sum(fan_in * fan_out for fan_in, fan_out in architecture.fans())
-    of_weights = {"adam": 1 + 1 + 1 + 7, "sgd": 1 + 1 + 2}[optimizer] * weights
+    update = {"adam": 1 + 7, "sgd": 4 if on_gpu else 2}[optimizer]
     of_activations = 8 * batch * architecture.width * architecture.hidden
     of_images = batch * architecture.inputs * 5
-    return 4 * (of_weights + of_activations + of_images)
+    return 4 * ((1 + 1 + update) * weights + of_activations + of_images)
 
 
 def take_turns(ways, repetitions):
@@ -212,22 +233,78 @@ def copy_rate():
     return 2 * source.nbytes / timed(lambda: target.copy_(source), 3) / 1e9
 
 
-def gpu_minus_cpu(settings, repetitions):
-    """Milliseconds by which a two-layer network's step is slower on the GPU: one per repetition.
+# ---- On a GPU -----------------------------------------------------------------------------------
 
-    NaN where this machine has no GPU.
+
+def gpu():
+    """The device that stands for this machine's GPU; None without one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else None
+
+
+def on_gpu(device, flops, core, repetitions):
+    """Rows of what the card can do, and of a step of every work by how many networks share it.
+
+    flops: of a run-step, {work: number}; core: milliseconds of one on one core, {work: a list}.
+    """
+    from finicky.engine.network import Architecture
+    from finicky.experiments import card
+
+    rows = []
+
+    def found(quantity, seed, value, **where):
+        row = {"quantity": quantity, "seed": seed, "value": value, "card": card.name(device)}
+        rows.append(row | where)
+
+    for seed in repetitions:
+        copy, product = card.limits(device)
+        found("gpu_copy_gb_per_second", seed, copy)
+        found("gpu_product_gflops", seed, 1000 * product)
+    for work, (depth, block, optimizer) in WORKS.items():
+        here = {"work": work, "way": MANY}
+        moved = traffic(Architecture(depth, block, "relu"), optimizer, on_gpu=True)
+        found("flops_per_byte", 0, flops[work] / moved, **here)
+        for fused, streams in card.SIZES:
+            where = here | {"fused": fused, "streams": streams}
+            steps = card.run_step(WORKS[work], fused, streams, device, len(repetitions))
+            for seed, seconds in enumerate(steps):
+                found("us_per_run_step", seed, 1e6 * seconds, **where)
+                found("gflops", seed, flops[work] / seconds / 1e9, **where)
+                found("ratio_to_core", seed, core[work][seed] / 1000 / seconds, **where)
+    return rows
+
+
+def gpu_minus_cpu(device, small, repetitions):
+    """Rows of how much slower SMALL is on the GPU, one network or many, than fused on one core.
+
+    small: the engine with it, on the CPU; they take turns. NaN without a device.
     """
     import torch
 
-    from finicky.engine.network import Architecture
-    from finicky.experiments import baselines, training
+    from finicky import pace
+    from finicky.experiments import card
 
-    if not torch.cuda.is_available():
-        return [float("nan") for _ in repetitions]
-    shape = Architecture(2, "plain", "relu")
-    ways = {}
-    for device in ("cpu", "cuda"):
-        dataset = training.prepared("mnist", settings | {"device": device}, IMAGES)
-        ways[device] = baselines.Engine(shape, "adam", dataset, 1, device)
-    times = take_turns(ways, repetitions)
-    return [gpu - cpu for gpu, cpu in zip(times["cuda"], times["cpu"], strict=True)]
+    sizes = {  # fused, streams, whether a step is a graph
+        "one network, eager": (1, 1, False),
+        "one network, a graph": (1, 1, True),
+        MANY: (*max(card.SIZES, key=lambda size: size[1]), True),
+    }
+    times = {way: [float("nan")] * len(repetitions) for way in (*sizes, "engine")}
+    if device:
+        with torch.no_grad(), ExitStack() as stack:
+            noise, ways = pace.Noise(pace.IMAGES, device), {"engine": small}
+            for way, (fused, streams, graphs) in sizes.items():
+                side = pace.side_by_side(*WORKS[SMALL], fused, streams, noise, graphs)
+                ways[way] = stack.enter_context(side)
+            times = take_turns(ways, repetitions)
+    rows = []
+    for way, (fused, streams, _) in sizes.items():
+        where = {"work": SMALL, "way": way, "fused": fused, "streams": streams}
+        where["card"] = card.name(device) if device else None
+        for seed, (ms, core) in enumerate(zip(times[way], times["engine"], strict=True)):
+            found = {"gpu_minus_cpu": ms - core}
+            if device and fused == 1:  # on_gpu has the others
+                found["us_per_run_step"] = 1000 * ms
+            rows += [{"quantity": q, "seed": seed, "value": v} | where for q, v in found.items()]
+    return rows
