@@ -12,8 +12,9 @@ from finicky.store import replaced
 with job(snakemake):
     slug, name = snakemake.params.slug, snakemake.wildcards.figure
     exhibit = importlib.import_module(f"finicky.exhibits.{slug.replace('-', '_')}")
+    draw = getattr(exhibit, name.lower().replace("-", "_"))
     with style.context():
-        drawn = getattr(exhibit, name.lower())(pd.read_parquet(snakemake.input.table))
+        drawn = draw(pd.read_parquet(snakemake.input.table))
     if drawn:
         figure, behind = drawn
         style.save_svg(figure, snakemake.output.svg, name)

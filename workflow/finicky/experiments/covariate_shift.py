@@ -8,7 +8,15 @@ same networks. The control that decides is batch norm with a shift put in behind
 what batch norm is said to prevent.
 """
 
+import itertools
+
+import numpy as np
 import pandas as pd
+import torch
+
+from finicky.data import CHANCE
+from finicky.experiments import tidy, training, tuning
+from finicky.experiments.shifted import Watched, distance_of_moments, drawn_anew, drifting
 
 TITLE = "Internal covariate shift, with and without batch norm"
 READS = []
@@ -24,6 +32,7 @@ SETTINGS = {
     ),
     "rates": ("rates", "learning rates of momentum beside the chapter's 0.1"),
     "every": ("count", "steps between two measurements of the gradients' change"),
+    "scored": ("count", "batches of held-out images on which accuracies are taken"),
     "jump": (
         {"type": "array", "minItems": 2, "maxItems": 2,
          "items": {"type": "number", "minimum": 0, "maximum": 100}},
@@ -36,6 +45,7 @@ SETTINGS = {
         "a drifting shift: the same at the end of training",
     ),
 }  # fmt: skip
+BUDGET = "{images} images of {dataset}, {epochs} epochs"
 QUANTITIES = {
     "shift": ("", "internal covariate shift, mean over the layers. Moments: distance of a unit's "
               "mean and deviation at the end of training from those at the start, in deviations at "
@@ -54,6 +64,8 @@ QUANTITIES = {
 }  # fmt: skip
 CONDITIONS = {
     "dataset": "level",
+    "images": "integer",
+    "epochs": "integer",
     "activation": "level",
     "rate": ["chapter", "own best"],
     "definition": ["moments", "gradients"],
@@ -63,6 +75,144 @@ CONDITIONS = {
 }
 
 
+PLAIN, NORMED, ANEW, DRIFTING = CONDITIONS["network"]
+ACTIVATIONS = ["relu", "tanh", "sigmoid"]
+RATE = tuning.RECOMMENDED_RATES["momentum"]
+GAINS = 1.0  # points of accuracy that are a gain
+
+
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """One row per quantity, condition and seed; QUANTITIES says what each number is."""
-    raise NotImplementedError
+    parts = []
+    for name in settings["datasets"]:
+        dataset = training.prepared(name, settings, settings["images"])
+        for activation in ACTIVATIONS:
+            ends = pd.DataFrame(trained(dataset, name, activation, settings))
+            found = compared(at_rates(ends))
+            parts.append(found.assign(dataset=name, activation=activation))
+    table = pd.concat(parts).fillna({"outcome": "finite"})
+    table = table.assign(images=settings["images"], epochs=settings["epochs"])
+    return tidy.from_rows(table.to_dict("records"), CONDITIONS)
+
+
+# ---- Training ------------------------------------------------------------------------------------
+
+
+def trained(dataset, name, activation, settings):
+    """Train every network of an activation with every seed and rate; yields one dict each: network,
+    seed, learning_rate, validation and test accuracy (%), layer shifts of both kinds, cosines."""
+    rates = sorted({*settings["rates"], RATE})
+    shape = settings["depth"] - 1, 1, settings["width"]
+    kinds = {
+        PLAIN: ("plain", lambda seed: None),
+        NORMED: ("batch_norm", lambda seed: None),
+        ANEW: ("batch_norm", lambda seed: drawn_anew(seed, shape, settings["jump"])),
+        DRIFTING: ("batch_norm", lambda seed: drifting(seed, shape, settings["drift"])),
+    }
+    for (network, (block, shift)), seed in itertools.product(kinds.items(), settings["seeds"]):
+        runs = [
+            training.run(
+                settings, settings["images"], seed, dataset=name, epochs=settings["epochs"],
+                depth=settings["depth"], width=settings["width"], block=block,
+                activation=activation, optimizer="momentum", learning_rate=rate,
+            )
+            for rate in rates
+        ]  # fmt: skip
+        yield from watch(runs, dataset, shift(seed), settings, network=network)
+
+
+def watch(runs, dataset, shift, settings, **levels):
+    """Train the runs of one seed; yields a dict each, with the levels."""
+    batch = Watched(runs, dataset, shift, settings["every"], runs[0].steps)
+    start = batch.moments()
+    for _ in training.each_step(batch, runs[0].steps):
+        pass
+    moments = distance_of_moments(start, batch.moments())
+    changes, cosines = (torch.stack(of).median(0).values for of in (batch.changes, batch.cosines))
+    validation, test = (
+        batch.accuracies(split, settings["scored"]) for split in (dataset.validation, dataset.test)
+    )
+    for row, run in enumerate(runs):
+        failed = np.isnan([validation[row], test[row]]).any()
+        yield levels | {
+            "seed": run.seed,
+            "learning_rate": run.learning_rate,
+            "outcome": "nan" if failed else "finite",
+            "validation": CHANCE if failed else validation[row],
+            "accuracy": CHANCE if failed else test[row],
+            "moments": moments[:, row].tolist(),
+            "gradients": changes[row].tolist(),
+            "cosine": float(cosines[row].mean()),
+        }
+
+
+# ---- Comparing -----------------------------------------------------------------------------------
+
+
+def at_rates(ends):
+    """The trainings at the chapter's rate, and for each network and seed that at the rate that is
+    best for the other seeds' validation images; their `rate` says which."""
+    parts = [ends[ends["learning_rate"] == RATE].assign(rate="chapter")]
+    for _, of_network in ends.groupby("network"):
+        scores = of_network.pivot(index="learning_rate", columns="seed", values="validation")
+        best = {seed: tuning.best_level(scores, seed) for seed in scores.columns}
+        own = of_network["learning_rate"] == of_network["seed"].map(best)
+        parts.append(of_network[own].assign(rate="own best"))
+    return pd.concat(parts)
+
+
+def compared(ends):
+    """The quantities as a frame, of trainings `at_rates` of one activation and data set."""
+    rows = []
+    for one in ends.to_dict("records"):
+        at = {name: one[name] for name in ("seed", "rate", "network", "outcome")}
+        rows.append(at | {"quantity": "accuracy", "value": one["accuracy"]})
+        rows.append(at | {"quantity": "gradient_cosine", "value": one["cosine"]})
+        if one["rate"] == "own best":
+            rows.append(at | {"quantity": "best_rate", "value": one["learning_rate"]})
+        for definition, first in (("moments", 1), ("gradients", 2)):
+            here, layers = at | {"definition": definition}, one[definition]
+            rows.append(here | {"quantity": "shift", "value": float(np.mean(layers))})
+            for layer, shift in enumerate(layers, start=first):
+                rows.append(here | {"quantity": "layer_shift", "value": shift, "layer": layer})
+    table = pd.DataFrame(rows)
+    table = pd.concat([table, halves(table[table["quantity"] == "shift"]), gains(ends)])
+    return without_repetitions(table.reset_index(drop=True))
+
+
+def halves(shifts):
+    """How much smaller the shift is with batch norm, of rows of shifts."""
+    plain, normed = (
+        shifts[shifts["network"] == network].set_index(["seed", "rate", "definition"])["value"]
+        for network in (PLAIN, NORMED)
+    )
+    return np.log2(plain / normed).reset_index().assign(quantity="shift_halved")
+
+
+def gains(ends):
+    """What batch norm gains, and the share of it that each shift takes."""
+    found = []
+    for rate, at_rate in ends.groupby("rate"):
+        accuracy = at_rate.pivot(index="seed", columns="network", values="accuracy")
+        a, b = accuracy[NORMED], accuracy[PLAIN]
+        found.append(pd.DataFrame({"value": a - b, "a": a, "b": b, "quantity": "gain"}))
+        gain = (a - b).median()
+        for network, injected in ((ANEW, "drawn anew"), (DRIFTING, "drifting")):
+            lost = 100 * (a - accuracy[network]) / gain
+            lost = pd.DataFrame({"value": lost, "quantity": "gain_lost", "injected": injected})
+            found.append(lost if gain >= GAINS else lost[:0])
+        found = [one if "rate" in one else one.reset_index().assign(rate=rate) for one in found]
+    return pd.concat(found)
+
+
+def without_repetitions(table):
+    """Without the rows at own best rates that are those at the chapter's rate for every seed, which
+    are no second measurement. Accuracies and layers stay, as nobody judges them."""
+    judged = table[~table["quantity"].isin(["accuracy", "layer_shift", "best_rate"])]
+    repeated = []
+    levels = ["quantity", "network", "definition", "injected"]
+    for _, rows in judged.groupby(levels, dropna=False):
+        own, chapter = (rows[rows["rate"] == rate] for rate in ("own best", "chapter"))
+        if own.set_index("seed")["value"].equals(chapter.set_index("seed")["value"]):
+            repeated += own.index.tolist()
+    return table.drop(index=repeated)
