@@ -8,7 +8,6 @@ residual blocks without the ReLU after the sum, which the engine does not have.
 
 import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -20,12 +19,13 @@ from finicky import runs as planning
 from finicky.data import CHANCE
 from finicky.engine.network import BN_EPS, Architecture, Network, Stacked
 from finicky.experiments import training, tuning
+from finicky.experiments.best_rates import CHAPTER, OWN
 
-CHAPTER, OWN = "chapter", "own best"  # at which learning rate
 CHAPTERS_RATE = tuning.RECOMMENDED_RATES["adam"]
 RELU, NOTHING = "ReLU after the sum", "nothing after the sum"
 BATCH_NORM = ("batch_norm", "batch_norm_residual")
 RESIDUAL = ("residual", "batch_norm_residual")
+SCORED = 1000  # images
 
 
 @dataclass(frozen=True)
@@ -162,9 +162,16 @@ class Slopes:
 
 
 def last_gradient(chain: Chain, h: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Gradient of each image's loss by the last hidden values h: [R, B, width]."""
-    delta = torch.softmax(chain.last(h), 2)
-    delta = delta - functional.one_hot(labels, delta.shape[2]).to(delta.dtype)
+    """Direction of the gradient of each image's loss by the last hidden values h: [R, B, width].
+
+    softmax - one-hot underflows where a network is sure of its answer. So each image's is divided
+    by its largest probability of a wrong class, which drops out of all ratios along the chain.
+    """
+    logits = chain.last(h)
+    own = functional.one_hot(labels, logits.shape[2]).bool().expand(logits.shape)
+    wrong = logits.masked_fill(own, -math.inf)
+    delta = (wrong - wrong.amax(2, keepdim=True)).exp()
+    delta = torch.where(own, -delta.sum(2, keepdim=True), delta)
     return delta @ chain.weights[-1].mT
 
 
@@ -261,14 +268,21 @@ class Trained:
     rates: list[float]
     flat: torch.Tensor
 
-    def arms(self, scores: list[float]) -> Iterator[tuple[str, int, int]]:
-        """Yields (at which rate, seed, row) for the chapter's rate and for the rate that is best by
-        the scores [R] of the other seeds."""
-        rows = {pair: row for row, pair in enumerate(zip(self.rates, self.seeds, strict=True))}
-        table = pd.Series(scores, index=pd.MultiIndex.from_tuples(rows)).unstack()
-        for seed in table.columns:
-            yield CHAPTER, seed, rows[CHAPTERS_RATE, seed]
-            yield OWN, seed, rows[tuning.best_level(table, seed), seed]
+    def outcome(self, row: int) -> str:
+        """Of one of them: "finite", or "nan" where a parameter is not."""
+        return "finite" if self.flat[row].isfinite().all() else "nan"
+
+    def arms(self, scores: list[float]) -> list[tuple[str, int, int]]:
+        """(at which rate, seed, row) for the chapter's rate and for the rate that is best by the
+        scores [R] of the other seeds; without the second where it is the first for every seed, as
+        one training is not two."""
+        pairs = list(zip(self.rates, self.seeds, strict=True))
+        table = pd.Series(scores, index=pd.MultiIndex.from_tuples(pairs)).unstack()
+        best = {seed: tuning.best_level(table, seed) for seed in table.columns}
+        arms = [(CHAPTER, seed, pairs.index((CHAPTERS_RATE, seed))) for seed in best]
+        if set(best.values()) != {CHAPTERS_RATE}:
+            arms += [(OWN, seed, pairs.index((rate, seed))) for seed, rate in best.items()]
+        return arms
 
 
 def rates_of(settings: dict) -> list[float]:
@@ -276,9 +290,34 @@ def rates_of(settings: dict) -> list[float]:
     return sorted({*settings["rates"], CHAPTERS_RATE})
 
 
+def budget(settings: dict) -> dict:
+    """How long networks are trained, as columns of a table."""
+    return {"images": settings["images"], "epochs": settings["epochs"]}
+
+
 def starts(kind: Kind, seeds: list[int]) -> torch.Tensor:
     """First parameters [seeds, P], He's."""
     return Network.initial(kind.architecture, [("he", seed) for seed in seeds]).parameters.flat
+
+
+def inputs(
+    dataset, split: str, count: int = SCORED, dtype=torch.float64
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first images of a split [B, 784] and their labels, on the CPU."""
+    part = getattr(dataset, split)
+    return dataset.normalise(part.images[:count], dtype=dtype).cpu(), part.labels[:count].cpu()
+
+
+def accuracies(trained: Trained, dataset, split: str) -> list[float]:
+    """Accuracy in % of each network on the first SCORED images of a split; batch norm's statistics
+    are those of as many training images."""
+    statistics, _ = inputs(dataset, "train")
+    chain = folded(trained.kind, trained.flat, statistics, torch.float32)
+    x, labels = inputs(dataset, split, dtype=torch.float32)
+    h = chain.first(x)
+    for number in range(trained.kind.blocks):
+        h = chain.block(number, h)
+    return chain.accuracy(h, labels)
 
 
 def train(
@@ -291,21 +330,24 @@ def train(
     size = planning.fused_size(
         planning.parameters(kind.depth, kind.width), machine.l2_cache_bytes()
     )
-    parts = []
+    epochs = range(settings["epochs"] + 1) if every_epoch else (0, settings["epochs"])
+    length = Stacked.row_length(kind.architecture)
+    kept = {epoch: torch.empty(len(pairs), length) for epoch in epochs}
     for first in range(0, len(pairs), size):
+        rows = slice(first, first + size)
         trainings = [
             training.Training(
                 training.run(settings, settings["images"], seed, learning_rate=rate, **levels)
             )
-            for seed, rate in pairs[first : first + size]
+            for seed, rate in pairs[rows]
         ]
         batch = (CleanBatch if kind.clean else training.Batch)(trainings, dataset)
-        flat, found = batch.network.parameters.flat, [batch.network.parameters.flat.clone()]
+        flat = batch.network.parameters.flat
+        kept[0][rows] = flat.cpu()
         an_epoch = math.ceil(batch.images / batch.size)
-        steps = settings["epochs"] * an_epoch
-        for step in training.each_step(batch, steps):
-            if step == steps or (every_epoch and step % an_epoch == 0):
-                found.append(flat.clone())
-        parts.append(found)
-    seeds, at = zip(*pairs, strict=True)
-    return [Trained(kind, list(seeds), list(at), torch.cat(of)) for of in zip(*parts, strict=True)]
+        for step in training.each_step(batch, settings["epochs"] * an_epoch):
+            epoch, rest = divmod(step, an_epoch)
+            if not rest and epoch in kept:
+                kept[epoch][rows] = flat.cpu()
+    seeds, at = (list(of) for of in zip(*pairs, strict=True))
+    return [Trained(kind, seeds, at, of_epoch) for of_epoch in kept.values()]
