@@ -1,0 +1,66 @@
+"""Figure F31: dead units by learning rate, start and activation."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from finicky.exhibits import style
+from finicky.labels import label
+
+FIGURES = {
+    "F31": "Hidden units whose input is positive for no training image, after training, by "
+    "learning rate; the lowest rate is the recommended one (SGD: 0.01), lines are starts. Left: "
+    "ReLU, where such a unit is dead. Right: leaky ReLU, where it still gets a hundredth of the "
+    "gradient. Before training, a random start of any scale has the share at the dotted line. "
+    "Where a point is missing, the loss became NaN. The chapter: lines rise with the rate, bad "
+    "starts lie high; He, Xavier and leaky ReLU lie low.",
+}
+ACTIVATIONS = ["relu", "leaky_relu"]
+
+
+def f31(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """F31, of the first data set and the deepest networks, and the medians and ranges behind it."""
+    table = table[table["dataset"] == table["dataset"].iloc[0]]
+    dead = table[table["quantity"].isin(["dead", "dead_at_start"])]
+    depth = int(dead["depth"].max())
+    dead = dead[dead["depth"] == depth]
+    start = dead[(dead["quantity"] == "dead_at_start") & dead["init"].isna()]["value"].median()
+    by = ["activation", "init", "optimizer", "learning_rate"]
+    rows = dead[dead["quantity"] == "dead"]
+    counted = rows.groupby(by)["value"].transform(lambda values: values.notna().all())
+    data = style.summary(rows[counted], by)
+    optimizers = [name for name in ("sgd", "adam") if name in set(data["optimizer"])]
+    fig, axes = style.panels(
+        [2.0] * len(optimizers), columns=2, left=0.5, right=1.1, between=(1.45, 0.75), top=0.4
+    )
+    for row, optimizer in enumerate(optimizers):
+        for column, activation in enumerate(ACTIVATIONS):
+            mine = data[(data["optimizer"] == optimizer) & (data["activation"] == activation)]
+            rates = sorted(set(data[data["optimizer"] == optimizer]["learning_rate"]))
+            _panel(axes[row, column], mine, rates, start)
+            name = "dead ReLUs" if activation == "relu" else "never positive, leaky ReLU"
+            axes[row, column].set_title(f"{label(optimizer)}: {name} (%)", fontsize=8.5)
+    style.footer(fig, data)
+    style.note(fig, f"{depth} layers, {style.trained_on(table)}")
+    highest = data[data["activation"] == "relu"].sort_values("learning_rate")
+    highest = highest.groupby(["optimizer", "init"]).tail(1)
+    fig.set_label(
+        f"Dead ReLUs after training at the highest rate, networks of {depth} layers: "
+        + ", ".join(
+            f"{label(one.optimizer)} at {one.learning_rate:g} from {label(one.init)} "
+            f"{one.median:.0f} %"
+            for one in highest.itertuples()
+        )
+        + "."
+    )
+    return fig, data
+
+
+def _panel(ax, data, rates, start):
+    """A line for each start, by learning rate."""
+    style.log_axis(ax, "x", rates[0] / 1.4, rates[-1] * 1.4, rates)
+    ax.set_ylim(-3, 103)
+    ax.axhline(start, color=style.INK, linestyle=":", linewidth=0.9)
+    for init, rows in data.groupby("init"):
+        style.line(ax, rows, "learning_rate", init)
+    style.label_ends(ax, data, "learning_rate", "init")
+    ax.set_xlabel("learning rate")
