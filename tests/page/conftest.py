@@ -47,7 +47,8 @@ def record(claim, verdict, parts=(), conditions=(), **more):
         "rule_words": f"the rule of {claim['id']}", "verdict": verdict,
         "subject": rules.subject(claim["rule"]),
         "parts": list(parts), "conditions": list(conditions), "counts": counts,
-        "sentence": f"sentence of {claim['id']}", "fragility": None, "why": claim.get("why"),
+        "sentence": f"sentence of {claim['id']}", "budget": None, "datasets": None,
+        "fragility": None, "why": claim.get("why"),
         "reason": None, "evidence": evidence, "also": [],
     }  # fmt: skip
     return values | more

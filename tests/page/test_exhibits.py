@@ -119,7 +119,6 @@ def test_broken_figure_is_a_gap(inputs, render, drawing):
 
 def test_planned_figure_and_table_name_their_experiment(page, words):
     assert "planned: approximation" in words(page.find(id="F03"))
-    assert "planned: variance" in words(page.find(id="T02"))
     assert "Three starts : variances" in words(page.find(id="T02"))
 
 

@@ -1,5 +1,7 @@
 """What the page says first: the claims farthest from the chapter, agreement with the reference."""
 
+import copy
+
 import pytest
 
 from finicky.page.findings import surprise
@@ -48,6 +50,27 @@ def test_agreement_with_the_reference(page, words):
     assert "on 6 of 7 claims" in text
     assert "C180 , training accuracy: 91.0 here, 91.5 % there, 0.50 of" in text
     assert "Different verdict: C062" in text
+
+
+def test_agreement_with_another_device(inputs, render, words):
+    """The same preset, made on a GPU before: its verdicts beside these."""
+    theirs = copy.deepcopy(inputs["claims"])
+    theirs[1]["verdict"] = theirs[2]["verdict"] = "undecided"
+    _, other = render(other_devices={"cuda": theirs}).select(".agreement")
+    said = words(other)
+    assert said.startswith("Agrees with this preset as a GPU gave it on 5 of 7 claims.")
+    assert said.endswith("Different verdict: C062 , C064 .")
+    assert "as a CPU gave it" in words(render(other_devices={"cpu": theirs}))
+    assert len(render(other_devices={}).select(".agreement")) == 1
+
+
+def test_the_card_is_named(inputs, render, words):
+    """Beside the processor, and in the provenance; a CPU's report says that there was none."""
+    assert "GPU none" in words(render().find(id="provenance"))
+    inputs["record"]["machine"]["gpu"] = "A card"
+    page = render()
+    assert "GPU A card" in words(page.find(id="provenance"))
+    assert "A CPU; A card" in words(page.select_one(".facts"))
 
 
 def test_without_reference_results_the_page_says_so(render, words):

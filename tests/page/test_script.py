@@ -44,6 +44,7 @@ def run(tmp_path, inputs, monkeypatch):
             ],
             provenance=write(f"{here}/provenance.json", json.dumps(inputs["record"])),
             reference=[write("results/reference/claims.json", json.dumps(inputs["reference"]))],
+            other_devices=[],
         )
         snakemake = SimpleNamespace(
             input=given,

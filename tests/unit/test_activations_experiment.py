@@ -49,14 +49,39 @@ def test_zeros_are_means_over_hidden_layers(tables):
         "zeros_at_start": [pytest.approx(50)],
     }
     table = activations.zeros(tables)
-    assert (table["a"] == table["b"]).all() and table["a"].gt(90).all() and len(table) == 30
+    assert (table["a"] == table["b"]).all() and table["a"].gt(90).all()
+    assert table["quantity"].value_counts().to_dict() == {
+        "always_zero": 10, "zeros_after_training": 10, "zeros_at_start": 10,
+    }  # fmt: skip
+
+
+def test_a_start_is_one_measurement_whatever_comes_after_it(make_tables):
+    """Two optimizers, and one of them with two rates: three trainings a seed, from one start."""
+    tables = make_tables(
+        {"optimizer": "adam", "learning_rate": 0.001},
+        {"optimizer": "sgd", "learning_rate": [0.01, 0.1]},
+        accuracy=lambda run: (10, 90 if run["optimizer"] == "adam" else 10),
+    )
+    rows = [
+        {"run": run, "epoch": epoch, "layer": 1, "saturated_share": 0.5, "dead_share": 0.1}
+        for run in tables["runs"]["run"]
+        for epoch in (0, 3)
+    ]
+    found = activations.zeros(tables | {"layers": pd.DataFrame(rows)})
+    start = found[found["quantity"] == "zeros_at_start"]
+    assert len(start) == start["seed"].nunique()
+    after = ["images", "epochs", "optimizer", "learning_rate"]
+    assert start[after].isna().all(axis=None) and start["a"].gt(60).all()
+    assert len(found[found["quantity"] == "zeros_after_training"]) == 3 * len(start)
 
 
 def test_a_cell_with_a_failed_run_is_left_out(tables):
     runs = tables["runs"]
     first = runs.index[runs["depth"] == 10][0]
     runs.loc[first, ["outcome", "nan_step"]] = ["nan", 7]
-    assert set(activations.zeros(tables)["depth"]) == {2}
+    found = activations.zeros(tables).groupby("quantity")["depth"].agg(set)
+    assert found["zeros_after_training"] == found["always_zero"] == {2}
+    assert found["zeros_at_start"] == {2, 10}  # which it does not change
 
 
 def test_a_faster_relu_is_seen(monkeypatch):
@@ -70,14 +95,16 @@ def test_a_faster_relu_is_seen(monkeypatch):
     monkeypatch.setattr(activations.time, "process_time", lambda: now[0])
     monkeypatch.setattr(activations, "activation_alone", call)
     monkeypatch.setattr(activations, "training_step", call)
-    settings = {"seeds": [0, 1], "width": [8], "depth": [2], "step_width": 4, "turn": 100}
+    settings = {"seeds": [0, 1], "width": [8], "depth": [2], "step_width": [4, 8], "turn": 100}
     rows = pd.DataFrame(activations.timed(settings))
     saved = rows.groupby(["quantity", "activation"])["value"].unique().map(list).to_dict()
     assert saved == {
-        (quantity, rival): [pytest.approx(share)]
+        (quantity, rival): [pytest.approx(share)] * len(saved[quantity, rival])
         for quantity in ("activation_saved", "step_saved")
         for rival, share in (("sigmoid", 25), ("tanh", 50))
     }
+    sizes = rows[rows["quantity"] == "step_saved"].groupby("width").size()
+    assert sizes.to_dict() == {4: 4, 8: 4}
 
 
 @pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh"])
@@ -97,7 +124,7 @@ def test_a_training_step_trains(name, monkeypatch):
 
 
 SMALLEST = {
-    "seeds": [0, 1], "trials": 1, "width": [1], "depth": [2], "step_width": 1, "turn": 0.001,
+    "seeds": [0, 1], "trials": 1, "width": [1], "depth": [2], "step_width": [1], "turn": 0.001,
 }  # fmt: skip
 
 

@@ -57,12 +57,21 @@ def test_what_the_correction_does():
     # 1/√(1 - 0.999^t) = 1.1; 1 - 0.9^t = 1/1.1
     assert of("matters_until")[None] == np.floor(np.log(1 - 1 / 1.21) / np.log(0.999))
     assert of("first_moment_until")[None] == np.floor(np.log(1 - 1 / 1.1) / np.log(0.9))
-    assert of("correction_fades")[None] > 0
+    assert of("correction_fades")[None] > 0 and of("early_only")[None] == 1
+
+
+@pytest.mark.parametrize("much", [2.5, 0.00001])  # the first step is 3.2 times as long
+def test_a_correction_that_matters_never_or_always_is_not_early(monkeypatch, much):
+    monkeypatch.setattr(adam, "MUCH", much)
+    rows = {row["quantity"]: row["value"] for row in adam.correction(np.random.default_rng(0))}
+    assert rows["early_only"] == 0
 
 
 def test_numbers_stored():
-    rows = adam.memory(np.random.default_rng(0))
-    assert {row["optimizer"]: row["value"] for row in rows} == {
+    rows = list(adam.memory(np.random.default_rng(0)))
+    stored = [row for row in rows if row["quantity"] == "numbers_stored"]
+    assert [row["value"] for row in rows if row["quantity"] == "two_more"] == [1]
+    assert {row["optimizer"]: row["value"] for row in stored} == {
         "sgd": 0, "momentum": 1, "rmsprop": 1, "adam": 2, "amsgrad": 3, "adamw": 2,
     }  # fmt: skip
 
@@ -103,7 +112,7 @@ def smallest(monkeypatch):
     short = {name: dict(example) for name, example in adam.COUNTEREXAMPLES.items()}
     short["theorem 1"]["periods"], short["usual β"]["period"] = 4, 500
     monkeypatch.setattr(adam, "COUNTEREXAMPLES", short)
-    return adam.measure({"trials": 1, "sparse_steps": 1, "periods": 4, "seeds": [0]}, {})
+    return adam.measure({"trials": 1, "sparse_steps": 1, "periods": 4, "seeds": [0, 1]}, {})
 
 
 def test_the_table_is_as_declared(smallest):
@@ -112,6 +121,14 @@ def test_the_table_is_as_declared(smallest):
     assert not smallest["value"].isna().any()
     walks = smallest[smallest["quantity"] == "position"].set_index("optimizer")["decay"]
     assert (walks["adamw"] == 0.01).all() and walks[["adam", "amsgrad"]].isna().all()
+
+
+def test_what_is_not_random_is_written_down_once(smallest):
+    names = ["early_only", "correction_fades", "matters_until", "first_moment_until", "two_more",
+             "numbers_stored", "uncorrected_over_corrected", "chapter_factor"]  # fmt: skip
+    once = smallest[smallest["quantity"].isin(names)]
+    assert set(once["quantity"]) == set(names) and set(once["seed"]) == {0}
+    assert set(smallest["seed"]) == {0, 1}
 
 
 def test_the_figure_shows_lengths_and_walks(smallest):

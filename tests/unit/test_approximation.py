@@ -16,7 +16,7 @@ from .engine_fixtures import training_process
 
 SETTINGS = {
     "seeds": [0, 1], "points": 21, "units": [8, 16, 64], "modes": [2, 4],
-    "tolerances": [[0.3, 1e-9], [0.3]], "trials": 5, "dimensions": [1, 2], "sample": 300,
+    "tolerances": [[0.3, 1e-9], [0.3]], "trials": 5, "dimensions": [1, 2, 3], "sample": 300,
     "most": 80, "trained_units": [8], "trained_targets": ["wave", "kink", "root"], "steps": 30,
     "device": "cpu",
 }  # fmt: skip
@@ -139,6 +139,15 @@ def test_rates_and_tolerances(table):
     assert all(target != "jump" for target, _ in met)
 
 
+def test_a_power_has_no_curvature_and_an_exponential_has():
+    dimensions = np.array([1, 2, 3, 4])
+    slope, curvature = approximation.growth(dimensions, 5.0 * dimensions**4)
+    assert slope > 2 and curvature == pytest.approx(0, abs=1e-9)  # it rises all the same
+    slope, curvature = approximation.growth(dimensions, 5 * 3.0**dimensions)
+    assert slope == pytest.approx(np.log2(3)) and curvature > 0.5
+    assert approximation.growth(dimensions, 5 * 1.5**dimensions)[1] > 0.1
+
+
 def test_units_needed_are_the_fewest():
     """More dimensions need more; one unit less is not enough, however many more are drawn."""
     needed = approximation.units_needed(2, 0, 300, 80)
@@ -186,7 +195,7 @@ def test_the_figure_says_its_numbers(table):
 
 SMALLEST = {
     "seeds": [3], "points": 3, "units": [2, 4], "modes": [2, 3], "tolerances": [[0.5], [0.5]],
-    "trials": 1, "dimensions": [1, 2], "sample": 60, "most": 40, "trained_units": [1],
+    "trials": 1, "dimensions": [1, 2, 3], "sample": 60, "most": 40, "trained_units": [1],
     "trained_targets": ["root"], "steps": 1, "device": "cpu",
 }  # fmt: skip
 

@@ -82,8 +82,8 @@ def test_a_rate_that_falls_reaches_what_others_do_not():
     assert constant < too_fast
 
 
-def table_of(horizons, steps, sgd_steps):
-    settings = {"horizons": horizons, "steps": steps, "sgd_steps": sgd_steps, "seeds": [0]}
+def table_of(horizons, steps, sgd_steps, seeds=(0,)):
+    settings = {"horizons": horizons, "steps": steps, "sgd_steps": sgd_steps, "seeds": list(seeds)}
     return convergence.measure(settings, {})
 
 
@@ -104,3 +104,29 @@ def test_the_figure_shows_the_worst_functions():
     constant = behind[(behind["function"] == "absolute deviations")
                       & (behind["step_size"] == "constant")]  # fmt: skip
     assert lines[0].get_ydata() == pytest.approx(constant["median"].to_numpy())
+
+
+def test_what_is_not_random_is_written_down_once():
+    table = table_of([10, 30], 10, 10, seeds=(3, 4))
+    constructed = ["one_over_t", "one_over_root_t", "smooth_exponent", "nonsmooth_exponent"]
+    once = table[
+        table["quantity"].isin(constructed)
+        | table["function"].isin([*convergence.FIXED, "worst smooth", "worst nonsmooth"])
+    ]
+    assert set(once["seed"]) == {3} and set(constructed) <= set(once["quantity"])
+    assert set(table.loc[table["function"] == "quadratic", "seed"]) == {3, 4}
+
+
+@pytest.mark.parametrize("kind, quantity", [("smooth", "one_over_t"),
+                                            ("nonsmooth", "one_over_root_t")])  # fmt: skip
+def test_another_rate_is_no_construction(monkeypatch, kind, quantity):
+    """Errors that fall as N to the power -0.8 are neither rate."""
+    horizons = np.array([10, 100, 1000])
+
+    def checks():
+        return [r["value"] for r in convergence.worst_cases(horizons) if r["quantity"] == quantity]
+
+    assert checks() == [1]
+    wrong = (lambda n, *_: np.array([n**-0.8]), *convergence.CLASSES[kind][1:])
+    monkeypatch.setitem(convergence.CLASSES, kind, wrong)
+    assert checks() == [0]

@@ -12,7 +12,7 @@ from finicky.experiments import critical_points, tidy
 
 DIMENSIONS = [1, 2, 10]
 SETTINGS = {
-    "seeds": [0, 1], "size": 100, "units": [1, 4], "examples": 20, "decay": 0.01,
+    "seeds": [0, 1], "size": 100, "units": [1, 4], "inputs": [1, 2], "examples": 20, "decay": 0.01,
     "dimensions": dict.fromkeys(critical_points.ENSEMBLES, DIMENSIONS),
     "network_starts": 12, "newton_steps": 30, "escape_starts": 3, "escape_steps": 400,
 }  # fmt: skip
@@ -61,8 +61,49 @@ def test_independent_signs():
 
 def test_networks_of_one_unit_have_a_saddle_and_a_minimum():
     """Up to the symmetry (v, w, b) -> (-v, -w, -b); both are found from every data set."""
-    for eigenvalues in critical_points.critical_points(1, SETTINGS):
+    for eigenvalues in critical_points.critical_points(1, 1, SETTINGS):
         assert sorted((eigenvalues < 0).sum(1)) == [0, 1]
+
+
+class Zeros:
+    """A generator whose starts are all zero; its data are those of NumPy's."""
+
+    def __init__(self, seed):
+        self.random = np.random.Generator(np.random.PCG64(seed))
+
+    def standard_normal(self, shape):
+        return np.zeros(shape) if shape[0] == 1 else self.random.standard_normal(shape)
+
+
+def test_critical_points_of_networks_with_several_inputs(monkeypatch):
+    """Zero weights are a critical point for any number of inputs. The Hessian there is 2λ and,
+    between v and w, the targets' correlation with inputs and bias, once for each of two units."""
+    monkeypatch.setattr(critical_points.np.random, "default_rng", Zeros)
+    found = critical_points.critical_points(3, 2, SETTINGS | {"network_starts": 1})
+    for seed, eigenvalues in zip([0, 1], found, strict=True):
+        *x, y = Zeros([seed, 2, 3]).standard_normal((4, 20))
+        mixed = 2 * np.linalg.norm(np.array([*x, np.ones(20)]) @ y / 20)
+        expected = [0.02 - mixed] * 2 + [0.02] * 6 + [0.02 + mixed] * 2
+        np.testing.assert_allclose(eigenvalues, [expected], atol=1e-9)
+
+
+def test_the_slope_of_a_known_law():
+    """P = 2^-d/2: as many minima as expected, so the likelihood is largest there; the smallest
+    share is 0 of 4 points, which has no logarithm."""
+    d = np.array([2, 4, 6, 8])
+    slope = critical_points.bits_a_dimension(d, 2.0 ** (-d / 2) * 1000, [1000] * 4)
+    assert slope == pytest.approx(-0.5, abs=1e-3)
+    assert critical_points.bits_a_dimension([2, 12], [4, 0], [8, 4]) < -0.1
+    assert critical_points.bits_a_dimension([2, 4, 6], [5, 9, 3], [5, 9, 3]) == pytest.approx(0)
+    for nothing in (([2], [1], [2]), ([2, 4], [1, 0], [2, 0]), ([2, 4], [0, 0], [3, 5])):
+        assert math.isnan(critical_points.bits_a_dimension(*nothing))
+
+
+def test_a_singular_step_is_no_step():
+    """Eight units: Hessians become singular to rounding, and the search goes on without them."""
+    settings = SETTINGS | {"seeds": [0], "network_starts": 80, "newton_steps": 60}
+    (eigenvalues,) = critical_points.critical_points(1, 8, settings)
+    assert len(eigenvalues) and eigenvalues.shape[1] == 24
 
 
 def by_autograd(landscape, x):
@@ -128,6 +169,10 @@ def test_slopes_and_saddles(table):
     at_ten = table[(table["quantity"] == "saddles_above_half") & (table["dimension"] == 10)]
     assert set(at_ten["ensemble"]) == set(critical_points.ENSEMBLES)
     assert at_ten["value"].between(45, 50).all()
+    networks = at_ten["ensemble"] == "small_network"
+    assert networks.sum() == 0  # of 3, 4, 12 and 16 weights
+    high = table[(table["quantity"] == "saddles_above_half") & (table["dimension"] > 10)]
+    assert set(high["inputs"].dropna()) == {1, 2}
     slopes = dict(rows_of(table, "bits_a_dimension", ["ensemble", "value"]))
     assert slopes["separable"] == pytest.approx(-1, abs=0.2) and slopes["random_matrix"] < -4
 
@@ -141,7 +186,14 @@ def test_the_figure_says_its_numbers(table):
 
 
 def test_the_smallest_settings_make_a_whole_table():
-    smallest = {"examples": 2, "decay": 0.01, "size": 50, "units": [1, 4], "seeds": [3]}
+    smallest = {
+        "examples": 2,
+        "decay": 0.01,
+        "size": 50,
+        "units": [1, 4],
+        "inputs": [1],
+        "seeds": [3],
+    }
     smallest |= dict.fromkeys(["newton_steps", "escape_starts", "escape_steps"], 1)
     smallest |= {"dimensions": dict.fromkeys(critical_points.ENSEMBLES, [1, 10])}
     smallest |= {"network_starts": 30, "newton_steps": 40}

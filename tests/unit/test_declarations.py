@@ -4,6 +4,7 @@ The tests walk the contract: every setting of every experiment, every level, col
 that a claim of the ledger names, every level of every sub-grid.
 """
 
+import ast
 import copy
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from finicky import config as presets
-from finicky import declarations
+from finicky import declarations, sources
 from finicky.errors import InputError
 from finicky.evidence import ledger
 
@@ -50,6 +51,79 @@ def test_a_declaration_is_a_plain_literal(tmp_path):
     (tmp_path / "sly.py").write_text("QUANTITIES = dict(a=1)\n")
     said = refused(declarations.experiments, tmp_path)
     assert said.endswith("sly.py: QUANTITIES: found an expression; allowed: a plain literal")
+
+
+BUDGET = """
+TITLE = "Toy"
+QUANTITIES = {"gain": ("", "a gain"), "law": ("", "an identity")}
+CONDITIONS = {"dataset": "level"}
+SETTINGS = {"images": ("images", "images"), "trainings": ("counts", "lengths")}
+BUDGET = """
+
+
+@pytest.mark.parametrize(
+    "budget, gain, law",
+    [
+        ('"{images} images of {dataset}"', "{images} images of {dataset}", None),
+        ('{"{images} images": ["gain"], "{dataset}": []}', "{images} images", ""),
+        ('{"{trainings.epochs} epochs": ["law"]}', "", "{trainings.epochs} epochs"),
+    ],
+)
+def test_a_budget_is_a_template_for_all_or_some_quantities(tmp_path, budget, gain, law):
+    (tmp_path / "toy.py").write_text(BUDGET + budget)
+    toy = declarations.experiments(tmp_path)["toy"]
+    assert toy.budget_of("gain") == gain
+    assert toy.budget_of("law") == (gain if law is None else law)
+
+
+@pytest.mark.parametrize(
+    "budget, found",
+    [
+        ('"{epochs} epochs"', "{epochs}"),
+        ('"{} epochs"', "{}"),
+        ('"{images images"', "expected '}' before end of string"),
+        ('{"{images} images": ["gian"]}', "'gian'"),
+        ('{"{images} images": ["gain"], "always": ["gain"]}', "gain 2 times"),
+    ],
+)
+def test_a_budget_names_conditions_settings_and_quantities(tmp_path, budget, found):
+    (tmp_path / "toy.py").write_text(BUDGET + budget)
+    said = refused(declarations.experiments, tmp_path)
+    assert "toy.py: BUDGET: found " in said and found in said
+
+
+def test_what_computes_on_the_device_is_read_off_its_code(tmp_path):
+    """Its own, or that of a helper; what neither asks for the device leaves a GPU alone."""
+    for name, line in {
+        "own": 'device = settings["device"]',
+        "helped": "def measure(settings, tables):\n    from finicky.experiments import training",
+        "aside": "from finicky.experiments import tidy",
+    }.items():
+        (tmp_path / f"{name}.py").write_text(f'TITLE = ""\nQUANTITIES = {{}}\n{line}\n')
+    found = declarations.experiments(tmp_path)
+    assert {slug: one.on_device for slug, one in found.items()} == {
+        "own": True, "helped": True, "aside": False,
+    }  # fmt: skip
+    there = {slug for slug, one in EXPERIMENTS.items() if one.on_device}
+    assert {"minima", "parity-depth", "approximation"} <= there
+    assert not {"grid", "calibration", "losses", "convergence"} & there
+
+
+@pytest.mark.parametrize("slug", EXPERIMENTS)
+def test_whoever_trains_networks_says_for_how_long(slug):
+    """BUDGET may be empty, where networks take steps and nothing has to be learnt."""
+    one = EXPERIMENTS[slug]
+    helpers = {Path(file).name for file in sources.dependencies(one.file)}
+    if "runs" in one.reads or helpers & {"training.py", "stacked.py"}:
+        module = ast.parse(one.file.read_text(encoding="utf-8"))
+        names = {
+            target.id
+            for node in module.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        assert "BUDGET" in names
 
 
 def test_a_figure_has_one_maker(tmp_path):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from finicky.evidence import words
 from finicky.evidence.judge import judge
 from finicky.evidence.words import NO_RULE
 
@@ -54,6 +55,17 @@ def judged(spec, *frames):
     return claims[0], evidence
 
 
+def test_a_choice_of_learning_rates_is_called_one():
+    assert words.level_words({"optimizer": "sgd", "rate": "own best"}) == "SGD, own best rate"
+    assert words.level_words({"rate": "chapter"}) == "the chapter's rate"
+    record, _ = judged(
+        claim(part(), conditions=["rate", "depth"]),
+        *(rows(AHEAD, rate="own best", depth=depth) for depth in range(6)),
+        *(rows(BEHIND, rate="fixed", depth=depth) for depth in range(6)),
+    )
+    assert record["sentence"].startswith("holds for own best rate; elsewhere behind")
+
+
 AHEAD = [1.0, 1.1, 1.2, 1.3, 1.4]
 EQUAL = [-0.1, 0.0, 0.0, 0.1, 0.2]
 BEHIND = [-3.0, -3.0, -2.0, -2.0, -1.0]
@@ -75,7 +87,7 @@ def test_one_number():
             "name": "gain", "chapter": 97.82, "measured": 97.7, "ci_low": 97.5, "ci_high": 97.9,
             "n": 5, "margin": 1, "unit": "%", "outcome": "finite", "verdict": "reproduced",
             "failed_share": 0.0, "detectable": pytest.approx(2.0365 * math.sqrt(0.025), rel=1e-4),
-            "counts": record["counts"], "where": None,
+            "counts": record["counts"], "where": None, "budget": None,
         }
     ]  # fmt: skip
     assert record["conditions"] == [] and record["counts"]["conditions"] == 0
@@ -365,6 +377,18 @@ def test_evidence_survives_parquet(tmp_path):
     evidence.to_parquet(tmp_path / "evidence.parquet")
     again = pd.read_parquet(tmp_path / "evidence.parquet")
     assert list(again["optimizer"]) == ["adam", "sgd"] and list(again["depth"]) == [10, 2]
+
+
+def test_one_name_for_numbers_in_one_experiment_and_words_in_another(tmp_path):
+    claims = [
+        claim(part(), conditions=["inputs"]),
+        claim(part() | {"experiment": "other"}, conditions=["inputs"]),
+    ]
+    numbers, words = (table(rows(AHEAD, inputs=inputs)) for inputs in (3, "any sign"))
+    _, evidence = judge({"claims": claims}, {"toy": numbers, "other": words})
+    evidence.to_parquet(tmp_path / "evidence.parquet")
+    again = pd.read_parquet(tmp_path / "evidence.parquet")
+    assert list(again["inputs"]) == ["3", "any sign"]
 
 
 def test_a_part_without_any_number_says_so():

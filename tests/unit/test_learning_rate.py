@@ -66,13 +66,22 @@ def test_ranges_below_the_own_best_and_the_best_of_all():
     assert found.loc[("sgd", 5.0), "decades_of_all"] == pytest.approx(1)
 
 
-def test_the_ends_of_the_ladder():
+def test_the_highest_rate_of_the_ladder():
     rows = ladder("sgd", [20, 90, 90, 10])
-    rows[0]["running_loss"], rows[1]["running_loss"], rows[3]["running_loss"] = 2.4, 0.5, 3.0
-    found = experiment.extremes(experiment.with_failures(pd.DataFrame(rows)))
+    rows[3]["running_loss"] = 3.0
+    found = experiment.at_the_highest(experiment.with_failures(pd.DataFrame(rows)))
     (end,) = found.to_dict("records")
     assert end["diverges_at_highest"] == 1 and end["nan_at_highest"] == 0
-    assert end["way_at_lowest"] == pytest.approx(5) and end["slow_at_lowest"] == 1
+
+
+def test_too_low_is_measured_against_the_own_best():
+    """From 2.5: the best goes down to 0.5, a hundredth of its rate to 2.4 or 2.2."""
+    best = [make_row("sgd", 1, seed, 90) | {"running_loss": 0.5} for seed in (0, 1)]
+    low = [make_row("sgd", 0.01, 0, 20) | {"running_loss": 2.4},
+           make_row("sgd", 0.01, 1, 40) | {"running_loss": 2.2}]  # fmt: skip
+    found = experiment.way_at(pd.DataFrame(low), pd.DataFrame(best)).sort_values("seed")
+    assert found["way"].tolist() == pytest.approx([5, 15])
+    assert found["slow"].tolist() == [1, 0]
 
 
 def test_a_run_that_was_large_or_nan_diverged():
@@ -130,7 +139,8 @@ SETTINGS = {"images": 150, "epochs": 1, "rates": [0.001, 0.1], "long_epochs": 2,
 
 def test_trainings_have_their_optimizer_rate_and_schedule(dataset):
     ladders = [("sgd", "step", [0.01, 0.1]), ("adam", "constant", [0.001])]
-    ends = experiment.trained(dataset, SETTINGS, ladders, "fashion_mnist", 2)
+    jobs = experiment.every_seed(ladders, [0, 1])
+    ends = experiment.trained(dataset, SETTINGS, jobs, "fashion_mnist", 2)
     assert set(ends["dataset"]) == {"fashion_mnist"} and set(ends["epochs"]) == {2}
     key = ends.set_index(["optimizer", "learning_rate", "schedule", "seed"])
     assert list(key.index) == [
@@ -162,7 +172,9 @@ def test_a_small_measurement_is_tidy_and_drawn(dataset, monkeypatch):
     tidy.check(table, experiment)
     assert set(table["quantity"]) == set(experiment.QUANTITIES)
     gaps = table[(table["quantity"] == "momentum_minus_adam") & (table["depth"] == 10)]
-    assert gaps["value"].tolist() == [10, 10]
+    assert gaps["value"].tolist() == [10, 10] and set(gaps["block"]) == {"plain"}
+    slow = table[table["quantity"] == "slow_at_hundredth"]
+    assert len(slow) == 2 * 5 * 2 and slow["value"].isin([0, 1]).all()
     fig, behind = exhibit.f32(table)
     assert "Decades" in fig.get_label() and set(behind["tolerance"].dropna()) == {1, 5}
     assert set(exhibit.FIGURES) == {"F32"} and set(exhibit.TABLES) == {"T11"}
@@ -171,7 +183,8 @@ def test_a_small_measurement_is_tidy_and_drawn(dataset, monkeypatch):
 def test_a_single_seed_and_rate_are_tidy_too(dataset, monkeypatch):
     table = small_measurement(dataset, monkeypatch, seeds=[0], rates=[0.1])
     tidy.check(table, experiment)
-    assert "tuned_rate" not in set(table["quantity"])  # there is no other seed to choose it
+    # there is no other seed to choose it
+    assert not {"tuned_rate", "slow_at_hundredth"} & set(table["quantity"])
     assert exhibit.f32(table) and exhibit.t11(table, {})
 
 

@@ -58,6 +58,7 @@ def experiments(tmp_path):
     (folder / "toy_grid.py").write_text(
         'TITLE = "Toy"\nQUANTITIES = {"gain": ("pp", "a gain"), "often": ("0/1", "how often")}\n'
         'CONDITIONS = {"optimizer": "level", "depth": "integer", "start": ["cold", "warm"]}\n'
+        'BUDGET = "{depth} epochs"\n'
         'raise RuntimeError("imported")\n'
     )
     return declarations.experiments(folder)
@@ -99,9 +100,10 @@ def first_part(document):
     return document["claims"][0]["parts"][0]
 
 
-def test_a_good_ledger_comes_back_with_the_units_that_its_experiments_declare(load):
+def test_a_good_ledger_comes_back_with_units_and_budgets_as_its_experiments_declare(load):
     document = load(SMALL)
     assert first_part(document).pop("unit") == "pp"
+    assert first_part(document).pop("budget") == "{depth} epochs"
     assert document == SMALL
 
 
@@ -122,6 +124,18 @@ def test_a_table_of_answers_names_claims_of_the_ledger(load, refused):
     known = SMALL["claims"][0]["id"]
     assert load(with_claims(known))["tables"]["T01"]["rows"][0]["claims"] == [known]
     assert refused(with_claims(known, "C999")).startswith("tables.T01.rows[0].claims: found C999")
+
+
+def test_the_effects_of_an_answer_are_parts_of_claims(load, refused):
+    def with_effect(part):
+        claim = SMALL["claims"][0]["id"]
+        row = {"question": "Why?", "answer": "so", "claims": [claim]}
+        row["effects"] = [{"claim": claim, "part": part}]
+        table = {"title": "t", "line": 1, "section": SMALL["sections"][0]["id"], "refill": "x"}
+        return changed(lambda document: document["tables"].update(T01=table | {"rows": [row]}))
+
+    load(with_effect(first_part(SMALL)["name"]))
+    assert "tables.T01.rows[0].effects: found nothing" in refused(with_effect("nothing"))
 
 
 @pytest.mark.parametrize(

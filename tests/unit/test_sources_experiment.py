@@ -77,13 +77,27 @@ def test_every_number_names_its_source(table):
     assert published["source"].str.contains("table|section|figure|torchvision|release").all()
 
 
+def test_what_is_read_off_a_figure_of_he_et_al(table):
+    """The axis of figures 1 and 6 ends at 20 %; the deeper plain network is the worse one twice."""
+    read = {
+        (depth, split): value(table, "published", "fact", f"plain, {depth} layers, {split}")
+        for depth in (20, 56)
+        for split in ("training", "test")
+    }
+    assert all(0 < error < 20 for error in read.values())
+    for split in ("training", "test"):
+        assert read[56, split] > read[20, split] + 1
+    for depth in (20, 56):
+        assert read[depth, "training"] < read[depth, "test"]
+
+
 def test_bounds_of_poggio_et_al(table):
     assert value(table, "units_by_theorem", "network", "one hidden layer") == pytest.approx(1e4)
     assert value(table, "units_by_theorem", "network", "tree") == pytest.approx(70)
 
 
 def test_verdicts_follow_the_numbers(table):
-    def judged(*facts):
+    def judged(*facts, table=table):
         parts = [{"name": fact, "experiment": "sources", "quantity": "agrees",
                   "where": {"fact": fact}, "unit": ""} for fact in facts]  # fmt: skip
         claim = {"id": "C001", "section": "residual", "line": 1, "says": "s", "by": ["sources"],
@@ -93,6 +107,11 @@ def test_verdicts_follow_the_numbers(table):
 
     assert judged("VGG-19, layers")["verdict"] == "reproduced"
     assert judged("ResNet-152, ten crops")["verdict"] == "not reproduced"
-    unknown = judged("plain, 20 layers, test", "plain, 56 layers, test")
+    plain = [
+        f"plain, {depth} layers, {split}" for depth in (20, 56) for split in ("training", "test")
+    ]
+    assert judged(*plain)["verdict"] == "not reproduced"
+    unprinted = table.assign(value=table["value"].mask(table["fact"] == plain[0]))
+    unknown = judged(plain[0], table=unprinted)
     assert unknown["verdict"] == "undecided" and unknown["subject"] == "literature"
     assert unknown["reason"] == "the source prints no number to compare with"

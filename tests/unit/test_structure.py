@@ -13,8 +13,9 @@ from .engine_fixtures import TinyDataset, make_run, training_process
 
 
 def test_images_are_counted():
-    (row,) = structure.counted()
-    assert row["value"] == pytest.approx(196.608 * np.log10(256), rel=1e-12)
+    found = {row["quantity"]: row["value"] for row in structure.counted()}
+    assert found["image_exponent"] == pytest.approx(196.608 * np.log10(256), rel=1e-12)
+    assert found["exponent_as_printed"] == 1
 
 
 def test_pixels_are_averaged():
@@ -23,6 +24,15 @@ def test_pixels_are_averaged():
     assert found["pixel_mean"] == pytest.approx(0.55)
     assert found["pixel_deviation"] == pytest.approx(np.std([0, 1, 0.2, 1]))
     assert found["test_pixel_mean"] == found["test_pixel_deviation"] == 0.5
+    assert found["mean_as_printed"] == found["deviation_as_printed"] == 0
+
+
+@pytest.mark.parametrize(
+    "value, printed, digits, same",
+    [(473.49, 473, 0, 1), (473.51, 473, 0, 0), (0.13066, 0.1307, 4, 1), (0.13064, 0.1307, 4, 0)],
+)
+def test_a_printed_number_is_off_by_half_of_its_last_digit(value, printed, digits, same):
+    assert structure.as_printed(value, printed, digits) == same
 
 
 @pytest.mark.parametrize("dimension", [2, 5])
@@ -121,10 +131,12 @@ def test_a_smoke_run_draws(dataset, monkeypatch):
     monkeypatch.setattr(structure.data, "load", lambda name, folder: arrays_of(dataset))
     monkeypatch.setattr(train, "Dataset", lambda *_: dataset)
     settings = {"images": [60, 120], "asked": 20, "learnt": [40], "width": [8], "epochs": 2,
-                "seeds": [0], "data": "nowhere", "device": "cpu"}  # fmt: skip
+                "seeds": [0, 1], "data": "nowhere", "device": "cpu"}  # fmt: skip
     table = structure.measure(settings, {})
     tidy.check(table, structure)
     assert set(table["quantity"]) == set(structure.QUANTITIES)
+    once = table["quantity"].str.contains("exponent|pixel|printed")  # nothing about them is random
+    assert set(table.loc[once, "seed"]) == {0} and set(table["seed"]) == {0, 1}
     with style.context():
         fig, behind = exhibit.f10(table)
     assert "Fashion-MNIST noise of equal covariance" in fig.get_label()

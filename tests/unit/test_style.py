@@ -116,7 +116,7 @@ def test_summary():
     ],
 )
 def test_labels_move_apart_as_little_as_they_must(wanted, placed):
-    assert style._apart(wanted, 1.0) == pytest.approx(placed, abs=1e-4)
+    assert style.apart(wanted, 1.0) == pytest.approx(placed, abs=1e-4)
 
 
 def test_accuracies_spaced_by_the_error_left():

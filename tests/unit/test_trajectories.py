@@ -55,7 +55,7 @@ def rows_of(rows, quantity, *columns):
 
 
 def test_momentum_damps_where_descent_swings_slower_than_its_own_decay():
-    rows = list(trajectories.ravines([10, 100], [0]))
+    rows = list(trajectories.ravines([10, 100], [0, 1]))
     (wide,), (narrow,) = (
         [gain for number, gain in rows_of(rows, "damped_across", "condition_number", "value")
          if number == of] for of in (10, 100)
@@ -64,9 +64,25 @@ def test_momentum_damps_where_descent_swings_slower_than_its_own_decay():
     same = dict(rows_of(rows, "damped_across_same_rate", "learning_rate", "value"))
     # √0.9 = 0.949: descent's |1 - rate| is smaller up to a rate of 1.949
     assert [rate for rate, gain in same.items() if gain > 0] == [1.98, 2.5]
-    assert rows_of(rows, "crosses_floor", "value") == [(100.0,), (100.0,)]
-    assert rows_of(rows, "crosses_floor_slowly", "value") == [(0.0,), (0.0,)]
+    assert rows_of(rows, "crosses_floor", "value") == [(100.0,)] * 4
+    assert rows_of(rows, "crosses_floor_slowly", "value") == [(0.0,)] * 4
+    checks = dict(rows_of(rows, "damps_across", "condition_number", "value"))
+    assert checks == {10: wide > 0.14, 100: narrow > 0.14}
+    checks = dict(rows_of(rows, "damps_across_same_rate", "learning_rate", "value"))
+    assert checks == {rate: gain > 0.14 for rate, gain in same.items()}
+    assert set(rows_of(rows, "speeds_along_same_rate", "value")) == {(1.0,)}
     assert rows_of(rows, "slower_when_flatter", "condition_number")[0] == (100,)
+
+
+def test_what_momentum_gains_does_not_depend_on_the_start():
+    landscape = trajectories.Ravine(30)
+    starts = trajectories.starts_of(landscape, range(4))
+    for rule in ("gradient descent", "momentum"):
+        found = {tuple(trajectories.swing(rule, landscape, start[None], 1.5)) for start in starts}
+        assert len(found) == 1
+    rows = list(trajectories.ravines([10], [5, 6]))
+    for quantity in ("damped_across", "faster_along", "damps_across", "speeds_along"):
+        assert rows_of(rows, quantity, "seed") == [(5,)]
 
 
 def test_hessian_diagonal_is_autograd_s():

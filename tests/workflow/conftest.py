@@ -114,7 +114,7 @@ class Project:
 
     def runs(self):
         """The stored runs: {run id: record}."""
-        return {run: json.loads(content) for run, content in self.store().items()}
+        return {run: json.loads(content)["record"] for run, content in self.store().items()}
 
     def train(self, preset="tiny"):
         """Make a preset's tables. Returns the records of the runs that were trained for it, which

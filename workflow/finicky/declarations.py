@@ -8,6 +8,7 @@ trains. Cheap to import, because the Snakefile does it at every start: no pandas
 
 import ast
 import math
+import string
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from finicky.errors import InputError
 
 EXPERIMENTS = sources.LIBRARY / "experiments"
 EXHIBITS = sources.LIBRARY / "exhibits"
+DEVICE = 'settings["device"]'  # how code asks for the device
 KINDS = ("integer", "number", "boolean", "text", "level")  # of a condition, beside a list of names
 
 
@@ -27,7 +29,9 @@ class Experiment:
     reads: tables of the grid; datasets: image files; purposes: of the sub-grids it reads; alone:
     it measures time; settings: {key: (kind, meaning)}, the kind a name of SETTINGS_SCHEMA or a
     JSON schema; quantities: {name: (unit, meaning)}; conditions: {column: kind}, one of KINDS or
-    the list of its names.
+    the list of its names; budget: how long the networks are trained that its numbers are about, a
+    template of conditions and settings ("{images} images of {dataset}, {epochs} epochs") for all
+    quantities, or {template: quantities}, where the others are about no trained network.
     """
 
     file: Path
@@ -39,6 +43,22 @@ class Experiment:
     datasets: list = field(default_factory=list)
     purposes: list = field(default_factory=list)
     alone: bool = False
+    budget: str | dict = ""
+
+    def budget_of(self, quantity):
+        """The template of a quantity's training budget; empty if no network is trained for it."""
+        if isinstance(self.budget, str):
+            return self.budget
+        found = (template for template, names in self.budget.items() if quantity in names)
+        return next(found, "")
+
+    @property
+    def on_device(self):
+        """Whether it computes on the config's device, maybe a GPU: its code asks the settings for
+        it, or a helper's does. Nothing that a module could say and forget to change."""
+        helpers = [Path(file) for file in sources.dependencies(self.file)]
+        files = [self.file, *(file for file in helpers if file.parent == EXPERIMENTS)]
+        return any(DEVICE in file.read_text(encoding="utf-8") for file in files)
 
 
 @dataclass(frozen=True)
@@ -52,8 +72,12 @@ class Exhibit:
 
 def experiments(folder=EXPERIMENTS):
     """{slug: Experiment} of every module in the folder that has QUANTITIES; the slug is the file's
-    name with - for _. Raises InputError where a declaration is not a plain literal, or unknown."""
-    return _declared(folder, Experiment, "QUANTITIES", ("file",))
+    name with - for _. Raises InputError where a declaration is not a plain literal, or a budget
+    names what is no condition, setting or quantity."""
+    found = _declared(folder, Experiment, "QUANTITIES", ("file",))
+    for one in found.values():
+        _check_budget(one)
+    return found
 
 
 def exhibits(folder=EXHIBITS):
@@ -86,6 +110,39 @@ def _declared(folder, kind, needed, own):
         if (needed.lower() in literals) if needed else literals:
             found[file.stem.replace("_", "-")] = kind(file=file, **literals)
     return found
+
+
+# ---- Budgets ------------------------------------------------------------------------------------
+
+
+def placeholders(template):
+    """The names in braces of a budget's template, each once, in their order."""
+    names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+    return list(dict.fromkeys(names))
+
+
+def _check_budget(experiment):
+    """Raise InputError for a budget's first name that is neither a condition nor a setting, and for
+    a quantity that does not exist or has two budgets."""
+    budget = experiment.budget
+    templates = [budget] if isinstance(budget, str) else list(budget)
+    known = [*experiment.conditions, *experiment.settings]
+    for template in templates:
+        try:
+            names = placeholders(template)
+        except ValueError as error:
+            found = f"{template!r} ({error})"
+            raise InputError(experiment.file, "BUDGET", found, "names in braces") from None
+        for name in names:
+            if name.split(".")[0] not in known:
+                raise InputError(experiment.file, "BUDGET", f"{{{name}}}", ", ".join(known))
+    of = {} if isinstance(budget, str) else budget
+    for name, count in Counter(name for names in of.values() for name in names).items():
+        if name not in experiment.quantities:
+            allowed = ", ".join(experiment.quantities)
+            raise InputError(experiment.file, "BUDGET", repr(name), allowed)
+        if count > 1:
+            raise InputError(experiment.file, "BUDGET", f"{name} {count} times", "each once")
 
 
 # ---- Settings -----------------------------------------------------------------------------------

@@ -30,6 +30,18 @@ LABELS = {
     "batch_norm": "batch norm",
     "residual": "residual",
     "batch_norm_residual": "BN + residual",
+    # normalisations
+    "batch norm": "batch norm",
+    "layer norm": "layer norm",
+    "instance norm": "instance norm",
+    "group norm": "group norm",
+    "none": "none",
+    # remedies of overfitting ("none" stands above)
+    "L2": "L2",
+    "dropout": "dropout",
+    "early stopping": "early stopping",
+    "augmentation": "augmentation",
+    "all": "all four",
     # models of images, and where the objects stand in them
     "linear": "linear",
     "HOG + linear": "HOG + linear",

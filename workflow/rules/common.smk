@@ -15,6 +15,7 @@ from finicky import (
     config as presets,
     data,
     declarations,
+    machine,
     progress,
     runs,
     sources,
@@ -67,6 +68,7 @@ REFILLED = {name: slug for slug in EXPERIMENTS for name in exhibit(slug).tables}
 PROMISED = [
     f"{HERE}/report/index.html",
     f"{HERE}/report/claims.json",
+    f"{HERE}/report/claims.{DEVICE}.json",
     f"{HERE}/evidence.parquet",
     f"{HERE}/provenance.json",
     f"{HERE}/tables/README.md",
@@ -83,15 +85,21 @@ PROMISED = [
 ]
 
 
-def library(*files):
-    """Files below workflow/ and every file of the library that they import."""
+def library(*files, device=DEVICE):
+    """Files below workflow/ and every file of the library that they import, but for code that only
+    other devices use."""
     paths = [os.path.join("workflow", file) for file in files]
-    return [*paths, *map(os.path.relpath, sources.dependencies(*paths, device=DEVICE))]
+    return [*paths, *map(os.path.relpath, sources.dependencies(*paths, device=device))]
 
 
 def module(wing, slug):
     """The file of an experiment, or of its exhibit."""
     return f"finicky/{wing}/{slug.replace('-', '_')}.py"
+
+
+def gpus(experiment):
+    """How many GPUs an experiment asks for."""
+    return 1 if DEVICE != "cpu" and experiment.on_device else 0
 
 
 def verified(datasets):
@@ -106,6 +114,12 @@ def membership(plan):
         f"{run.id} {names} {plan.purposes[run]}" for run, names in plan.subgrids.items()
     ]
     return sources.digest("\n".join(sorted(lines)))
+
+
+def other_devices():
+    """The verdicts of this preset as it was made on another device, if it was."""
+    kept = set(glob.glob(f"{HERE}/report/claims.*.json"))
+    return sorted(kept - {f"{HERE}/report/claims.{DEVICE}.json"})
 
 
 # The benchmark is no experiment of a preset. Once it was run, the page shows it.

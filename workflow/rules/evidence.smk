@@ -1,3 +1,4 @@
+# What a preset gave on this device stays when it is made again on another one, and the page compares.
 rule judge:
     input:
         library("scripts/judge.py"),
@@ -8,6 +9,7 @@ rule judge:
     output:
         evidence=f"{HERE}/evidence.parquet",
         claims=f"{HERE}/report/claims.json",
+        of_device=f"{HERE}/report/claims.{DEVICE}.json",
     log:
         f"{HERE}/logs/judge.log",
     benchmark:
@@ -16,5 +18,6 @@ rule judge:
         ENVIRONMENT
     params:
         slugs=list(EXPERIMENTS),
+        settings={slug: config["experiments"][slug] for slug in EXPERIMENTS},
     script:
         "../scripts/judge.py"

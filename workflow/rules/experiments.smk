@@ -1,6 +1,7 @@
 # One rule measures, one draws, one refills tables, each for all experiments. An experiment says by
 # its literals which tables it reads, which data sets it loads, and whether it measures time and so
-# must run alone; it depends on its measuring module, never on what shows its numbers.
+# must run alone; it depends on its measuring module, never on what shows its numbers. On a GPU, those
+# that compute there take turns with the training jobs; the others run beside them.
 rule experiment:
     input:
         lambda wildcards: library(
@@ -21,6 +22,8 @@ rule experiment:
     conda:
         ENVIRONMENT
     threads: lambda wildcards: ALL_CORES if EXPERIMENTS[wildcards.slug].alone else 1
+    resources:
+        gpu=lambda wildcards: gpus(EXPERIMENTS[wildcards.slug]),
     params:
         settings=lambda wildcards: {
             **config["experiments"][wildcards.slug],

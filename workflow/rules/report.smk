@@ -43,6 +43,7 @@ rule page:
         ],
         provenance=f"{HERE}/provenance.json",
         reference=glob.glob("results/reference/claims.json"),
+        other_devices=other_devices(),
     output:
         f"{HERE}/report/index.html",
     log:

@@ -17,11 +17,14 @@ with job(snakemake):
     }
     for path in snakemake.input.bench:  # at most one: there once `make bench` has run
         tables["bench"] = pd.read_parquet(path)
-    claims, evidence = judge.judge(ledger.load(snakemake.input.ledger), tables)
+    claims, evidence = judge.judge(
+        ledger.load(snakemake.input.ledger), tables, snakemake.params.settings
+    )
     documents.check(claims, "claims-output.schema.yaml", snakemake.output.claims)
     with replaced(snakemake.output.evidence) as temporary:
         evidence.to_parquet(temporary, index=False)
-    with replaced(snakemake.output.claims) as temporary:
-        text = json.dumps(claims, indent=1, ensure_ascii=False, allow_nan=False)
-        Path(temporary).write_text(text + "\n")
+    text = json.dumps(claims, indent=1, ensure_ascii=False, allow_nan=False)
+    for path in (snakemake.output.claims, snakemake.output.of_device):
+        with replaced(path) as temporary:
+            Path(temporary).write_text(text + "\n")
     print(evidence.groupby("verdict").size().to_string())

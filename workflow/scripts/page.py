@@ -49,6 +49,7 @@ with job(snakemake):
         read_json(given.provenance),
         [entry for path in given.reference for entry in read_json(path)],
         ledger.amendments(given.amendments, claims),
+        {Path(path).suffixes[0].strip("."): read_json(path) for path in given.other_devices},
         Path("report"),
     )
     with replaced(snakemake.output[0]) as temporary:

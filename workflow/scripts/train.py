@@ -17,11 +17,12 @@ def train_missing(missing, plan, store, config):
     # Only here: a job whose runs are all stored ends without importing PyTorch.
     from finicky.engine import train as engine
 
-    place = machine.description() | {"instruction_set": engine.prepare()}
+    device = missing[0].device
+    place = machine.description(device) | {"instruction_set": engine.prepare()}
     progress = Progress(plan.subgrids, store, sys.stderr)
     size = None if config["fuse"] == "auto" else config["fuse"]
     batches = runs.fused_batches(missing, machine.l2_cache_bytes(), size)
-    for batch, records in engine.train_each(with_data(batches, engine), missing[0].device):
+    for batch, records in engine.train_each(with_data(batches, engine), device):
         for run, record in zip(batch, records, strict=True):
             finished = datetime.now(UTC).isoformat(timespec="seconds")
             store.write(run.id, asdict(run) | record | place | {"finished": finished})

@@ -7,14 +7,15 @@ names, never errors.
 """
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from statistics import median
 
 import pandas as pd
 
-from finicky.evidence import rules, words
+from finicky.evidence import budgets, rules, words
+from finicky.evidence.datasets import carried
 from finicky.evidence.fragility import fragility
-from finicky.evidence.parts import Part, measure
+from finicky.evidence.parts import counted, measure
 from finicky.runs import FAILED, OUTCOMES
 
 EVIDENCE = {  # columns of the evidence table and their types; the axes of the claims follow
@@ -26,24 +27,32 @@ EVIDENCE = {  # columns of the evidence table and their types; the axes of the c
 }  # fmt: skip
 
 
-def judge(ledger, tables):
+def judge(ledger, tables, settings=None):
     """Judge every claim.
 
     ledger: what ledger.load returns; tables: {experiment slug: its tidy table}, with the columns
-    quantity, seed, value, a, b, outcome and conditions; slugs may be missing.
+    quantity, seed, value, a, b, outcome and conditions; slugs may be missing; settings: {experiment
+    slug: its settings}, from which sentences say for how long networks were trained.
     Returns (claims, evidence): the list of claims.json, in the ledger's order, and a DataFrame
     with one row per claim, part and condition. A part whose conditions do not tell two values of
     one seed apart is not measured, and its reason says so: one bad claim costs no other.
     """
     claims, evidence = [], []
     for claim in ledger["claims"]:
-        parts = [measure(claim, spec, tables) for spec in claim.get("parts", [])]
-        also = [measure(claim, spec, tables) for spec in claim.get("also", [])]
+        parts = [measure(claim, spec, tables, settings) for spec in claim.get("parts", [])]
+        also = [measure(claim, spec, tables, settings) for spec in claim.get("also", [])]
         claims.append(_record(claim, parts, also))
         evidence += [row for part in parts for row in _evidence_rows(claim, part)]
     axes = dict.fromkeys(axis for claim in ledger["claims"] for axis in claim.get("conditions", []))
     table = pd.DataFrame(evidence, columns=[*EVIDENCE, *axes]).astype(EVIDENCE)
-    return claims, table.astype({axis: table[axis].convert_dtypes().dtype for axis in axes})
+    return claims, table.assign(**{axis: _one_type(table[axis]) for axis in axes})
+
+
+def _one_type(levels):
+    """A column of conditions; as text where one experiment has numbers under a name that another
+    one has words under."""
+    converted = levels.convert_dtypes()
+    return converted.astype("string") if converted.dtype == object else converted
 
 
 # ---- One part in numbers ------------------------------------------------------------------------
@@ -102,6 +111,7 @@ def _part_record(part, judged=True, name=None):
         "detectable": _detectable(part) if judged else None,
         "counts": _counts([part]),
         "where": _where_record(part) if judged else None,
+        "budget": budgets.words(part.template, part.trained) or None,
     }
 
 
@@ -189,6 +199,7 @@ def _record(claim, parts, also):
         reason = words.reasons(parts, parts if verdict == rules.UNDECIDED else gaps)
         if verdict == rules.UNDECIDED and len(parts) > 1:
             reason = words.undecided_in_part(parts, reason)
+    budget = budgets.of_parts(parts)
     return {
         "id": claim["id"],
         "section": claim["section"],
@@ -204,7 +215,9 @@ def _record(claim, parts, also):
             _condition_record(claim, part, condition) for part in parts for condition in part.mapped
         ],
         "counts": _counts(parts),
-        "sentence": words.sentence(verdict, reason, parts),
+        "sentence": words.sentence(verdict, reason, parts, budget),
+        "budget": budget or None,
+        "datasets": _datasets(verdict, parts),
         "fragility": _fragility(verdict, parts),
         "why": claim.get("why"),
         "reason": reason,
@@ -221,6 +234,22 @@ def _fragility(verdict, parts):
     return asdict(found) | {"fragile": found.fragile, "words": words.fragility(found, parts)}
 
 
+def _datasets(verdict, parts):
+    """The verdict within each data set, and whether it carries over; None where there is one."""
+    if verdict in (rules.OPINION, rules.NOT_MEASURED):
+        return None
+    found = carried(parts, lambda part, conditions: counted(part.rule, part.spec, conditions))
+    return found and {
+        "verdicts": {one.dataset: one.verdict for one in found.verdicts},
+        "shared": {one.dataset: one.shared for one in found.verdicts},
+        "same": found.same,
+        "opposite": found.opposite,
+        "undecided": found.open,
+        "generalises": found.generalises,
+        "words": words.carries_over(found),
+    }
+
+
 def _evidence(parts):
     keys = dict.fromkeys((part.spec["experiment"], part.spec["quantity"]) for part in parts)
     return [{"experiment": slug, "quantity": quantity} for slug, quantity in keys]
@@ -233,7 +262,7 @@ def _also_records(part):
         return [_part_record(part, judged=False)]
     records = []
     for condition in part.conditions:
-        alone = Part(part.spec, part.rule, [condition], rules.combine_conditions([]))
+        alone = replace(part, conditions=[condition], count=rules.combine_conditions([]))
         name = f"{part.spec['name']}, {words.level_words(condition.levels)}"
         record = _part_record(alone, judged=False, name=name)
         records.append(record)

@@ -17,7 +17,7 @@ def load(path, experiments=None):
 
     path: the ledger's file; experiments: {slug: declarations.Experiment}, by default those of the
     library. Returns the document as in the file (schema: workflow/schemas/claims.schema.yaml), each
-    part with the `unit` that its experiment declares.
+    part with the `unit` and the training `budget` that its experiment declares.
     Raises InputError, one line, for: a missing or unreadable file, anything the schema forbids, an
     unknown rule, duplicate ids, duplicate names of a claim's parts, a section or a table row's
     claim that does not exist, a part without the margin or number that its rule needs, a part that
@@ -35,7 +35,9 @@ def load(path, experiments=None):
             for part in claim.get(kind, []):
                 key = f"claims[{claim['id']}].{kind}[{part['name']}]"
                 _check_part(claim, part, kind, key, made, path)
-                unit = made[part["experiment"]].quantities[part["quantity"]][0]
+                of = made[part["experiment"]]
+                part["budget"] = of.budget_of(part["quantity"])
+                unit = of.quantities[part["quantity"]][0]
                 often = claim["rule"] == "existence" and unit == "0/1"
                 part["unit"] = "share of runs" if often else unit
         _check_conditions(claim, made, path)
@@ -74,12 +76,22 @@ def _check_ids(ledger, path):
     for key, entry in entries:
         if entry["section"] not in sections:
             raise InputError(path, f"{key}.section", entry["section"], ", ".join(sections))
+    parts = {
+        (claim["id"], part["name"])
+        for claim in ledger["claims"]
+        for part in claim.get("parts", []) + claim.get("also", [])
+    }
     for name, table in ledger["tables"].items():
         for i, row in enumerate(table.get("rows", [])):
             for claim in row["claims"]:
                 if claim not in claims:
                     key = f"tables.{name}.rows[{i}].claims"
                     raise InputError(path, key, claim, "claims of the ledger")
+            for effect in row.get("effects", []):
+                if (effect["claim"], effect["part"]) not in parts:
+                    found = f"{effect['part']} of {effect['claim']}"
+                    key = f"tables.{name}.rows[{i}].effects"
+                    raise InputError(path, key, found, "parts of claims of the ledger")
 
 
 def _check_claim(claim, path):

@@ -8,7 +8,7 @@ from statistics import median
 import pandas as pd
 
 from finicky.data import CHANCE
-from finicky.evidence import rules
+from finicky.evidence import budgets, rules
 from finicky.evidence.sometimes import sometimes
 from finicky.evidence.where import where
 from finicky.runs import FAILED
@@ -40,7 +40,7 @@ class Part:
     """One part of a claim: its entry in the ledger, its conditions, and how they fell out.
 
     gap: why nothing was measured (one of rules.GAPS), or None; at: the levels of the conditions
-    that this concerns.
+    that this concerns; trained: the different training budgets behind it, as budgets.variants.
     """
 
     spec: dict
@@ -49,6 +49,12 @@ class Part:
     count: rules.Count
     gap: str | None = None
     at: tuple = ()
+    trained: frozenset = frozenset()
+
+    @property
+    def template(self):
+        """Of the training budgets behind it; empty where no network is trained."""
+        return self.spec.get("budget", "")
 
     @property
     def kept(self):
@@ -71,14 +77,16 @@ class Part:
         return [condition for condition in self.conditions if condition.levels]
 
 
-def measure(claim, spec, tables):
+def measure(claim, spec, tables, settings=None):
     """One part of a claim: its rows split by the claim's conditions, each decided, all counted.
 
     claim, spec: the entries of the ledger; tables: {experiment slug: its tidy table}, slugs may be
-    missing. Returns a Part.
+    missing; settings: {experiment slug: its settings}, which the training budget is said from.
+    Returns a Part.
     """
     axes = claim.get("conditions", [])
-    rows, gap = _rows(spec, axes, tables)
+    table, gap = _rows(spec, tables)
+    rows = _records(table, axes)
     groups, at = _groups(rows, axes), ()
     mixed = [levels for levels, group in groups if len({row["seed"] for row in group}) < len(group)]
     if mixed:
@@ -88,8 +96,14 @@ def measure(claim, spec, tables):
     twins = () if spec.get("agree") else _twins(conditions)
     if twins:
         conditions, gap, at = [], rules.COUNTED_TWICE, twins
-    count = _count(claim["rule"], spec, [c for c in conditions if not c.dropped])
-    return Part(spec, claim["rule"], conditions, count, gap, at)
+    count = counted(claim["rule"], spec, [c for c in conditions if not c.dropped])
+    trained = frozenset()
+    if spec.get("budget") and conditions:
+        whole = tables[spec["experiment"]]
+        whole = whole[whole["quantity"] == spec["quantity"]]
+        of = (settings or {}).get(spec["experiment"]) or {}
+        trained = budgets.variants(spec["budget"], table, of, whole)
+    return Part(spec, claim["rule"], conditions, count, gap, at, frozenset(trained))
 
 
 def _twins(conditions):
@@ -112,8 +126,8 @@ def _twins(conditions):
     return ()
 
 
-def _count(rule, spec, conditions):
-    """How the conditions that count fell out, and what they combine to."""
+def counted(rule, spec, conditions):
+    """How the conditions that count fell out, and what they combine to: a rules.Count."""
     count = rules.combine_conditions([condition.verdict for condition in conditions])
     if rule != "sometimes" or not conditions or spec.get("margin") is None:
         return count
@@ -121,19 +135,22 @@ def _count(rule, spec, conditions):
     return replace(count, verdict=found.verdict, need=found.need)
 
 
-def _rows(spec, axes, tables):
-    """The rows of a part as dicts, or none with the gap."""
+def _rows(spec, tables):
+    """The rows of a part, or none with the gap."""
     if spec["experiment"] not in tables:
-        return [], rules.NOT_RUN
+        return pd.DataFrame(), rules.NOT_RUN
     table = tables[spec["experiment"]]
     table = table[table["quantity"] == spec["quantity"]]
     for axis, wanted in spec.get("where", {}).items():
         levels = wanted if isinstance(wanted, list) else [wanted]
         table = table[table[axis].isin(levels)] if axis in table else table[:0]
-    if table.empty:
-        return [], rules.NO_ROWS
+    return table, rules.NO_ROWS if table.empty else None
+
+
+def _records(table, axes):
+    """Rows as dicts, with the columns that decide."""
     columns = ["seed", "value", "a", "b", "outcome", *axes]
-    return table[table.columns.intersection(columns)].to_dict("records"), None
+    return table[table.columns.intersection(columns)].to_dict("records")
 
 
 def _groups(rows, axes):

@@ -18,6 +18,8 @@ NO_RULE = "no short rule explains where it holds"
 FAR = 10  # margins farther than this factor are not mentioned
 FAILURES = {"large": "became large", "inf": "became infinite", "nan": "became NaN"}
 LISTED = 4  # so many names are listed one by one
+FEW = 3  # parts of a claim that are told one by one
+RATE = "rate"  # at which learning rate arms are compared, an axis of many experiments
 
 
 # ---- Numbers ------------------------------------------------------------------------------------
@@ -83,11 +85,18 @@ def level_words(levels):
     rate = levels.pop("learning_rate", None) if "optimizer" in levels else None
     for axis, level in levels.items():
         named = isinstance(level, str)
-        word = label(level) if named else f"{axis_label(axis)} {label(level)}"
+        word = _named(axis, level) if named else f"{axis_label(axis)} {label(level)}"
         if axis == "optimizer" and rate is not None:
             word += f" at {label(rate)}"
         words.append(word)
     return ", ".join(words)
+
+
+def _named(axis, level):
+    """A level that has a name. A choice of learning rates says what it is one of: `fixed rate`."""
+    if axis != RATE:
+        return label(level)
+    return "the chapter's rate" if level == "chapter" else f"{label(level)} rate"
 
 
 # ---- What happened to the runs ------------------------------------------------------------------
@@ -244,13 +253,25 @@ def reasons(parts, among):
     return "; ".join(f"{listed(names)}: {why}" for why, names in by_reason.items()) or None
 
 
-def sentence(verdict, reason, parts):
-    """What was found, in one sentence composed from the evidence."""
+def sentence(verdict, reason, parts, budget=""):
+    """What was found, composed from the evidence, and for how long the networks were trained."""
     if verdict in (rules.OPINION, rules.NOT_MEASURED):
         return f"{verdict}: {reason}"
+    found = _found(parts)
+    if not budget:
+        return found
+    if len(parts) <= FEW and not any(part.mapped for part in parts):
+        return f"{found}. Training: {budget}"  # the numbers have said how many seeds
+    n = {condition.n for part in parts for condition in part.kept or part.conditions}
+    seeds = f"{_range(n, 0)} {'seed' if n == {1} else 'seeds'}"
+    return f"{found}. Training: {budget}; {seeds}"
+
+
+def _found(parts):
+    """What was found in a claim's parts."""
     if len(parts) == 1:
         return _clause(parts[0])
-    if len(parts) <= 3:
+    if len(parts) <= FEW:
         return "; ".join(f"{part.spec['name']}: {_clause(part)}" for part in parts)
     groups = {}
     for part in parts:
@@ -341,7 +362,7 @@ def where_words(found):
 
 def _test(test):
     named = isinstance(test.levels[0], str)
-    levels = [label(level) for level in test.levels]
+    levels = [_named(test.axis, level) if named else label(level) for level in test.levels]
     prefix = "" if named else f"{axis_label(test.axis)} "
     if test.op in (AT_LEAST, AT_MOST):
         return f"{prefix}{test.op} {levels[0]}"
@@ -382,6 +403,30 @@ def _elsewhere(part):
         if 3 * count >= 2 * len(failing):
             return f"; elsewhere {word}"
     return "; elsewhere not ahead"
+
+
+# ---- On which data ------------------------------------------------------------------------------
+
+
+def carries_over(found):
+    """Whether a verdict carries over to other data (a datasets.Carried), in a sentence."""
+    names = listed([label(one.dataset) for one in found.verdicts])
+    if not found.shared:
+        return f"Whether the verdict carries over is open: {names} share no condition."
+    where = f"the {many(found.shared, 'condition')}" if found.shared > 1 else "the one condition"
+    if len({one.shared for one in found.verdicts}) == 1:
+        said = found.verdicts[0].shared
+    else:
+        said = listed([f"{one.shared} on {label(one.dataset)}" for one in found.verdicts])
+    head = {
+        True: "The verdict carries over to other data",
+        False: "The verdict does not carry over to other data",
+        None: "Whether the verdict carries over to other data is open",
+    }[found.generalises]
+    how = f"{found.same} fall out alike, {found.opposite} otherwise"
+    how += f", {found.open} undecided on at least one"
+    tally = f" ({how})" if found.shared > 1 else ""
+    return f"{head}: in {where} measured on {names}, {said}{tally}."
 
 
 # ---- What would turn it -------------------------------------------------------------------------

@@ -19,19 +19,25 @@ def f09(table: pd.DataFrame):
     """Figure F09 and the data behind it; None if no ReLU network was trained with Adam at 0.001."""
     zeros = table[table["quantity"].isin(["zeros_at_start", "zeros_after_training"])]
     zeros = zeros[zeros["dataset"] == "mnist"]
-    zeros = zeros[(zeros["optimizer"] == "adam") & (zeros["learning_rate"] == 0.001)]
-    if zeros.empty:
+    start = zeros[zeros["quantity"] == "zeros_at_start"]
+    end = zeros[(zeros["optimizer"] == "adam") & (zeros["learning_rate"] == 0.001)]
+    if end.empty:
         return None
-    images, epochs = zeros[["images", "epochs"]].value_counts().index[0]
-    zeros = zeros[(zeros["images"] == images) & (zeros["epochs"] == epochs)]
+    images, epochs = end[["images", "epochs"]].value_counts().index[0]
+    end = end[(end["images"] == images) & (end["epochs"] == epochs)]
+    drawn = pd.MultiIndex.from_frame(end[["depth", "block"]])
+    start = start[pd.MultiIndex.from_frame(start[["depth", "block"]]).isin(drawn)]
+    zeros = pd.concat([start, end])
     speed = table[table["quantity"].isin(["activation_saved", "step_saved"])]
     shares = style.summary(zeros, ["quantity", "block", "depth"])
     speeds = [
-        style.summary(speed[speed["quantity"] == quantity], ["quantity", "activation", axis])
-        for quantity, axis in (("activation_saved", "width"), ("step_saved", "depth"))
+        style.summary(speed[speed["quantity"] == quantity], ["quantity", "activation", *axes])
+        for quantity, axes in (("activation_saved", ["width"]), ("step_saved", ["depth", "width"]))
     ]
 
-    fig, axes = style.panels([1.9, 2.3], columns=2, left=0.4, right=0.8, between=(1.65, 0.75))
+    timed = speed[["quantity", "width", "depth"]].drop_duplicates()
+    height = max(2.3, 0.29 * len(timed))
+    fig, axes = style.panels([1.9, height], columns=2, left=0.4, right=0.8, between=(1.65, 0.75))
     _functions(*axes[0])
     _zeros(axes[1, 0], shares, images, epochs)
     _speed(axes[1, 1], speed)
@@ -97,7 +103,10 @@ def _speed(ax, speed):
     steps = speed[speed["quantity"] == "step_saved"]
     timed = [
         (f"{_in_words(IMAGES * width)}\nvalues", rows) for width, rows in alone.groupby("width")
-    ] + [(f"a step,\n{depth} layers", rows) for depth, rows in steps.groupby("depth")]
+    ] + [
+        (f"a step, {depth} layers\nof {label(width)} units", rows)
+        for (depth, width), rows in steps.groupby(["depth", "width"])
+    ]
     low = min(0.0, speed["value"].min())
     ax.set(xlim=(low - 4, max(20, speed["value"].max() + 4)), ylim=(len(timed) - 0.5, -0.9))
     ax.grid(False)
@@ -113,7 +122,8 @@ def _speed(ax, speed):
             ax.plot([values.median()] * 2, [y - 0.15, y + 0.15], color=colour, linewidth=1.6)
             if place == 0:
                 ax.text(
-                    1.02, y, f"than {label(rival)}", color=colour, fontsize=7.5, va="center",
+                    1.02, place + 2 * shift, f"than {label(rival)}", color=colour, fontsize=7.5,
+                    va="center",
                     transform=ax.get_yaxis_transform(),
                 )  # fmt: skip
     ax.set_yticks(range(len(timed)), [name for name, _ in timed], fontsize=7.5)

@@ -38,7 +38,8 @@ def f05(table: pd.DataFrame):
     # in powers of ten; no minimum found: a hundredth, the foot of its line
     powers = [shares["value"] / BITS, np.log10(networks["value"].clip(lower=1) / 100)]
     minima = pd.concat([shares, networks]).assign(value=pd.concat(powers))
-    minima = style.summary(minima, ["ensemble", "dimension"])
+    minima = style.summary(minima.fillna({"inputs": 0}), ["ensemble", "inputs", "dimension"])
+    minima["inputs"] = minima["inputs"].where(minima["inputs"] > 0)  # a function has none
     saved = pd.concat(
         style.summary(rows.assign(help=words, row=row), ["landscape", "start", "row", "help"])
         for row, (quantity, column, level, words) in enumerate(SAVED)

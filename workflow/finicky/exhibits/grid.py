@@ -27,9 +27,11 @@ FIGURES = {
     "residual connections should keep both flat.",
 }
 TABLES = {
-    "T07": "Training and test error in % by depth, for every block that was trained.",
+    "T07": "Training and test error in % by depth, for every block that was trained: at fixed "
+    "learning rates, and at the best one of each block and depth, chosen by the other seeds.",
 }
 SETTING = ["dataset", "images", "epochs"]
+OWN = "own best"  # learning rate
 
 
 def f16(table: pd.DataFrame):
@@ -39,7 +41,7 @@ def f16(table: pd.DataFrame):
     two activations. Of several data sets and lengths of training, the one with the most cells is
     drawn.
     """
-    accuracy = table[table["quantity"] == "test_accuracy"].copy()
+    accuracy = rows_at(table, quantity="test_accuracy", rate="fixed").copy()
     accuracy["trained_by"], optimizers = style.trained_by(accuracy)
     panel = ["depth", "block", "trained_by"]
     data = style.summary(accuracy, [*SETTING, *panel, "init", "activation"])
@@ -99,12 +101,13 @@ def f16(table: pd.DataFrame):
 
 
 def f20(table: pd.DataFrame):
-    """F20: error by depth for the four blocks, He and ReLU, training solid and test dashed.
+    """F20: error by depth for the four blocks, He and ReLU, at fixed learning rates; training solid
+    and test dashed.
 
     A panel for each data set, length of training and optimizer that has at least half of the
     depths trained there. Returns (Figure, summary behind it), or None without a panel.
     """
-    table = rows_at(table, init="he", activation="relu")
+    table = rows_at(table, init="he", activation="relu", rate="fixed")
     accuracy = table[table["quantity"].isin(["train_accuracy", "test_accuracy"])].copy()
     accuracy["value"] = 100 - accuracy["value"]
     accuracy["quantity"] = accuracy["quantity"].str.replace("accuracy", "error")
@@ -170,25 +173,21 @@ def t07(table: pd.DataFrame, ledger: dict) -> Table | None:
     plain network of 20 layers and one of 56; without any, None. The chapter's numbers stand once.
     """
     start = rows_at(table, init="he", activation="relu", dataset="mnist")
+    start = start[(start["depth"] >= 20) & (start["rate"] != "tried")]
     error = start[start["quantity"].isin(["train_accuracy", "test_accuracy"])].copy()
     error["value"] = 100 - error["value"]
     lengths = [
         length
         for length, group in error.groupby(["images", "epochs"])
-        if {20, 56} <= set(rows_at(group, block="plain")["depth"])
+        if _has_both(rows_at(group, block="plain"))
     ][::-1]
     if not lengths:
         return None
-    deep = error[error["depth"] >= 20]
-    optimizers = [
-        (optimizer, rate)
-        for optimizer, rate in optimizer_rates(deep)
-        if {20, 56} <= set(rows_at(deep, optimizer=optimizer, learning_rate=rate)["depth"])
-    ]
+    ways = _ways(error)
     said = part_numbers(ledger, "C098")
     bodies = []
     for images, epochs in lengths:
-        trained = rows_at(deep, images=images, epochs=epochs)
+        trained = rows_at(error, images=images, epochs=epochs)
         rows = []
         for block in BLOCKS:
             for depth in sorted(set(rows_at(trained, block=block)["depth"])):
@@ -198,29 +197,64 @@ def t07(table: pd.DataFrame, ledger: dict) -> Table | None:
                     for part in ("training", "test")
                 ]
                 cells += [
-                    measured_cell(
-                        trained,
-                        block=block,
-                        depth=depth,
-                        optimizer=optimizer,
-                        learning_rate=rate,
-                        quantity=quantity,
-                    )
-                    for optimizer, rate in optimizers
+                    measured_cell(trained, block=block, depth=depth, quantity=quantity, **way)
+                    for way in ways.values()
                     for quantity in ("train_accuracy", "test_accuracy")
                 ]
                 rows.append(Row([label(block), label(int(depth))], cells))
         bodies.append(Body(_length(images, epochs), rows))
-    kinds = ["chapter"] + ["measured"] * len(optimizers)
-    by = ["Chapter", *(trained_by(*pair) for pair in optimizers)]
-    groups = [(f"{name}, error in %", 2) for name in by]
+    kinds = ["chapter"] + ["measured"] * len(ways)
+    groups = [(f"{name}, error in %", 2) for name in ("Chapter", *ways)]
     columns = [Column(part, kind) for kind in kinds for part in ("training", "test")]
     notes = [
         "The chapter's numbers are literature: it ascribes them to He et al. (2015), who trained "
         "convolutional networks. Ours are fully connected networks of width 128; convolutions "
-        "were not measured."
+        "were not measured.",
+        *_rates_chosen(start[start["quantity"] == "own_best_rate"]),
     ]
     return with_digits(["Block", "Depth"], groups, columns, bodies, notes)
+
+
+def _has_both(rows):
+    """Whether networks of 20 and of 56 layers are among them."""
+    return {20, 56} <= set(rows["depth"])
+
+
+def _ways(error):
+    """{name of a column group: its levels}: optimizers at the fixed rates and at own best ones at
+    which both networks of 20 and of 56 layers were trained."""
+    fixed, own = rows_at(error, rate="fixed"), rows_at(error, rate=OWN)
+    ways = {
+        trained_by(optimizer, rate): {"optimizer": optimizer, "learning_rate": rate}
+        for optimizer, rate in optimizer_rates(fixed)
+        if _has_both(rows_at(fixed, optimizer=optimizer, learning_rate=rate))
+    }
+    ways = {name: levels | {"rate": "fixed"} for name, levels in ways.items()}
+    for optimizer in in_order(own["optimizer"]):
+        if _has_both(rows_at(own, optimizer=optimizer)):
+            ways[f"{label(optimizer)}, own best rate"] = {"optimizer": optimizer, "rate": OWN}
+    return ways
+
+
+def _rates_chosen(rates):
+    """A note on the own best rates, if there are any: where one of them is the lowest or the
+    highest of its ladder, a better one may lie beyond."""
+    if rates.empty:
+        return []
+    cells = rates.groupby(["optimizer", "block", "depth", "images", "epochs"])
+    at_edge = [
+        f"{label(optimizer)}, {label(block)}, {depth} layers ("
+        + " or ".join(label(rate) for rate in sorted(set(rows["value"])))
+        + ")"
+        for (optimizer, block, depth, *_), rows in cells
+        if rows["edge"].any()
+    ]
+    found = f", so that a better one may lie beyond: {'; '.join(at_edge)}" if at_edge else ""
+    return [
+        "Own best rates are chosen for each seed by the other seeds' held-out images. In "
+        f"{len(at_edge)} of {len(cells)} cases one is the lowest or the highest that was tried"
+        f"{found}."
+    ]
 
 
 def _length(images, epochs):

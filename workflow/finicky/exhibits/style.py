@@ -113,6 +113,18 @@ LEVEL_STYLES = {
     "batch_norm": (VERMILLION, "s"),
     "residual": (LAVENDER, "^"),
     "batch_norm_residual": (PLUM, "X"),
+    # normalisations
+    "batch norm": (VERMILLION, "s"),
+    "layer norm": (SAGE, "D"),
+    "instance norm": (LAVENDER, "^"),
+    "group norm": (BLUE, "o"),
+    "none": (GREY, "v"),
+    # remedies of overfitting ("none" stands above)
+    "L2": (BLUE, "o"),
+    "dropout": (SAGE, "D"),
+    "early stopping": (TAN, "P"),
+    "augmentation": (PLUM, "X"),
+    "all": (VERMILLION, "s"),
     # models of images, and where the objects stand in them
     "linear": (GREY, "v"),
     "HOG + linear": (SAGE, "D"),
@@ -238,7 +250,7 @@ def label_ends(ax, data: pd.DataFrame, x: str, level: str) -> None:
         ends.append((at_y, at_x, end[level], f" ({failed})" if failed else ""))
     ends.sort()
     text_line = 11 / (ax.get_position().height * ax.figure.get_figheight() * 72)
-    places = _apart([y for y, *_ in ends], text_line)
+    places = apart([y for y, *_ in ends], text_line)
     for place, (y, at_x, name, note) in zip(places, ends, strict=True):
         ax.plot(
             [at_x + 0.02, max(1.02, at_x + 0.02), 1.07],
@@ -258,7 +270,7 @@ def label_ends(ax, data: pd.DataFrame, x: str, level: str) -> None:
         )
 
 
-def _apart(wanted: list[float], gap: float) -> list[float]:
+def apart(wanted: list[float], gap: float) -> list[float]:
     """The ascending positions nearest to `wanted` (ascending) that are at least `gap` apart.
 
     Least squares under an order: groups that would overlap are moved as one, about their mean
@@ -396,6 +408,29 @@ def seeds_said(data: pd.DataFrame) -> str:
     low, high = int(data["n"].min()), int(data["n"].max())
     seeds = f"{high} seed" if high == 1 else f"{high} seeds"
     return seeds if low == high else f"{low} to {seeds}"
+
+
+def trained_on(table: pd.DataFrame) -> str:
+    """For how long the networks of a measured table (dataset, images, epochs) were trained, in
+    words; of several lengths the first."""
+    one = table.dropna(subset=["dataset", "images", "epochs"]).iloc[0]
+    epochs = int(one["epochs"])
+    images, length = label(int(one["images"])), f"{epochs} epoch{'s' * (epochs > 1)}"
+    return f"trained on {images} images of {label(one['dataset'])} for {length}"
+
+
+def note(fig: Figure, said: str, at: float | None = None) -> None:
+    """Words at the foot of a figure, to the right, or around the place `at` (a share of its
+    width)."""
+    right = 1 - 0.06 / fig.get_figwidth()
+    fig.text(
+        right if at is None else at,
+        0.08 / fig.get_figheight(),
+        said,
+        fontsize=8,
+        va="baseline",
+        ha="right" if at is None else "center",
+    )
 
 
 def footer(fig: Figure, data: pd.DataFrame, lines: dict[str, str] | None = None) -> None:

@@ -137,8 +137,10 @@ def chapter_numbers(
 
 
 def part_numbers(ledger: dict, claim: str) -> dict[str, Cell]:
-    """The chapter's numbers of one claim, by the names of its parts; of parts without one, none."""
-    parts = [part for c in ledger["claims"] if c["id"] == claim for part in c.get("parts", [])]
+    """The chapter's numbers of one claim, by the names of its parts, judged or only shown; of parts
+    without one, none."""
+    (entry,) = [c for c in ledger["claims"] if c["id"] == claim] or [{}]
+    parts = [*entry.get("parts", []), *entry.get("also", [])]
     return {part["name"]: Cell(value=part["number"]) for part in parts if "number" in part}
 
 

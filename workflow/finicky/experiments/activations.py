@@ -23,16 +23,15 @@ SETTINGS = {
     "trials": ("count", "points per seed at which the sigmoid's slope is compared"),
     "width": ("widths", "units of an activation that is timed alone, on 64 images"),
     "depth": ("depths", "layers of the networks whose training steps are timed"),
-    "step_width": (
-        {"type": "integer", "minimum": 1, "maximum": 4096},
-        "units of their hidden layers",
-    ),
+    "step_width": ("widths", "units of their hidden layers"),
     "turn": ("seconds", "processor time for each condition, in each repetition"),
 }
 QUANTITIES = {
-    "zeros_at_start": ("%", "units that are zero, over images and hidden layers, at the start; a "
-                       "and b: the test accuracy that training then reached"),
-    "zeros_after_training": ("%", "the same after the last epoch"),
+    "zeros_at_start": ("%", "units that are zero, over images and hidden layers, at the start: one "
+                       "number an architecture and seed; a and b: the best test accuracy that any "
+                       "training reached from there"),
+    "zeros_after_training": ("%", "the same after the last epoch, of every training; a and b: its "
+                             "test accuracy"),
     "always_zero": ("%", "units that are zero for every one of 128 images, after the last epoch"),
     "activation_saved": ("%", "by how much less time a ReLU takes, forward and backward"),
     "step_saved": ("%", "by how much less time a training step with ReLU takes"),
@@ -52,6 +51,12 @@ CONDITIONS = {
     "optimizer": "level",
     "learning_rate": "number",
     "width": "integer",
+}
+BUDGET = {
+    "{images} images of {dataset}, {epochs} epochs": [
+        "zeros_after_training",
+        "always_zero",
+    ],
 }
 RIVALS = ["sigmoid", "tanh"]
 IMAGES, PIXELS, CLASSES = 64, 784, 10  # of what is timed
@@ -76,23 +81,26 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 # ---- Zeros --------------------------------------------------------------------------------------
 
 
+START = ["dataset", "depth", "block", "activation", "init", "batch_size", "width", "seed"]
+
+
 def zeros(tables) -> pd.DataFrame:
     """Shares of zeros in the grid's ReLU networks from He's start, means over hidden layers.
 
-    Cells in which a run failed are left out: its units have no values in the end.
+    After training, cells in which a run failed are left out: its units have no values in the end.
     """
     runs = tables["runs"]
     runs = runs[(runs["activation"] == "relu") & (runs["init"] == "he")]
     ends = pairing.final(runs, tables["curves"])
-    worst = ends.groupby(pairing.CELL)["outcome"].transform("max")
-    ends = ends[worst < OUTCOMES.index("inf")]
     shares = {"saturated_share": "zeros", "dead_share": "always"}  # flat is zero, for a ReLU
     layers = tables["layers"].dropna(subset="saturated_share").rename(columns=shares)
     means = 100 * layers.groupby(["run", "epoch"])[["zeros", "always"]].mean()
     means = means.reset_index().rename(columns={"epoch": "moment"})
     both = ends.merge(means, on="run")
     both["a"] = both["b"] = both["test_accuracy"]
-    start, end = both[both["moment"] == 0], both[both["moment"] == both["epochs"]]
+    worst = both.groupby(pairing.CELL)["outcome"].transform("max")
+    end = both[(both["moment"] == both["epochs"]) & (worst < OUTCOMES.index("inf"))]
+    start = starts(both[both["moment"] == 0])
     return tidy.from_quantities(
         {
             "zeros_at_start": start.assign(value=start["zeros"]),
@@ -101,6 +109,15 @@ def zeros(tables) -> pd.DataFrame:
         },
         CONDITIONS,
     )
+
+
+def starts(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each start of `rows` once: optimizer, learning rate, epochs and the number of images come
+    after it, and the images that are counted over are the same. a and b: the best of its
+    trainings."""
+    best = rows.groupby(START)["a"].transform("max")
+    once = rows.assign(a=best, b=best, outcome=0).drop_duplicates(START)
+    return once.drop(columns=["optimizer", "learning_rate", "epochs", "images"])
 
 
 # ---- Speed --------------------------------------------------------------------------------------
@@ -167,10 +184,10 @@ def timed(settings) -> list[dict]:
     ] + [
         (
             "step_saved",
-            {"depth": depth, "width": settings["step_width"]},
-            {n: training_step(n, depth, settings["step_width"]) for n in names},
+            {"depth": depth, "width": width},
+            {name: training_step(name, depth, width) for name in names},
         )
-        for depth in settings["depth"]
+        for depth, width in itertools.product(settings["depth"], settings["step_width"])
     ]
     rows = []
     for seed in settings["seeds"]:

@@ -36,8 +36,9 @@ SETTINGS = {
         "of the largest error, for one input and for two",
     ),
     "trials": ("count", "of the bump's identities, per seed"),
+    # a curvature needs three
     "dimensions": (
-        {"type": "array", "minItems": 2, "uniqueItems": True,
+        {"type": "array", "minItems": 3, "uniqueItems": True,
          "items": {"type": "integer", "minimum": 1, "maximum": 10}},
         "inputs of the random feature networks",
     ),
@@ -78,6 +79,8 @@ QUANTITIES = {
     "bump_limit": ("", "how far a bump is from its box, beyond the bound 2 exp(-aδ)"),
     "bump_height": ("", "height of a bump by steepness times width"),
     "units_needed": ("units", "units with which a random feature network halves the error"),
+    "curvature": ("doublings", "of log2 of these units over log2 of the dimension: coefficient of "
+                  "the square; 0 for a power of the dimension, above 0 for an exponential"),
     "doublings_a_dimension": ("doublings", "slope of log2 of these units by dimension"),
     "trained_over_built": ("doublings", "log2 of the trained network's error over that of the "
                            "network built with as many units"),
@@ -101,6 +104,11 @@ CONDITIONS = {
     "tolerance": "number",
     "steepness": "number",
     "optimizer": ["adam", "gradient_descent"],
+}
+BUDGET = {
+    "{steps} steps on each function": [
+        "trained_over_built",
+    ],
 }
 
 
@@ -285,6 +293,14 @@ def units_needed(dimension, seed, points, most):
     return int(enough[0]) if len(enough) else math.nan
 
 
+def growth(dimensions, units):
+    """How log2 of the units grows: its slope by dimension, and its curvature by log2 of the
+    dimension (the square's coefficient), both by least squares."""
+    doublings = np.log2(units)
+    slope = np.polyfit(dimensions, doublings, 1)[0]
+    return slope, np.polyfit(np.log2(dimensions), doublings, 2)[0]
+
+
 # ---- What training finds -------------------------------------------------------------------------
 
 RATES = {"gradient_descent": [0.01, 0.03, 0.1, 0.3], "adam": [0.001, 0.003, 0.01, 0.03]}
@@ -378,8 +394,9 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
             if not math.isnan(units):
                 found("units_needed", units, seed, dimension=d)
         if not np.isnan(needed).any():
-            slope = np.polyfit(settings["dimensions"], np.log2(needed), 1)[0]
+            slope, curvature = growth(settings["dimensions"], needed)
             found("doublings_a_dimension", slope, seed)
+            found("curvature", curvature, seed)
     for steepness in (1, 4, 10, 20):
         found("bump_height", bump(0.5, steepness, 0, 1), steepness=steepness)
     _trained(found, settings)

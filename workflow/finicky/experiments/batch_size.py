@@ -82,6 +82,24 @@ CONDITIONS = {
     ],
     "metric": ["loss", "error"],
 }
+BUDGET = {
+    "{images} images of MNIST, to a loss of {loss} nats or {steps} steps": [
+        "sharpness",
+        "gap",
+        "test_accuracy",
+        "steps_to_loss",
+        "epochs_to_loss",
+        "time_to_loss",
+        "tuned_sharpness",
+        "tuned_gap",
+        "full_sharper",
+        "gap_correlation",
+        "smallest_minus_full",
+        "rescaled_sharpness",
+        "rescaled_outputs",
+        "full_over_batch",
+    ],
+}
 EVALUATE_EVERY = 256  # images between two evaluations of the training loss
 ONE, OWN = "one rate for all", "own best rate"
 RESCALED = 10  # one layer times this, the next over it

@@ -33,10 +33,12 @@ SETTINGS = {
     "sgd_steps": ({"type": "integer", "minimum": 10, "maximum": 10000000}, "steps of SGD"),
 }
 QUANTITIES = {
+    "one_over_t": ("0/1", "1 if smooth_exponent is -1, to 0.05"),
+    "one_over_root_t": ("0/1", "1 if nonsmooth_exponent is -1/2, to 0.05"),
     "smooth_exponent": ("", "log-log slope of the error after N steps at 1/L on the worst smooth "
-                        "convex function for N, by N"),
+                        "convex function for N, by N; nothing random, so one number"),
     "nonsmooth_exponent": ("", "log-log slope of the best error in N subgradient steps of "
-                           "R/(G √(N + 1)) on the worst function for N, by N"),
+                           "R/(G √(N + 1)) on the worst function for N, by N; nothing random"),
     "share_of_bound": ("", "largest error over the bound of its class, at any step"),
     "exponent_of_one_function": ("", "log-log slope by step over the last decade on one function"),
     "error": ("L R² or G R", "error by step"),
@@ -59,6 +61,8 @@ CONDITIONS = {
     "step_size": ["constant", "decaying", "decaying too fast"],
     "step": "integer",
 }
+CLAIMED = {"smooth": ("one_over_t", -1.0), "nonsmooth": ("one_over_root_t", -0.5)}
+EXACT = 0.05  # an exponent so near to the theorem's is the theorem's
 NETWORK = 5, 4  # inputs and units
 EXAMPLES = 100
 EXPONENTS = {"decaying": 0.6, "constant": 0.0, "decaying too fast": 2.0}  # of SGD's falling rate
@@ -158,6 +162,11 @@ NONSMOOTH = {
     ("absolute deviations", "decaying"): absolute_deviations,
     ("absolute deviations", "constant"): partial(absolute_deviations, constant=True),
 }
+FIXED = ["quartic", "logistic"]  # nothing about them is random
+CLASSES = {  # class: its worst function, its bound by step, its single functions
+    "smooth": (worst_smooth, lambda t: 1 / (4 * t + 2), SMOOTH),
+    "nonsmooth": (worst_nonsmooth, lambda t: 1 / np.sqrt(t + 1), NONSMOOTH),
+}
 
 
 # ---- SGD on smooth functions that are not convex ------------------------------------------------
@@ -251,9 +260,12 @@ def exponent(x, y):
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """One row per quantity, seed and condition; QUANTITIES says what each number is."""
-    rows = []
-    for seed in settings["seeds"]:
-        rows += [row | {"seed": seed} for row in convex(seed, settings)]
+    seeds = settings["seeds"]
+    rows = [row | {"seed": seeds[0]} for row in worst_cases(np.array(settings["horizons"]))]
+    for seed in seeds:
+        random = np.random.default_rng([seed, 150])
+        found = single_functions(random, settings["steps"], fixed=seed == seeds[0])
+        rows += [row | {"seed": seed} for row in found]
     for name, model in NOT_CONVEX.items():
         steps, squared = sgd(model, settings["sgd_steps"], settings["seeds"])
         last = steps >= settings["sgd_steps"] / 10
@@ -271,33 +283,37 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return tidy.from_rows(rows, CONDITIONS)
 
 
-def convex(seed, settings):
-    """The rows of one seed about convex functions."""
-    random = np.random.default_rng([seed, 150])
-    horizons = np.array(settings["horizons"])
-    bounds = {  # class: its worst function, its bound by step, its single functions
-        "smooth": (worst_smooth, lambda t: 1 / (4 * t + 2), SMOOTH),
-        "nonsmooth": (worst_nonsmooth, lambda t: 1 / np.sqrt(t + 1), NONSMOOTH),
-    }
-    for kind, (worst, bound, single) in bounds.items():
+def worst_cases(horizons):
+    """Yields the rows of the functions that are worst for so many steps [k]. Nothing is random:
+    curvature, slope and distance are 1, which only sets the units."""
+    for kind, (worst, bound, _) in CLASSES.items():
         where = {"function": f"worst {kind}", "step_size": "constant"}
-        steepest, distance = 10 ** random.uniform(-1, 1, 2)
-        unit = steepest * distance ** (2 if kind == "smooth" else 1)
-        ends = np.array([worst(n, steepest, distance)[-1] / unit for n in horizons])
-        yield {"quantity": f"{kind}_exponent", "value": exponent(horizons, ends)}
+        ends = np.array([worst(n, 1.0, 1.0)[-1] for n in horizons])
+        found = exponent(horizons, ends)
+        yield {"quantity": f"{kind}_exponent", "value": found}
+        rate, claimed = CLAIMED[kind]
+        yield {"quantity": rate, "value": float(abs(found - claimed) < EXACT)}
         share = (ends / bound(horizons)).max()
         yield where | {"quantity": "share_of_bound", "value": share}
         for n, end in zip(horizons, ends, strict=True):
             yield where | {"quantity": "error", "step": n, "value": end}
+
+
+def single_functions(random, most, fixed):
+    """Yields the rows of descent for `most` steps on single functions, those that are not random
+    (FIXED) only if `fixed`."""
+    for _, bound, single in CLASSES.values():
         for (name, step_size), descend in single.items():
+            if name in FIXED and not fixed:
+                continue
             where = {"function": name, "step_size": step_size}
-            errors = descend(settings["steps"], random)
+            errors = descend(most, random)
             steps = np.arange(len(errors))
             if name != "logistic":  # its minimum is infinitely far: the bound says nothing
                 share = (errors / bound(steps)).max()
                 yield where | {"quantity": "share_of_bound", "value": share}
-            reported = np.unique(np.geomspace(1, settings["steps"], 60).astype(int))
-            last = reported[reported >= settings["steps"] / 10]
+            reported = np.unique(np.geomspace(1, most, 60).astype(int))
+            last = reported[reported >= most / 10]
             found = exponent(last, errors[last])
             yield where | {"quantity": "exponent_of_one_function", "value": found}
             for step in reported:

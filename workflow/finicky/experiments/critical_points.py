@@ -33,7 +33,12 @@ SETTINGS = {
     "units": (
         {"type": "array", "minItems": 1, "uniqueItems": True,
          "items": {"type": "integer", "minimum": 1, "maximum": 50}},
-        "of the small networks whose critical points are searched for",
+        "hidden units of the small networks whose critical points are searched for",
+    ),
+    "inputs": (
+        {"type": "array", "minItems": 1, "uniqueItems": True,
+         "items": {"type": "integer", "minimum": 1, "maximum": 50}},
+        "of these networks; each number of inputs with each number of units",
     ),
     "examples": ({"type": "integer", "minimum": 2, "maximum": 10000}, "that these are trained on"),
     "decay": ({"type": "number", "exclusiveMinimum": 0, "maximum": 10}, "their weight decay"),
@@ -46,7 +51,8 @@ QUANTITIES = {
     "log2_share_of_minima": ("bits", "log2 of the probability that a random critical point is a "
                              "minimum"),
     "share_of_minima": ("%", "share of minima among the critical points found of a small network"),
-    "bits_a_dimension": ("bits", "slope of log2 of that probability by dimension"),
+    "bits_a_dimension": ("bits", "slope of log2 of the probability of a minimum by dimension; of "
+                         "networks, of all sizes with so many inputs, by maximum likelihood"),
     "saddles_above_half": ("pp", "share of saddles among critical points minus 50 %"),
     "escaped_in": ("steps", "median steps until a saddle is left; no more than were allowed"),
     "saved_by_noise": ("%", "steps to leave a saddle that noise saves"),
@@ -54,6 +60,7 @@ QUANTITIES = {
 }  # fmt: skip
 CONDITIONS = {
     "ensemble": ["random_matrix", "separable", "smooth_random_function", "small_network"],
+    "inputs": "integer",
     "dimension": "integer",
     "landscape": ["flat saddle", "steep saddle", "zero weights"],
     "start": ["beside it", "exactly on it"],
@@ -125,29 +132,30 @@ ENSEMBLES = {"separable": separable, "random_matrix": goe, "smooth_random_functi
 # ---- Small networks: critical points found by Newton's method ------------------------------------
 
 
-def critical_points(units, settings):
+def critical_points(inputs, units, settings):
     """Hessians' eigenvalues at distinct critical points of small networks' losses: a list of
-    [n, 3h], one per seed.
+    [n, (inputs + 2) units], one per seed.
 
-    The network is sum_j v_j tanh(w_j x + b_j), one input; the loss is the mean squared error on
-    random targets plus a little weight decay, which makes critical points isolated. As in Dauphin
-    et al. (2014, section 4) Newton's method starts from places along gradient descent: |gradient|²
-    is minimised from there (Levenberg and Marquardt), in float64 on the CPU, with Hessians, which
-    the engine has not. Points with the same loss count once: they are copies by symmetry.
+    The network is sum_j v_j tanh(w_j·x + b_j); the loss is the mean squared error on random targets
+    plus a little weight decay, which makes critical points isolated. As in Dauphin et al. (2014,
+    section 4) Newton's method starts from places along gradient descent: |gradient|² is minimised
+    from there (Levenberg and Marquardt), in float64 on the CPU, with Hessians, which the engine has
+    not. Points with the same loss count once: they are copies by symmetry.
     """
     import torch
     from torch.func import grad, jacrev, vmap
 
-    seeds, starts, size = settings["seeds"], settings["network_starts"], 3 * units
-    drawn = [np.random.default_rng([seed, units]) for seed in seeds]
-    data = np.array([rng.standard_normal((2, settings["examples"])) for rng in drawn])
+    seeds, starts = settings["seeds"], settings["network_starts"]
+    size = (inputs + 2) * units
+    drawn = [np.random.default_rng([seed, units, inputs]) for seed in seeds]
+    data = np.array([rng.standard_normal((inputs + 1, settings["examples"])) for rng in drawn])
     data = torch.tensor(data).repeat_interleave(starts, 0)
     points = np.concatenate([2 * rng.standard_normal((starts, size)) for rng in drawn])
     points = torch.tensor(points)
 
     def loss(parameters, data):
-        (v, w, b), (x, y) = parameters.view(3, units), data
-        error = torch.tanh(x[:, None] * w + b) @ v - y
+        (v, b), w = parameters.view(-1, units)[:2], parameters.view(-1, units)[2:]
+        error = torch.tanh(data[:-1].T @ w + b) @ v - data[-1]
         return (error**2).mean() + settings["decay"] * (parameters**2).sum()
 
     gradient, hessian = vmap(grad(loss)), vmap(jacrev(grad(loss)))
@@ -160,7 +168,8 @@ def critical_points(units, settings):
     g = gradient(points, data)
     for _ in range(settings["newton_steps"]):
         h = hessian(points, data)
-        step = torch.linalg.solve(h @ h + damping * identity, h @ g[..., None])[..., 0]
+        # where this is singular to rounding, the step is not finite and no better
+        step = torch.linalg.solve_ex(h @ h + damping * identity, h @ g[..., None])[0][..., 0]
         g_moved = gradient(points - step, data)
         better = g_moved.norm(dim=1) < g.norm(dim=1)
         points = torch.where(better[:, None], points - step, points)
@@ -176,6 +185,30 @@ def critical_points(units, settings):
         _, first = np.unique(losses[mine].numpy().round(7), return_index=True)
         of_seeds.append(eigenvalues[mine[first]].numpy())
     return of_seeds
+
+
+def bits_a_dimension(dimensions, minima, points):
+    """Slope of log2 P by dimension, for `minima` of so many critical `points` found at each of the
+    dimensions (lists); NaN for fewer than two dimensions with points, or without any minimum.
+
+    Maximum likelihood of independent points with log P a line: counts may be 0, which has no
+    logarithm, and sizes with many points say more.
+    """
+    from scipy.optimize import minimize
+
+    found = np.array([dimensions, minima, points], float).T
+    d, k, n = found[found[:, 2] > 0].T
+    if len(d) < 2 or not k.any():
+        return math.nan
+    low, high = d.min(), d.max()
+
+    def surprise(ends):
+        """Minus the log likelihood, of the -log P at the lowest and at the highest dimension."""
+        log_p = -(ends[0] * (high - d) + ends[1] * (d - low)) / (high - low)
+        return -(k * log_p + (n - k) * np.log(-np.expm1(log_p))).sum()
+
+    ends = minimize(surprise, [1.0, 1.0], bounds=[(1e-9, 100)] * 2).x
+    return (ends[0] - ends[1]) / (high - low) / math.log(2)
 
 
 # ---- Leaving a saddle ----------------------------------------------------------------------------
@@ -313,23 +346,35 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
                     found("saddles_above_half", seed, 50 - 200 * 2 ** bits[-1], **where)
             slope = np.polyfit(settings["dimensions"][name], bits, 1)[0]
             found("bits_a_dimension", seed, slope, ensemble=name)
-    for units in settings["units"]:
-        where = {"ensemble": "small_network", "dimension": 3 * units}
-        for seed, eigenvalues in zip(
-            settings["seeds"], critical_points(units, settings), strict=True
-        ):
-            if not len(eigenvalues):
-                continue
-            minima = (eigenvalues > 0).all(1)
-            found("share_of_minima", seed, 100 * minima.mean(), **where)
-            if 3 * units >= HIGH:
-                saddles = ~minima & ~(eigenvalues < 0).all(1)
-                found("saddles_above_half", seed, 100 * saddles.mean() - 50, **where)
+    for inputs in settings["inputs"]:
+        _networks(found, inputs, settings)
 
     for landscape in LANDSCAPES:
         for kind in ("exactly on it", "beside it"):
             _escapes(found, landscape, kind, settings)
     return tidy.from_rows(rows, CONDITIONS)
+
+
+def _networks(found, inputs, settings):
+    """Shares of minima and of saddles in networks of every size, and how the former fall."""
+    seeds = settings["seeds"]
+    counts = {seed: [] for seed in seeds}  # (dimension, minima, points)
+    for units in settings["units"]:
+        dimension = (inputs + 2) * units
+        where = {"ensemble": "small_network", "inputs": inputs, "dimension": dimension}
+        for seed, eigenvalues in zip(seeds, critical_points(inputs, units, settings), strict=True):
+            minima = (eigenvalues > 0).all(1)
+            counts[seed].append((dimension, minima.sum(), len(minima)))
+            if not len(eigenvalues):
+                continue
+            found("share_of_minima", seed, 100 * minima.mean(), **where)
+            if dimension >= HIGH:
+                saddles = ~minima & ~(eigenvalues < 0).all(1)
+                found("saddles_above_half", seed, 100 * saddles.mean() - 50, **where)
+    for seed, of_sizes in counts.items():
+        slope = bits_a_dimension(*zip(*of_sizes, strict=True))
+        if not math.isnan(slope):
+            found("bits_a_dimension", seed, slope, ensemble="small_network", inputs=inputs)
 
 
 def _escapes(found, name, kind, settings):

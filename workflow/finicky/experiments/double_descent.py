@@ -49,6 +49,7 @@ CONDITIONS = {
     "share_of_wrong_labels": "number",
     "size": "integer",
 }
+BUDGET = "{images} images of MNIST; networks: {epochs} epochs"
 FEATURES, TRAINED = "random features", "two-layer network"
 FITS = 1.0  # %: training error below which a model fits
 NEAR = 2  # a peak lies within this factor of the smallest size that fits

@@ -47,6 +47,16 @@ CONDITIONS = {
     "pixel": "integer",
     "trained": "boolean",
 }
+BUDGET = {
+    "{images} images of {dataset}, {epochs} epochs": [
+        "probe",
+        "better_than_before",
+        "better_than_pixels",
+        "last_minus_best",
+        "network",
+        "filter",
+    ],
+}
 SIDE = 28
 SHOWN = 12  # units in the figure
 CHUNK = 500  # images that go through the networks at once

@@ -2,13 +2,17 @@
 others held fixed?
 
 Two arms of a comparison differ in the axis that a claim is about and agree in all others, the seed
-included; those others are the conditions. Runs for tuning alone, at a ladder of learning rates, are
-listed in `test_accuracy` and `train_accuracy` and compared in `recommended_minus_tuned` only.
+included; those others are the conditions. The learning rate is the same fixed one, or, where the
+sub-grids for tuning have a ladder for both arms, each arm's own best, which the other seeds'
+held-out images choose for each seed. Runs for tuning alone are listed in `test_accuracy` and
+`train_accuracy`.
 """
 
+import numpy as np
 import pandas as pd
 
 from finicky.experiments import pairing, tidy, tuning
+from finicky.experiments.best_rates import OWN
 from finicky.experiments.pairing import pair
 from finicky.runs import OUTCOMES
 
@@ -18,6 +22,7 @@ PURPOSES = ["comparison", "tuning"]
 QUANTITIES = {
     "test_accuracy": ("%", "test accuracy after the last epoch, every cell"),
     "train_accuracy": ("%", "training accuracy after the last epoch, every cell"),
+    "own_best_rate": ("", "the learning rate that the other seeds' validation accuracy chooses"),
     "relu_minus_sigmoid": ("pp", "test accuracy, depth 6 and more: ReLU from He minus sigmoid from "
                            "Xavier"),
     "nan_reached": ("0/1", "whether the loss became NaN: N(0, 1), plain, depth 10 and more"),
@@ -32,16 +37,17 @@ QUANTITIES = {
                             "the six without and with"),
     "bn_minus_plain": ("pp", "test accuracy, depth 56 and 80: batch norm minus plain"),
     "train_error_rise": ("pp", "training error, plain: at this depth minus at depth 20"),
-    "train_error_rise_where_test_rises": ("pp", "the same where the median test error rises by "
-                                          "more than 0.5 pp"),
+    "train_rise_beyond_half": ("pp", "train_error_rise minus half the rise of test error, where "
+                               "the median test error rises by more than 0.5 pp"),
     "accuracy_56_minus_20": ("pp", "test accuracy of networks with residual connections: 56 layers "
                              "minus 20"),
     "recommended_minus_tuned": ("pp", "test accuracy at the recommended learning rate minus at the "
                                 "rate that the other seeds' validation accuracy chooses"),
     "deeper_minus_shallower": ("pp", "training accuracy: a depth minus the next smaller one"),
     "shallower_minus_deeper": ("pp", "training accuracy, plain: a depth minus the next larger one"),
-    "rank_above_upper_quartile": ("pp", "share of the other cells of same data, depth and block "
-                                  "that ReLU, He or Xavier, Adam at 0.001 beats, minus 75 %"),
+    "default_minus_best": ("pp", "test accuracy of ReLU, He or Xavier, Adam at 0.001 minus that of "
+                           "the best other cell of same data, depth and block, which the other "
+                           "seeds choose"),
 }  # fmt: skip
 CONDITIONS = {
     "dataset": "level",
@@ -54,9 +60,12 @@ CONDITIONS = {
     "optimizer": "level",
     "learning_rate": "number",
     "shallower_depth": "integer",
+    "rate": ["fixed", "tried", "own best"],
     "tuned_rate": "number",
     "edge": "boolean",
 }
+BUDGET = "{images} images of {dataset}, {epochs} epochs"
+FIXED, TRIED = "fixed", "tried"
 MEANT_FOR = {
     "relu": "he",
     "leaky_relu": "he",
@@ -68,7 +77,7 @@ MEANT_FOR = {
 HEURISTICS = ["uniform_fan_in", "normal_std_0.001", "normal_std_1"]
 SCALED_BY_FANS = ["lecun", "xavier", "he"]
 RANDOM_INITS = [*HEURISTICS, *SCALED_BY_FANS]
-FEWEST_RIVALS = 4  # an upper quartile needs four
+FEWEST_RIVALS = 4  # the best of fewer says little
 
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -77,73 +86,154 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     settings: none are read. tables: the gathered `runs` and `curves`. `a` and `b` are the
     accuracies (%) of the two arms in the order of the difference, save for errors, whose rise is
     the shallower network's accuracy a minus the deeper one's b. Conditions beside the axes:
-    `shallower_depth`, the depth that `depth` is compared with; `tuned_rate`, and
-    `edge`: whether it is the lowest or the highest rate tried.
+    `shallower_depth`, the depth that `depth` is compared with; `rate`: FIXED beforehand; OWN, then
+    `learning_rate` is empty, as it can differ from seed to seed; or, of single runs, TRIED for
+    tuning alone; `tuned_rate`, and `edge`: whether it is the lowest or the highest rate tried.
     """
     every = pairing.final(tables["runs"], tables["curves"])
-    runs = pairing.for_purpose(every, "comparison")
+    fixed = pairing.for_purpose(every, "comparison")
+    best = at_own_best_rate(every)
+    every = every.assign(rate=np.where(every.index.isin(fixed.index), FIXED, TRIED))
 
-    plain, relu = runs[runs["block"] == "plain"], runs[runs["activation"] == "relu"]
-    deep = runs[runs["depth"] >= 6]
-    normal = plain[plain["init"] == "normal_std_1"]
+    plain, relu = level(fixed, block="plain"), level(fixed, activation="relu")
+    normal = level(plain, init="normal_std_1")
     deep_normal = normal[normal["depth"] >= 10]
-
-    relu_minus_sigmoid = pair(
-        level(deep, activation="relu", init="he"),
-        level(deep, activation="sigmoid", init="xavier"),
-        across=["activation", "init"],
-    )
-    he_minus_xavier = pair(level(relu, init="he"), level(relu, init="xavier"), across=["init"])
-    meant = plain["init"] == plain["activation"].map(MEANT_FOR)
-    fan_scaled_minus_heuristic = pair(
-        plain[meant & (plain["depth"] >= 6)],
-        plain[plain["init"].isin(HEURISTICS)],
-        across=["init"],
-    ).rename(columns={"init_b": "init"})
-    activated = plain[plain["activation"] != "identity"]
-    meant_minus_rival = pair(
-        activated[meant.reindex(activated.index)],
-        activated[activated["init"].isin(SCALED_BY_FANS)],
-        across=["init"],
-    ).rename(columns={"init_b": "init"})
-    meant_minus_rival = meant_minus_rival[meant_minus_rival["init"] != meant_minus_rival["init_a"]]
-    very_deep = runs[runs["depth"].isin([56, 80])]
-    bn_minus_plain = pair(
-        level(very_deep, block="batch_norm"), level(very_deep, block="plain"), across=["block"]
-    )
-    shortcut = runs[runs["block"].isin(["residual", "batch_norm_residual"])]
-    accuracy_56_minus_20 = pair(
-        level(shortcut, depth=56), level(shortcut, depth=20), across=["depth"]
-    )
-    train_rise = error_rise(plain, "train_accuracy")
-    neighbours = next_smaller_depth(runs)
-    shallower_minus_deeper = level(neighbours, block="plain").rename(columns={"a": "b", "b": "a"})
-    shallower_minus_deeper["value"] *= -1
 
     return tidy.from_quantities(
         {
-            "test_accuracy": tidy.one_number(every, "test_accuracy"),
-            "train_accuracy": tidy.one_number(every, "train_accuracy"),
-            "relu_minus_sigmoid": relu_minus_sigmoid,
+            "test_accuracy": single(every, best, "test_accuracy"),
+            "train_accuracy": single(every, best, "train_accuracy"),
+            "own_best_rate": tidy.one_number(best, "tuned_rate"),
+            "relu_minus_sigmoid": relu_minus_sigmoid(fixed).assign(rate=FIXED),
             "nan_reached": tidy.one_number(deep_normal, pairing.nan_reached(deep_normal)),
             "nan_within_100_steps": tidy.one_number(
                 normal, pairing.nan_reached(normal, within=100)
             ),
-            "he_minus_xavier": he_minus_xavier,
-            "fan_scaled_minus_heuristic": fan_scaled_minus_heuristic,
-            "meant_minus_rival": meant_minus_rival,
+            "he_minus_xavier": at_both_rates(he_minus_xavier, fixed, best),
+            "fan_scaled_minus_heuristic": fan_scaled_minus_heuristic(plain),
+            "meant_minus_rival": meant_minus_rival(plain).assign(rate=FIXED),
             "spread_halved_by_bn": spread_halved_by_bn(relu),
-            "bn_minus_plain": bn_minus_plain,
-            "train_error_rise": train_rise,
-            "train_error_rise_where_test_rises": where_test_rises(train_rise, plain),
-            "accuracy_56_minus_20": accuracy_56_minus_20,
+            "bn_minus_plain": at_both_rates(bn_minus_plain, fixed, best),
+            "train_error_rise": at_both_rates(error_rise, fixed, best),
+            "train_rise_beyond_half": at_both_rates(train_rise_beyond_half, fixed, best),
+            "accuracy_56_minus_20": at_both_rates(accuracy_56_minus_20, fixed, best),
             "recommended_minus_tuned": recommended_minus_tuned(every),
-            "deeper_minus_shallower": neighbours,
-            "shallower_minus_deeper": shallower_minus_deeper,
-            "rank_above_upper_quartile": rank_above_upper_quartile(runs),
+            "deeper_minus_shallower": at_both_rates(next_smaller_depth, fixed, best),
+            "shallower_minus_deeper": at_both_rates(next_larger_depth, fixed, best),
+            "default_minus_best": default_minus_best(fixed),
         },
         CONDITIONS,
     )
+
+
+# ---- At which learning rate ---------------------------------------------------------------------
+
+
+def ladders(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the sub-grids for tuning whose validation images are not trained on."""
+    ladder = pairing.for_purpose(runs, "tuning")
+    # where the validation images are trained on, only failed runs have an accuracy there: chance
+    survived = ladder["outcome"] < OUTCOMES.index("inf")
+    held_out = (survived & ladder["validation_accuracy"].notna()).groupby(
+        [ladder["dataset"], ladder["images"]]
+    )
+    return ladder[held_out.transform("any")]
+
+
+def tuned(ladder: pd.DataFrame) -> pd.DataFrame:
+    """For each cell and seed the run at the rate that is best for the other seeds, with
+    `tuned_rate` and `edge`; cells with one rate have no choice and are left out."""
+    best = tuning.best_by_other_seeds(ladder, "learning_rate", by="validation_accuracy")
+    cell = [axis for axis in pairing.CELL if axis != "learning_rate"]
+    ends = ladder.groupby(cell)["learning_rate"].agg(lowest="min", highest="max").reset_index()
+    best = best.assign(tuned_rate=best["learning_rate"]).merge(ends, on=cell)
+    best = best[best["lowest"] < best["highest"]]
+    at_edge = (best["tuned_rate"] == best["lowest"]) | (best["tuned_rate"] == best["highest"])
+    return best.assign(edge=at_edge)
+
+
+def at_own_best_rate(runs: pd.DataFrame) -> pd.DataFrame:
+    """`tuned` runs as arms of comparisons: at no learning rate that another arm could share."""
+    return tuned(ladders(runs)).assign(learning_rate=np.nan, rate=OWN)
+
+
+def single(every: pd.DataFrame, best: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """A metric of every run, and of every cell at its own best rate."""
+    return tidy.one_number(together(every, best), metric)
+
+
+def together(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Rows below rows; one of the two without any costs no types."""
+    return pd.concat([one, other], ignore_index=True).astype({"outcome": int})
+
+
+def at_both_rates(compare, fixed: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
+    """`compare(runs)` at fixed rates and at each arm's own best rate.
+
+    Where both arms' own best rates are one fixed rate for every seed, that is one measurement: the
+    second of the two is left out, or it would count twice.
+    """
+    given, own = compare(fixed).assign(rate=FIXED), compare(best).assign(rate=OWN)
+    where = [axis for axis in CONDITIONS if axis in own and axis not in ("learning_rate", "rate")]
+    same = [*where, "seed", "value"]
+    of_seeds = own.groupby(where, dropna=False)["seed"].transform("size")
+    # one row for each fixed rate at which this seed has the same number
+    equal = own[same].reset_index().merge(given[[*same, "learning_rate"]], on=same)
+    count = equal.groupby([*where, "learning_rate"], dropna=False)["seed"].transform("size")
+    repeated = equal.loc[count == equal["index"].map(of_seeds), "index"]
+    return together(given, own.drop(index=repeated))
+
+
+# ---- Comparisons --------------------------------------------------------------------------------
+
+
+def relu_minus_sigmoid(runs: pd.DataFrame) -> pd.DataFrame:
+    """ReLU from He against sigmoid from Xavier."""
+    deep = runs[runs["depth"] >= 6]
+    return pair(
+        level(deep, activation="relu", init="he"),
+        level(deep, activation="sigmoid", init="xavier"),
+        across=["activation", "init"],
+    )
+
+
+def he_minus_xavier(runs: pd.DataFrame) -> pd.DataFrame:
+    """He against Xavier on ReLU."""
+    relu = level(runs, activation="relu")
+    return pair(level(relu, init="he"), level(relu, init="xavier"), across=["init"])
+
+
+def fan_scaled_minus_heuristic(plain: pd.DataFrame) -> pd.DataFrame:
+    """The initialiser meant for the activation against each older heuristic (`init`)."""
+    meant = plain["init"] == plain["activation"].map(MEANT_FOR)
+    return pair(
+        plain[meant & (plain["depth"] >= 6)],
+        plain[plain["init"].isin(HEURISTICS)],
+        across=["init"],
+    ).rename(columns={"init_b": "init"})
+
+
+def meant_minus_rival(plain: pd.DataFrame) -> pd.DataFrame:
+    """The initialiser meant for the activation against each other one scaled by fans (`init`)."""
+    activated = plain[plain["activation"] != "identity"]
+    meant = activated["init"] == activated["activation"].map(MEANT_FOR)
+    rivals = activated[activated["init"].isin(SCALED_BY_FANS)]
+    pairs = pair(activated[meant], rivals, across=["init"]).rename(columns={"init_b": "init"})
+    return pairs[pairs["init"] != pairs["init_a"]]
+
+
+def bn_minus_plain(runs: pd.DataFrame) -> pd.DataFrame:
+    """Very deep networks with batch norm against those without."""
+    very_deep = runs[runs["depth"].isin([56, 80])]
+    return pair(
+        level(very_deep, block="batch_norm"), level(very_deep, block="plain"), across=["block"]
+    )
+
+
+def accuracy_56_minus_20(runs: pd.DataFrame) -> pd.DataFrame:
+    """Networks with residual connections, 56 layers against 20."""
+    shortcut = runs[runs["block"].isin(["residual", "batch_norm_residual"])]
+    return pair(level(shortcut, depth=56), level(shortcut, depth=20), across=["depth"])
 
 
 def level(runs: pd.DataFrame, **levels) -> pd.DataFrame:
@@ -154,18 +244,30 @@ def level(runs: pd.DataFrame, **levels) -> pd.DataFrame:
     return runs[chosen]
 
 
-def error_rise(plain: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Error at depth 32 to 80 minus error at depth 20, which is accuracy at 20 minus accuracy."""
+def error_rise(runs: pd.DataFrame, metric: str = "train_accuracy") -> pd.DataFrame:
+    """Error of plain networks at depth 32 to 80 minus their error at depth 20, which is accuracy at
+    20 minus accuracy."""
+    plain = level(runs, block="plain")
     deeper = plain[plain["depth"].isin([32, 44, 56, 80])]
     rise = pair(level(plain, depth=20), deeper, across=["depth"], metric=metric)
     return rise.rename(columns={"depth_a": "shallower_depth", "depth_b": "depth"})
 
 
-def where_test_rises(train_rise: pd.DataFrame, plain: pd.DataFrame) -> pd.DataFrame:
-    """The rises of training error in conditions whose median test error rises by over 0.5 pp."""
+def where_test_rises(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rises of training error in conditions whose median test error rises by over 0.5 pp, with
+    the rise of test error as `test_rise`."""
     condition = [axis for axis in pairing.KEY if axis != "seed"]
-    test_rise = error_rise(plain, "test_accuracy").groupby(condition)["value"].median()
-    return train_rise.merge(test_rise[test_rise > 0.5].index.to_frame(index=False), on=condition)
+    test = error_rise(runs, "test_accuracy")
+    medians = test.groupby(condition, dropna=False)["value"].transform("median")
+    rising = test.loc[medians > 0.5, [*pairing.KEY, "value"]]
+    return error_rise(runs).merge(rising.rename(columns={"value": "test_rise"}), on=pairing.KEY)
+
+
+def train_rise_beyond_half(runs: pd.DataFrame) -> pd.DataFrame:
+    """By how much training error explains more than half of the rise of test error; a and b: the
+    training accuracies at depth 20 and here."""
+    rise = where_test_rises(runs)
+    return rise.assign(value=rise["value"] - rise["test_rise"] / 2)
 
 
 def next_smaller_depth(runs: pd.DataFrame) -> pd.DataFrame:
@@ -174,8 +276,14 @@ def next_smaller_depth(runs: pd.DataFrame) -> pd.DataFrame:
     pairs = pairs.rename(columns={"depth_a": "depth", "depth_b": "shallower_depth"})
     pairs = pairs[pairs["shallower_depth"] < pairs["depth"]]
     condition = [axis for axis in pairing.KEY if axis != "seed"]
-    nearest = pairs.groupby(condition)["shallower_depth"].transform("max")
+    nearest = pairs.groupby(condition, dropna=False)["shallower_depth"].transform("max")
     return pairs[pairs["shallower_depth"] == nearest]
+
+
+def next_larger_depth(runs: pd.DataFrame) -> pd.DataFrame:
+    """The same in plain networks, the other way round: the smaller depth minus the larger one."""
+    pairs = next_smaller_depth(level(runs, block="plain")).rename(columns={"a": "b", "b": "a"})
+    return pairs.assign(value=-pairs["value"])
 
 
 def spread_halved_by_bn(relu: pd.DataFrame) -> pd.DataFrame:
@@ -210,41 +318,40 @@ def spread_halved_by_bn(relu: pd.DataFrame) -> pd.DataFrame:
 
 def recommended_minus_tuned(runs: pd.DataFrame) -> pd.DataFrame:
     """The chapter's rate against the best of the ladder, chosen by the other seeds."""
-    ladder = pairing.for_purpose(runs, "tuning")
-    # where the validation images are trained on, only failed runs have an accuracy there: chance
-    survived = ladder["outcome"] < OUTCOMES.index("inf")
-    held_out = (survived & ladder["validation_accuracy"].notna()).groupby(
-        [ladder["dataset"], ladder["images"]]
-    )
-    ladder = ladder[held_out.transform("any")]
+    ladder = ladders(runs)
+    best = tuned(ladder)
     rates = ladder["optimizer"].map(tuning.RECOMMENDED_RATES)
     recommended = ladder[ladder["learning_rate"] == rates]
-    tuned = tuning.best_by_other_seeds(ladder, "learning_rate", by="validation_accuracy")
-    pairs = pair(recommended, tuned, across=["learning_rate"])
+    pairs = pair(recommended, best, across=["learning_rate"])
     pairs = pairs.rename(
         columns={"learning_rate_a": "learning_rate", "learning_rate_b": "tuned_rate"}
     )
-    cell = [axis for axis in pairing.CELL if axis != "learning_rate"]
-    ends = ladder.groupby(cell)["learning_rate"].agg(lowest="min", highest="max").reset_index()
-    pairs = pairs.merge(ends, on=cell)
-    pairs["edge"] = (pairs["tuned_rate"] == pairs["lowest"]) | (
-        pairs["tuned_rate"] == pairs["highest"]
-    )
-    return pairs
+    cell = [axis for axis in pairing.KEY if axis != "learning_rate"]
+    return pairs.merge(best[[*cell, "edge"]], on=cell)
 
 
-def rank_above_upper_quartile(runs: pd.DataFrame) -> pd.DataFrame:
-    """Share of rivals (%) that the chapter's default beats, minus 75; ties do not count as beaten.
-
-    Rivals are the other cells of the same data, epochs, depth, block and seed.
-    """
+def default_minus_best(runs: pd.DataFrame) -> pd.DataFrame:
+    """The chapter's default against the best of its rivals, the other cells of the same data,
+    epochs, depth and block: for each seed the one with the best mean of the other seeds. (The best
+    of many by the scored seed itself would owe something to luck.)"""
+    league = ["dataset", "images", "epochs", "depth", "block", "batch_size", "width"]
+    rival = ["activation", "init", "optimizer", "learning_rate"]
     default = level(runs, activation="relu", optimizer="adam", learning_rate=1e-3)
     default = default[default["init"].isin(["he", "xavier"])]
-    league = ["dataset", "images", "epochs", "depth", "block", "batch_size", "width", "seed"]
-    rivals = runs[[*league, "run", "test_accuracy"]]
-    games = default.merge(rivals, on=league, suffixes=("", "_rival"))
+    rivals = runs[[*league, *rival, "seed", "run", "test_accuracy", "outcome"]]
+    games = default.merge(rivals, on=[*league, "seed"], suffixes=("", "_rival"))
     games = games[games["run"] != games["run_rival"]]
-    games["won"] = games["test_accuracy"] > games["test_accuracy_rival"]
-    record = games.groupby("run")["won"].agg(share="mean", rivals="count").reset_index()
-    ranked = default.merge(record[record["rivals"] >= FEWEST_RIVALS], on="run")
-    return tidy.one_number(ranked, 100 * ranked["share"] - 75)
+    games = games[games.groupby("run")["run_rival"].transform("count") >= FEWEST_RIVALS]
+    of_seeds = games.groupby([*league, "init", *(f"{axis}_rival" for axis in rival)])
+    accuracy = of_seeds["test_accuracy_rival"]
+    others = accuracy.transform("count") - 1
+    mean = (accuracy.transform("sum") - games["test_accuracy_rival"]) / others.where(others > 0)
+    # rounded, so that equal means stay equal whatever was subtracted
+    games = games.assign(mean=mean.round(6)).dropna(subset="mean")
+    best = games.sort_values(["mean", "run_rival"], ascending=[False, True]).drop_duplicates("run")
+    return best.assign(
+        a=best["test_accuracy"],
+        b=best["test_accuracy_rival"],
+        value=best["test_accuracy"] - best["test_accuracy_rival"],
+        outcome=best[["outcome", "outcome_rival"]].max(axis=1),
+    )

@@ -70,6 +70,20 @@ CONDITIONS = {
     "optimizer": ["gradient descent", "adam", "gradient flow"],
     "step": "number",
 }
+BUDGET = {
+    "at most {fit_steps} steps of gradient descent": [
+        "excess_norm",
+        "nearest_error",
+        "function_excess",
+    ],
+    "{margin_steps} steps of gradient descent": [
+        "angle_falls",
+        "margin_rises",
+        "angle_left",
+        "margin_left",
+        "angle",
+    ],
+}
 UNITS = 16  # of a hidden layer of the regressions
 
 

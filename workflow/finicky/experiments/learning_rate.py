@@ -45,9 +45,12 @@ QUANTITIES = {
     "nan_reached": ("0/1", "the loss became NaN, by rate"),
     "diverges_at_highest": ("0/1", "the same as diverged, at the highest rate of the ladder"),
     "nan_at_highest": ("0/1", "the loss became NaN at the highest rate of the ladder"),
-    "slow_at_lowest": ("0/1", "at the lowest rate training makes less than a tenth of the way"),
-    "way_at_lowest": ("%", "decrease of the training loss at the lowest rate over that at the "
-                      "best, in equally many steps"),
+    "slow_at_hundredth": ("0/1", "at a hundredth of its own best rate an optimizer makes less than "
+                          "a tenth of the way"),
+    "slow_at_thousandth": ("0/1", "the same at a thousandth"),
+    "way_at_hundredth": ("%", "decrease of the training loss at that rate over that at the own "
+                         "best one, which the other seeds choose, in equally many steps"),
+    "way_at_thousandth": ("%", "the same at a thousandth"),
     "decades": ("decades", "width of the range of rates whose test accuracy is at most "
                 "`tolerance` points below the best of the same optimizer, schedule and seed"),
     "decades_of_all": ("decades", "the same below the best of all optimizers"),
@@ -70,7 +73,9 @@ QUANTITIES = {
 }  # fmt: skip
 CONDITIONS = {
     "dataset": "level",
+    "images": "integer",
     "depth": "integer",
+    "block": "level",
     "epochs": "integer",
     "init": "level",
     "optimizer": "level",
@@ -78,11 +83,40 @@ CONDITIONS = {
     "learning_rate": "number",
     "tolerance": "number",
 }
+BUDGET = {
+    "{images} images of {dataset}, {epochs} epochs": [
+        "accuracy",
+        "diverged",
+        "nan_reached",
+        "diverges_at_highest",
+        "nan_at_highest",
+        "slow_at_hundredth",
+        "slow_at_thousandth",
+        "way_at_hundredth",
+        "way_at_thousandth",
+        "decades",
+        "decades_of_all",
+        "range_low",
+        "range_high",
+        "wider_than_sgd",
+        "wider_than_momentum",
+        "wider_than_sgd_of_all",
+        "adaptive_widens",
+        "schedule_widens",
+        "tuned_accuracy",
+        "tuned_rate",
+        "recommended_accuracy",
+        "momentum_minus_adam",
+        "recommended_momentum_minus_adam",
+        "adam_worse",
+    ],
+}
 OPTIMIZERS = ["sgd", "momentum", "rmsprop", "adam", "adamw"]
 ADAPTIVE = ["rmsprop", "adam", "adamw"]
 DECAYING = ["step", "cosine"]  # schedules that start high; given to plain SGD
 TOLERANCES = [1.0, 5.0]  # points of accuracy below the best that still work
 WORSE = 0.5  # points of accuracy that make an end worse
+LOW = {"hundredth": 0.01, "thousandth": 0.001}  # times its own best rate: low for an optimizer
 SLOW = 10.0  # % of the way that is hardly any
 
 
@@ -129,25 +163,22 @@ def ranges(ends: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def extremes(ends: pd.DataFrame) -> pd.DataFrame:
-    """For every optimizer without a schedule and seed: what the ladder's two ends do."""
-    found = []
-    for (optimizer, seed), mine in ends.groupby(["optimizer", "seed"]):
-        mine = mine.sort_values("learning_rate")
-        lowest, highest = mine.iloc[0], mine.iloc[-1]
-        way = lowest["start_loss"] - lowest["running_loss"]
-        share = 100 * way / (lowest["start_loss"] - mine["running_loss"].min())
-        found.append(
-            {
-                "optimizer": optimizer,
-                "seed": seed,
-                "diverges_at_highest": float(highest["diverged"]),
-                "nan_at_highest": float(highest["nan_reached"]),
-                "slow_at_lowest": float(share < SLOW),
-                "way_at_lowest": share,
-            }
-        )
-    return pd.DataFrame(found)
+def at_the_highest(ends: pd.DataFrame) -> pd.DataFrame:
+    """For every optimizer and seed what the highest rate of the ladder does; one row each."""
+    highest = ends[ends["learning_rate"] == ends["learning_rate"].max()]
+    return highest.assign(
+        diverges_at_highest=highest["diverged"], nan_at_highest=highest["nan_reached"]
+    )
+
+
+def way_at(low: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
+    """How much of the way of training the rates of `low` make, against those of `best`: a row each
+    for every optimizer and seed; `low` may lack some."""
+    both = low.merge(best, on=["optimizer", "seed"], suffixes=("", "_best"))
+    share = 100 * (both["start_loss"] - both["running_loss"])
+    share /= both["start_loss_best"] - both["running_loss_best"]
+    slow = (share < SLOW).astype(float)
+    return both.assign(way=share, slow=slow)
 
 
 def with_failures(ends: pd.DataFrame) -> pd.DataFrame:
@@ -264,7 +295,8 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         data = training.prepared(name, settings, settings["images"])
         parts += of_ladder(data, name, settings)
         longer = [(optimizer, "constant", r) for optimizer, r in settings["long_rates"].items()]
-        parts.append(comparisons(trained(data, settings, longer, name, settings["long_epochs"])))
+        jobs = every_seed(longer, settings["seeds"])
+        parts.append(comparisons(trained(data, settings, jobs, name, settings["long_epochs"])))
     parts.append(comparisons(from_grid(tables)))
     quantities = {}
     for part in parts:
@@ -283,17 +315,22 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([table, tidy.from_rows(rows, CONDITIONS)], ignore_index=True)
 
 
-def trained(data, settings, ladders, dataset, epochs) -> pd.DataFrame:
-    """Train networks of two layers on `data`, with every seed at every rate of the ladders
-    (optimizer, schedule, rates). One row per training, as `training.train` makes them, with its
-    `schedule` and `with_failures`."""
-    from finicky.experiments import training
-
-    jobs = [
+def every_seed(ladders, seeds) -> list[tuple]:
+    """Jobs for `trained`: the ladders (optimizer, schedule, rates), at every rate with every
+    seed."""
+    return [
         (optimizer, schedule, rate, seed)
         for optimizer, schedule, rates in ladders
-        for rate, seed in itertools.product(rates, settings["seeds"])
+        for rate, seed in itertools.product(rates, seeds)
     ]
+
+
+def trained(data, settings, jobs, dataset, epochs) -> pd.DataFrame:
+    """Train networks of two layers on `data`, one for each job (optimizer, schedule, learning rate,
+    seed). One row per training, as `training.train` makes them, with its `schedule` and
+    `with_failures`."""
+    from finicky.experiments import training
+
     levels = {"dataset": dataset, "epochs": epochs}
     trainings = [
         training.Training(
@@ -313,7 +350,8 @@ def of_ladder(data, name, settings) -> list[dict[str, pd.DataFrame]]:
     """Everything that comes of the ladder of rates on one data set, by quantity."""
     ways = [*((optimizer, "constant") for optimizer in OPTIMIZERS), *(("sgd", d) for d in DECAYING)]
     ladders = [(*way, settings["rates"]) for way in ways]
-    ends = trained(data, settings, ladders, name, settings["epochs"])
+    jobs = every_seed(ladders, settings["seeds"])
+    ends = trained(data, settings, jobs, name, settings["epochs"])
     constant = ends[ends["schedule"] == "constant"]
     best, recommended = tuned(constant), at_recommended_rates(constant)
     quantities = {
@@ -327,9 +365,16 @@ def of_ladder(data, name, settings) -> list[dict[str, pd.DataFrame]]:
     bounds = ranges(ends).assign(dataset=name, outcome=0)
     for quantity in ("decades", "decades_of_all", "range_low", "range_high"):
         quantities[quantity] = tidy.one_number(bounds, quantity)
-    at_ends = extremes(constant).assign(dataset=name, outcome=0)
-    for quantity in ("diverges_at_highest", "nan_at_highest", "slow_at_lowest", "way_at_lowest"):
-        quantities[quantity] = tidy.one_number(at_ends, quantity)
+    highest = at_the_highest(constant).assign(learning_rate=np.nan)
+    for quantity in ("diverges_at_highest", "nan_at_highest"):
+        quantities[quantity] = tidy.one_number(highest, quantity)
+    for share, factor in LOW.items() if len(best) else ():
+        columns = ["optimizer", "schedule", "learning_rate", "seed"]
+        jobs = best.assign(learning_rate=factor * best["learning_rate"])[columns]
+        low = trained(data, settings, list(jobs.itertuples(index=False)), name, settings["epochs"])
+        found = way_at(low, best).assign(learning_rate=np.nan)
+        quantities[f"slow_at_{share}"] = tidy.one_number(found, "slow")
+        quantities[f"way_at_{share}"] = tidy.one_number(found, "way")
     return [quantities | differences_in_width(bounds), comparisons(constant)]
 
 

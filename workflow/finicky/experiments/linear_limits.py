@@ -77,6 +77,7 @@ CONDITIONS = {
     "images": "integer",
     "model": ["linear", "HOG + linear", "MLP", "convolution"],
 }
+BUDGET = "{images} images of {dataset}; networks: {steps} steps"
 LINEAR, FEATURES, MLP, CNN = "linear", "HOG + linear", "MLP", "convolution"
 LEARNED = [MLP, CNN]
 SIDE = 28

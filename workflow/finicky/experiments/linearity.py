@@ -54,6 +54,13 @@ CONDITIONS = {
     "tuned_rate": "number",
     "edge": "boolean",
 }
+BUDGET = {
+    "{images} images of MNIST, {epochs} epochs": [
+        "test_accuracy",
+        "deeper_minus_one_layer",
+        "relu_minus_identity",
+    ],
+}
 STARTS = {"identity": "lecun", "relu": "he"}  # the initialiser meant for each activation
 CLASSES = 10
 

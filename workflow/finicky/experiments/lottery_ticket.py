@@ -39,6 +39,7 @@ CONDITIONS = {
     "network": ["whole", "ticket", "new weights", "random mask"],
     "remaining": "number",
 }
+BUDGET = "{images} images of {dataset}, {epochs} epochs in each of {rounds} rounds of pruning"
 SPARSE = ["ticket", "new weights", "random mask"]
 DEPTH, WIDTH = 4, 128
 

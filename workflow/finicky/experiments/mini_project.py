@@ -25,7 +25,10 @@ QUANTITIES = {
 CONDITIONS = {
     "recipe": ["correct", "zeros", "rate_10", "sigmoid", "rate_0.1"],
     "epoch": "integer",
+    "images": "integer",
+    "epochs": "integer",
 }
+BUDGET = "{images} images of MNIST, {epochs} epochs"
 METRICS = ["running_loss", "running_accuracy", "test_loss", "test_accuracy"]
 # The levels that make a recipe: activation, init, optimizer, learning rate
 RECIPES = {

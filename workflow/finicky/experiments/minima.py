@@ -68,6 +68,21 @@ CONDITIONS = {
     "path": ["straight", "straight after matching", "trained curve"],
     "share": "number",
 }
+BUDGET = {
+    "{images} images of MNIST, {epochs} epochs": [
+        "train_spread_falls",
+        "test_spread_falls",
+        "relative_spread_falls",
+        "test_spread",
+        "train_spread",
+        "final_train_loss",
+        "final_test_loss",
+        "stays_low",
+        "barrier",
+        "accuracy_lost",
+        "path_loss",
+    ],
+}
 LOW = math.log(10) / 20  # nats: a twentieth of the loss of a guess
 POINTS = 31  # on a path
 HIDDEN_LAYERS, ALL_LAYERS = "hidden layers", "layers of weights"  # what L is the number of

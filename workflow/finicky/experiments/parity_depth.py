@@ -68,6 +68,11 @@ CONDITIONS = {
     "variables": ["as many as n", "one"],
     "units": "integer",
 }
+BUDGET = {
+    "all inputs in each of {steps} steps of Adam": [
+        "learned",
+    ],
+}
 
 
 # ---- Networks of parity: lists of (weights [in, out], biases [out]) ------------------------------

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from finicky.data import CHANCE
 from finicky.experiments import tidy, training, tuning
 from finicky.experiments.rate_schedules import CHAPTER, SCHEDULES, WARM_UP, warm_up
 from finicky.runs import OUTCOMES
@@ -22,7 +23,7 @@ SETTINGS = {
     "epochs": ("count", "passes over them, of networks of 2 layers"),
     "rates": ("rates", "highest rates to choose from, at 2 layers"),
     "warm_up_epochs": ("count", "passes over the images, of networks of 10 layers"),
-    "warm_up_rates": ("rates", "rates to warm up to, at 10 layers"),
+    "warm_up_rates": ("rates", "large rates, which are warmed up to, at 10 layers"),
 }
 QUANTITIES = {
     "formula_error": ("", "formula against torch.optim.lr_scheduler, step by step: largest "
@@ -30,7 +31,10 @@ QUANTITIES = {
     "warm_up_first_rate": ("", "warm-up's rate at step 0 over the highest"),
     "schedule_gain": ("pp", "test accuracy with the schedule minus that at a constant rate, each "
                       "from its best highest rate"),
-    "warm_up_gain": ("pp", "test accuracy with warm-up to this rate minus that without, 10 layers"),
+    "divergence_prevented": ("pp", "share of the runs of 10 layers at large rates that diverge, or "
+                             "end without having learned, minus their share with warm-up to them"),
+    "share_diverged": ("%", "that share, without warm-up (constant) and with it"),
+    "diverged": ("0/1", "whether a run at this rate does so"),
     "accuracy": ("%", "test accuracy at the end, from the best highest rate"),
     "rate": ("", "rate over the highest, by step"),
 }  # fmt: skip
@@ -39,6 +43,17 @@ CONDITIONS = {
     "schedule": ["step", "exponential", "cosine", "warm-up + cosine", "warm-up", "constant"],
     "learning_rate": "number",
     "step": "integer",
+}
+BUDGET = {
+    "{images} images of {dataset}, {epochs} epochs": [
+        "schedule_gain",
+        "accuracy",
+    ],
+    "{images} images of {dataset}, {warm_up_epochs} epochs": [
+        "divergence_prevented",
+        "share_diverged",
+        "diverged",
+    ],
 }
 
 
@@ -141,11 +156,23 @@ def gain(quantity, a, b) -> dict:
 
 
 def warm_ups(data, name, settings):
-    """Yields rows: ten layers at these rates, warmed up to, minus the same from the start."""
+    """Yields rows: which trainings of ten layers diverge at these rates, warmed up to or not."""
     levels = {"dataset": name, "depth": 10, "epochs": settings["warm_up_epochs"]}
-    rates = settings["warm_up_rates"]
-    ends = trained(data, settings, ["warm-up", "constant"], rates, **levels)
-    ends = ends.set_index(["schedule", "learning_rate", "seed"])
-    for rate, seed in itertools.product(rates, settings["seeds"]):
-        warm, cold = (ends.loc[schedule, rate, seed] for schedule in ("warm-up", "constant"))
-        yield {"learning_rate": rate, "seed": seed} | gain("warm_up_gain", warm, cold)
+    ends = trained(
+        data, settings, ["warm-up", "constant"], settings["warm_up_rates"], **levels
+    ).assign(diverged=diverged)
+    for row in ends.itertuples():
+        where = {"schedule": row.schedule, "learning_rate": row.learning_rate, "seed": row.seed}
+        yield where | {"quantity": "diverged", "value": float(row.diverged)}
+    shares = 100 * ends.groupby(["schedule", "seed"])["diverged"].mean()
+    for (schedule, seed), share in shares.items():
+        yield {"quantity": "share_diverged", "schedule": schedule, "seed": seed, "value": share}
+    for seed, prevented in (shares["constant"] - shares["warm-up"]).items():
+        yield {"quantity": "divergence_prevented", "seed": seed, "value": prevented}
+
+
+def diverged(ends: pd.DataFrame) -> pd.Series:
+    """Whether each training's loss grew beyond 1000 times its start, to infinity or to NaN, or its
+    network ends with less than twice the accuracy of chance on the validation images: a loss that
+    explodes can kill all ReLUs, and a dead network's loss is finite."""
+    return (ends["outcome"] > 0) | (ends["validation_accuracy"] < 2 * CHANCE)

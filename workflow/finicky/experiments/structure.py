@@ -45,7 +45,12 @@ SETTINGS = {
     "epochs": ("count", "epochs at most; when all answers of all seeds are right, training stops"),
 }
 QUANTITIES = {
-    "image_exponent": ("thousand", "decimal logarithm of the number of 256×256 RGB images"),
+    "exponent_as_printed": ("0/1", "1 if the decimal logarithm of the number of 256×256 RGB images "
+                            "is 473,000 to the thousand; nothing random, so one number"),
+    "image_exponent": ("thousand", "that logarithm"),
+    "mean_as_printed": ("0/1", "1 if the mean of MNIST's training pixels is 0.1307 to the last "
+                        "digit; nothing random, so one number"),
+    "deviation_as_printed": ("0/1", "the same for their standard deviation and 0.3081"),
     "pixel_mean": ("", "mean of MNIST's training pixels, 0 to 1"),
     "pixel_deviation": ("", "standard deviation of MNIST's training pixels"),
     "test_pixel_mean": ("", "mean of MNIST's test pixels"),
@@ -58,7 +63,7 @@ QUANTITIES = {
     "same_label": ("%", "pairs with the same label, by the rank of the neighbour"),
     "train_accuracy": ("%", "accuracy on the images trained on"),
     "test_accuracy": ("%", "accuracy on 10,000 images that were not"),
-}
+}  # fmt: skip
 CONDITIONS = {
     "dataset": "level",
     "noise": ["none", "equal size", "equal covariance"],
@@ -67,6 +72,12 @@ CONDITIONS = {
     "rank": "integer",
     "task": ["true labels", "random labels", "noise images"],
     "width": "integer",
+}
+BUDGET = {
+    "{images} images of {dataset}, at most {epochs} epochs": [
+        "train_accuracy",
+        "test_accuracy",
+    ],
 }
 TRUE, RANDOM, NOISE = TASKS = ["true labels", "random labels", "noise images"]
 CLASSES, SIDE = 10, 28
@@ -84,9 +95,8 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     prepare()  # black margins have variances that are denormal numbers
     seeds, rows = settings["seeds"], []
     loaded = {name: data.load(name, settings["data"]) for name in DATASETS}
-    same = [*counted(), *averaged(loaded["mnist"])]  # nothing is drawn
+    rows += [row | {"seed": seeds[0]} for row in (*counted(), *averaged(loaded["mnist"]))]
     for seed in seeds:
-        rows += [row | {"seed": seed} for row in same]
         for name in DATASETS:
             images, labels = loaded[name][:2]
             found = compared(images, labels, settings, np.random.default_rng([seed, 41]))
@@ -100,7 +110,9 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def counted():
     """The number of 256×256 RGB images is a whole number; its logarithm is exact to rounding."""
-    yield {"quantity": "image_exponent", "value": math.log10(256 ** (256 * 256 * 3)) / 1000}
+    exponent = math.log10(256 ** (256 * 256 * 3)) / 1000
+    yield {"quantity": "image_exponent", "value": exponent}
+    yield {"quantity": "exponent_as_printed", "value": as_printed(exponent, 473, 0)}
 
 
 def averaged(arrays):
@@ -108,13 +120,24 @@ def averaged(arrays):
     last division."""
     import torch
 
+    found = {}
     for prefix, images in (("", arrays[0]), ("test_", arrays[2])):
         count = torch.bincount(torch.from_numpy(images).view(-1), minlength=256).numpy()
         n, values = int(count.sum()), np.arange(256)
         total, squares = int(count @ values), int(count @ values**2)
         deviation = math.sqrt(n * squares - total**2) / n
-        yield {"quantity": f"{prefix}pixel_mean", "value": total / n / 255}
-        yield {"quantity": f"{prefix}pixel_deviation", "value": deviation / 255}
+        found[f"{prefix}pixel_mean"] = total / n / 255
+        found[f"{prefix}pixel_deviation"] = deviation / 255
+    found["mean_as_printed"] = as_printed(found["pixel_mean"], 0.1307, 4)
+    found["deviation_as_printed"] = as_printed(found["pixel_deviation"], 0.3081, 4)
+    for quantity, value in found.items():
+        yield {"quantity": quantity, "value": value}
+
+
+def as_printed(value, printed, digits):
+    """1 if a number that was printed with so many digits after the point is the value, to half a
+    unit of the last one; else 0."""
+    return float(abs(value - printed) < 0.5 * 10**-digits)
 
 
 # ---- Dimension and neighbours -------------------------------------------------------------------

@@ -30,7 +30,10 @@ CONDITIONS = {
     "init": "level",
     "epoch": "integer",
     "best_deviation": "number",
+    "images": "integer",
+    "epochs": "integer",
 }
+BUDGET = "{images} images of MNIST, {epochs} epochs"
 SINGLE_SCALE = "normal_std_"  # with its standard deviation: one normal distribution for all layers
 # N(0, 0.0001) with 0.0001 read as a deviation, and as a variance
 TINY = ["normal_std_0.0001", "normal_std_0.01"]
@@ -40,8 +43,9 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """One row per quantity, condition and seed; QUANTITIES says what each number is.
 
     settings: none are read. tables: the gathered `runs` and `curves`, of which the sub-grids for
-    "ten-layers" are used. Condition beside the axes: `best_deviation`, the standard deviation of
-    the single scale that He is compared with.
+    "ten-layers" are used. Conditions beside the axes: `epoch`, after which, which is `epochs` again
+    save where it does not matter; `best_deviation`, the standard deviation of the single scale that
+    He is compared with.
     """
     runs = pairing.for_purpose(tables["runs"], "ten-layers")
     runs = runs[runs["dataset"] == "mnist"]

@@ -57,12 +57,17 @@ QUANTITIES = {
     "crosses_floor": ("% of steps", "steps of descent that change the side of the ravine's floor"),
     "crosses_floor_slowly": ("% of steps", "the same at a quarter of the best rate"),
     "damped_across": ("doublings", "steps until the swing across the ravine is 1 %: descent's over "
-                      "those of momentum 0.9, each at its best rate"),
+                     "those of momentum 0.9, each at its best rate; the start cancels, so one "
+                     "number"),
     "faster_along": ("doublings", "steps until the distance along the floor is 1 %: descent's over "
-                     "those of momentum 0.9, each at its best rate"),
+                     "those of momentum 0.9, each at its best rate; one number"),
     "damped_across_same_rate": ("doublings", "damped_across in the ravine of condition number 100, "
                                 "both at the same rate (times the largest curvature)"),
     "faster_along_same_rate": ("doublings", "faster_along in that ravine at the same rate"),
+    "damps_across": ("0/1", "1 if damped_across is above 0.14: a tenth of the steps saved"),
+    "speeds_along": ("0/1", "the same for faster_along"),
+    "damps_across_same_rate": ("0/1", "the same for damped_across_same_rate"),
+    "speeds_along_same_rate": ("0/1", "the same for faster_along_same_rate"),
     "nesterov_saves": ("doublings", "steps of momentum 0.9 over those of Nesterov's, best rates"),
     "nesterov_saves_tuned": ("doublings", "the same with the best β of a ladder for each"),
     "polyak_converges": ("0/1", "whether the parameters that are best for quadratics reach the "
@@ -97,9 +102,19 @@ CONDITIONS = {
     "step": "integer",
     "parameter": "integer",
 }
+BUDGET = {
+    "{images} images of MNIST, {epochs} epochs": [
+        "rank_correlation",
+        "exponent_beyond_three_quarters",
+        "exponent",
+        "curvature",
+        "root_mean_square",
+    ],
+}
 RULES = ["gradient descent", "momentum", "rmsprop", "adam", "adamw"]  # of the summary table
 GRADIENTS = ["ordinary", "tiny", "zero"]
 WALKERS = ["gradient descent", "momentum", "nesterov", "rmsprop", "adam"]
+WORTH = 0.14  # doublings: a tenth of the steps saved
 SAME_RATES = [0.5, 1.0, 1.5, 1.9, 1.98, 2.5]  # descent swings above 1 and diverges above 2
 
 
@@ -222,10 +237,18 @@ def ravines(condition_numbers, seeds):
             for seed, value in zip(seeds, values, strict=True)
         )
 
-    def swing(rule, landscape, starts, rate):
-        """Steps [(along, across), seeds] until the distance stays within CLOSE."""
-        positions = walk(rule, landscape, starts, [rate], [0.9], landscape.horizon)
-        return settled(positions, np.abs, CLOSE)[0].T
+    def add_gains(landscape, starts, rates, kind="", **where):
+        """What momentum gains on descent along and across, at these rates of the two; rates: by
+        name. Both rules are linear, so that one start has the number of them all."""
+        gains = doublings(*(swing(rule, landscape, starts[:1], rates[rule]) for rule in compared))
+        for gain, number, check in zip(
+            gains, ("faster_along", "damped_across"), ("speeds_along", "damps_across"), strict=True
+        ):
+            add_once(f"{number}{kind}", gain, **where)
+            add_once(f"{check}{kind}", float(gain > WORTH), **where)
+
+    def add_once(quantity, value, **where):
+        rows.append({"quantity": quantity, "seed": seeds[0], "value": value} | where)
 
     for number in condition_numbers:
         here = {"condition_number": number}
@@ -240,9 +263,7 @@ def ravines(condition_numbers, seeds):
             rates[name] = rate
             steps[name, number] = steps_to_goal(rule, landscape, starts, [rate], [beta])[0]
             add("steps_by_number", steps[name, number], optimizer=name, **here)
-        gain = doublings(*(swing(r, landscape, starts, rates[r]) for r in compared))
-        add("faster_along", gain[0], **here)
-        add("damped_across", gain[1], **here)
+        add_gains(landscape, starts, rates, **here)
         for quantity, rate in (
             ("crosses_floor", rates["gradient descent"]),
             ("crosses_floor_slowly", rates["gradient descent"] / 4),
@@ -258,10 +279,15 @@ def ravines(condition_numbers, seeds):
     landscape = LANDSCAPES["ravine"]
     starts = starts_of(landscape, seeds)
     for rate in SAME_RATES:
-        gain = doublings(*(swing(r, landscape, starts, rate) for r in compared))
-        add("faster_along_same_rate", gain[0], learning_rate=rate)
-        add("damped_across_same_rate", gain[1], learning_rate=rate)
+        both = dict.fromkeys(compared, rate)
+        add_gains(landscape, starts, both, "_same_rate", learning_rate=rate)
     return rows
+
+
+def swing(rule, landscape, starts, rate):
+    """Steps [along, across] until the distance of the first of `starts` stays within CLOSE."""
+    positions = walk(rule, landscape, starts, [rate], [0.9], landscape.horizon)
+    return settled(positions, np.abs, CLOSE)[0, 0]
 
 
 def walks(seeds):

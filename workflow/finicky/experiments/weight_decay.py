@@ -76,6 +76,16 @@ CONDITIONS = {
     "optimizer": ["sgd", "momentum", "rmsprop", "adam"],
     "regularisation": ["penalty", "decay", "none"],
 }
+BUDGET = {
+    "{trainings.images} images of {dataset}, {trainings.epochs} epochs": [
+        "test_accuracy",
+        "adamw_minus_l2",
+        "gain",
+        "tuned_rate",
+        "tuned_decay",
+        "at_the_edge",
+    ],
+}
 RULES = {  # optimizer: its rule in update_rules
     "sgd": "gradient descent",
     "momentum": "momentum",

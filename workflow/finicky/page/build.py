@@ -31,7 +31,7 @@ TEMPLATES = Path(__file__).parents[3] / "report"
 
 def render(
     ledger, claims, experiments, figures, tables, record, reference=(), amendments=(),
-    templates=TEMPLATES,
+    other_devices=None, templates=TEMPLATES,
 ):  # fmt: skip
     """The report as one HTML page; returns its text.
 
@@ -42,7 +42,8 @@ def render(
     figures: {id: {"svg": text, "alt", "files": {name: file}}}. tables: {id: {"table": plain values,
     as exhibits/tables.py writes them, "files"}}. record: the loaded provenance.json. reference: the
     list of the reference's claims.json, empty without one. amendments: the list of
-    config/amendments.yaml. templates: the folder `report/`.
+    config/amendments.yaml. other_devices: {"cpu" or "cuda": the list of claims.json of the same
+    preset there}. templates: the folder `report/`.
     All files are given as paths from the repository's root.
 
     What is missing (a claim's evidence, a figure, a table, an experiment) leaves a visible gap.
@@ -61,6 +62,10 @@ def render(
         texts,
         sheet,
     )
+    context["other_devices"] = [
+        (device, agreement(*({entry["id"]: entry for entry in side} for side in (claims, theirs))))
+        for device, theirs in sorted((other_devices or {}).items())
+    ]
     css = (templates / "style.css").read_text(encoding="utf-8") + "\n" + sheet.css() + "\n"
     script = (templates / "script.js").read_text(encoding="utf-8")
     template = _environment(templates).get_template("index.html.j2")
@@ -74,8 +79,7 @@ def _context(
 ):
     """Everything that index.html.j2 reads; `claims` and `reference` by id."""
     paths = Paths(str(record.get("preset", "default")))
-    verdicts = {claim: entry["verdict"] for claim, entry in claims.items()}
-    exhibits = Exhibits(ledger, experiments, figures, tables, verdicts, texts, paths, sheet)
+    exhibits = Exhibits(ledger, experiments, figures, tables, claims, texts, paths, sheet)
     cards = {
         claim["id"]: card(
             claim,

@@ -40,6 +40,8 @@ def card(claim, entry, twin, shown_in, experiments, paths, amendments=()):
         "rule_words": entry.get("rule_words") or "",
         "sentence": words.capitalised(entry.get("sentence") or "", "."),
         "where": [part for part in parts if part.get("where")],
+        "carries": (entry.get("datasets") or {}).get("words", ""),
+        "by_dataset": list((entry.get("datasets") or {}).get("verdicts", {}).items()),
         "fragility": (entry.get("fragility") or {}).get("words", ""),
         "fragile": (entry.get("fragility") or {}).get("fragile", False),
         "amendments": amendments,

@@ -18,8 +18,8 @@ LEDGER = "config/claims.yaml"  # where the rows of a table of answers stand
 class Exhibits:
     """All figures and tables of one page, by id, in `views`.
 
-    ledger, experiments, figures, tables: as `build.render` takes them; verdicts: {claim id:
-    verdict}; texts: the loaded texts.yaml; paths: the page's `Paths`; sheet: the page's
+    ledger, experiments, figures, tables: as `build.render` takes them; claims: {claim id:
+    its entry in claims.json}; texts: the loaded texts.yaml; paths: the page's `Paths`; sheet: its
     `svg.StyleSheet`.
 
     Every view has kind (figure, table), id, title, label (the id, or the title of what is not the
@@ -28,9 +28,9 @@ class Exhibits:
     `planned`, if no module makes it yet, or the experiment that makes it is not in this report.
     """
 
-    def __init__(self, ledger, experiments, figures, tables, verdicts, texts, paths, sheet):
+    def __init__(self, ledger, experiments, figures, tables, claims, texts, paths, sheet):
         self.ledger, self.experiments, self.texts = ledger, experiments, texts
-        self.figures, self.tables, self.verdicts = figures, tables, verdicts
+        self.figures, self.tables, self.claims = figures, tables, claims
         self.paths, self.sheet = paths, sheet
         self.makers = {
             name: slug
@@ -126,7 +126,7 @@ class Exhibits:
 
     def _answers(self, entry):
         """A table of questions and answers; None if it is none, or has no verdicts yet."""
-        filled = answers.table(entry, self.verdicts) if "rows" in entry else None
+        filled = answers.table(entry, self.claims) if "rows" in entry else None
         return filled and {
             "state": "shown",
             "table": filled,
@@ -138,13 +138,11 @@ class Exhibits:
         } | _cells(filled)  # fmt: skip
 
     def _planned(self, name, entry):
-        """Planned: by the experiments of the claims behind it, or those that the ledger or
-        texts.yaml names."""
+        """Planned: by the experiments of the claims behind it, or the one that the ledger names."""
         behind = set(answers.behind(entry))
         by = [by for claim in self.ledger["claims"] if claim["id"] in behind for by in claim["by"]]
         if "by" in entry:
             by.append(entry["by"])
-        by += self.texts["planned_tables"].get(name, [])
         return {"state": "planned", "planned": list(dict.fromkeys(by)), "left_out": None}
 
 

@@ -1,0 +1,128 @@
+"""Figure F19 and table T05: four normalisations and none by batch size."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from finicky.exhibits import style
+from finicky.exhibits.tables import Body, Cell, Column, Row, Table, measured_cell, with_digits
+from finicky.labels import in_order, label
+
+FIGURES = {
+    "F19": "Test accuracy by batch size, on a scale spaced by the error that is left: a fully "
+    "connected network with two hidden layers and a convolutional one with two, all on the same "
+    "images. Above, each arm at its own best learning rate; below, Adam at 0.001, the chapter's. "
+    "Shaded: where the chapter advises against batch norm, and where it recommends it.",
+}
+TABLES = {
+    "T05": "What the chapter says of four normalisations, and the test accuracy (%) by batch size, "
+    "each at its own best learning rate.",
+}
+NORMALISATIONS = {  # what the chapter's table says: over what, best for what
+    "batch norm": ("across the batch", "large batches, CNNs, fully connected"),
+    "layer norm": ("across features", "transformers, RNNs, small batches"),
+    "instance norm": ("per instance and channel", "style transfer, GANs"),
+    "group norm": ("across groups of channels", "small batches, object detection"),
+    "none": ("", ""),
+}
+NETWORKS = ["fully connected", "convolutional"]
+RATES = {"own best": "own best rates", "chapter": "Adam at 0.001"}
+SMALL, LARGE = 8, 32  # the chapter's limits: below, above
+
+
+def f19(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """F19, of the first data set and optimizer, and the medians and ranges behind it."""
+    data = style.summary(accuracies(table), ["rate", "network", "normalisation", "batch_size"])
+    sizes = sorted(set(data["batch_size"]))
+    fig, axes = style.panels(
+        [2.2, 2.2], columns=2, left=0.6, right=1.15, between=(1.25, 0.6), bottom=0.75
+    )
+    for row, (rate, words) in zip(axes, RATES.items(), strict=True):
+        for ax, network in zip(row, NETWORKS, strict=True):
+            here = data[(data["rate"] == rate) & (data["network"] == network)]
+            style.accuracy_axis(ax, "y", max(94, data["high"].max()))
+            style.log_axis(ax, "x", sizes[0] / 1.3, sizes[-1] * 1.3, sizes)
+            _advice(ax, sizes, named=rate == "own best")
+            for name, mine in here.groupby("normalisation"):
+                style.line(ax, mine, "batch_size", name)
+            style.label_ends(ax, here, "batch_size", "normalisation")
+            ax.set_title(f"{label(network).capitalize()}, {words}", fontsize=8.5)
+    for ax in axes[1]:
+        ax.set_xlabel("images in a batch")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("test accuracy (%)")
+    style.footer(fig, data)
+    style.note(fig, style.trained_on(table))
+    fig.set_label(_summary(data))
+    return fig, data
+
+
+def accuracies(table):
+    """The rows of test accuracy of the first data set and of Adam."""
+    rows = table[table["quantity"] == "test_accuracy"]
+    rows = rows[rows["dataset"] == in_order(rows["dataset"])[0]]
+    return rows[rows["optimizer"] == "adam"]
+
+
+def _advice(ax, sizes, named):
+    """The chapter's advice on batch norm as shaded ranges."""
+    for low, high, words, side in (
+        (sizes[0] / 1.3, SMALL, "chapter:\nno batch norm", "left"),
+        (LARGE, sizes[-1] * 1.3, "chapter:\nbatch norm", "right"),
+    ):
+        ax.axvspan(low, high, color=style.INK, alpha=0.05, linewidth=0)
+        if named:
+            at = low * 1.06 if side == "left" else high / 1.06
+            ax.text(at, 0.98, words, transform=ax.get_xaxis_transform(), fontsize=7.5, ha=side,
+                    va="top", style="italic")  # fmt: skip
+
+
+def _summary(data):
+    """What a reader who does not see the figure has to know."""
+    own = data[data["rate"] == "own best"]
+    own = own.set_index(["network", "batch_size", "normalisation"]).sort_index()
+    said = []
+    for network in NETWORKS:
+        sizes = sorted({size for of, size, _ in own.index if of == network})
+        for size in (sizes[0], sizes[-1]):
+            medians = own.loc[network, size]["median"]
+            named = ", ".join(f"{name} {value:.1f} %" for name, value in medians.items())
+            said.append(f"{network}, batches of {size}: {named}")
+    return "Median test accuracy at the own best rate. " + "; ".join(said) + "."
+
+
+def t05(table: pd.DataFrame, ledger: dict) -> Table:
+    """T05: a row for each normalisation and network, a column for each batch size."""
+    rows = accuracies(table)
+    own = rows[rows["rate"] == "own best"]
+    sizes = sorted(set(own["batch_size"]))
+    medians = own.groupby(["network", "batch_size", "normalisation"])["value"].median()
+    bodies = []
+    for network in NETWORKS:
+        lines = []
+        for name, said in NORMALISATIONS.items():
+            here = own[(own["network"] == network) & (own["normalisation"] == name)]
+            if here.empty:
+                continue
+            best = [s for s in sizes if medians[network, s].idxmax() == name]
+            cells = [measured_cell(here, batch_size=size) for size in sizes]
+            ahead = Cell(text=", ".join(label(int(size)) for size in best) or "nowhere")
+            lines.append(Row([label(name)], [*(Cell(text=text) for text in said), *cells, ahead]))
+        bodies.append(Body(label(network), lines))
+    columns = [
+        Column("normalises", "chapter"),
+        Column("best for", "chapter"),
+        *(Column(label(int(size)), "measured") for size in sizes),
+        Column("highest at", "measured", "size"),
+    ]
+    groups = [("Chapter", 2), ("Images in a batch", len(sizes)), ("", 1)]
+    return with_digits(["Method"], groups, columns, bodies, [_budget(table)])
+
+
+def _budget(table):
+    """How long was trained, in words."""
+    return (
+        f"Every network {style.trained_on(table)}, so larger batches mean fewer updates: compare "
+        "down a column. One unit of a fully connected layer has no places to normalise "
+        "over, so there is no instance norm. The rate is chosen by the other seeds on held-out "
+        "images."
+    )
