@@ -160,6 +160,16 @@ def test_to_overfit_is_to_have_been_better_before(loss, accuracy, overfits):
     (rows,) = overfitting.of_none(pd.DataFrame([run, own]))
     found = rows[rows["quantity"] == "overfits"].set_index("metric")["value"]
     assert (found["loss"], found["error"]) == overfits  # once, for the own best is the same
+    assert rows[rows["quantity"] == "wide_gap"]["value"].tolist() == [0]
+
+
+@pytest.mark.parametrize("train, wide", [(95.5, 1), (94.5, 0)])
+def test_five_points_are_a_wide_gap(train, wide):
+    end = scored(1.0, 90) | {"train_accuracy": train}
+    run = {"rate": "chapter", "seed": 0, "outcome": "finite", "curve": curve(*[[1, 1]] * 3)}
+    run |= {"end": end, "loss": end, "error": end}
+    (rows,) = overfitting.of_none(pd.DataFrame([run]))
+    assert rows[rows["quantity"] == "wide_gap"]["value"].tolist() == [wide]
 
 
 def test_gains_are_over_no_remedy():

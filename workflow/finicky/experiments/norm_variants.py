@@ -34,7 +34,7 @@ SETTINGS = {
         },
         "networks",
     ),
-    "images": ("images", "training images"),
+    "images": ("images", "training images, halved to 14 × 14 pixels"),
     "epochs": ("count", "epochs"),
     "batch_sizes": ("counts", "images in a batch"),
     "width": (

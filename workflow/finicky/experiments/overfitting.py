@@ -62,6 +62,8 @@ QUANTITIES = {
                  "that was best for held-out ones, the loss by more than 5 %, the error by more "
                  "than 0.5 points"),
     "accuracy_gap": ("pp", "training minus test accuracy at the end, at the best strength"),
+    "wide_gap": ("0/1", "no remedy: whether training accuracy is more than 5 points above test "
+                 "accuracy at the end"),
     "losses_part": ("0/1", "no remedy, second half of the epochs: whether the fitted line of the "
                     "training loss falls and that of the validation loss rises"),
     "accuracies_part": ("0/1", "no remedy, second half of the epochs: whether the fitted lines of "
@@ -93,6 +95,7 @@ BUDGET = {
         "test_accuracy",
         "overfits",
         "accuracy_gap",
+        "wide_gap",
         "losses_part",
         "accuracies_part",
         "gain",
@@ -108,6 +111,7 @@ BUDGET = {
 NONE, L2, DROPOUT, EARLY = "none", "L2", "dropout", "early stopping"
 AUGMENTATION, ALL = "augmentation", "all"
 CURES = {"more units": "width", "more layers": "depth", "more epochs": "epochs"}
+WIDE = 5  # points between training and test accuracy
 RISE = {"loss": 1.05, "error": 0.5}  # from where the end is worse: a factor, and points
 
 
@@ -239,10 +243,9 @@ def of_none(runs):
             row | {"quantity": "overfits", "metric": metric, "value": float(it_is)}
             for metric, it_is in worse.items()
         ]
-        rows += [
-            row | {"quantity": quantity, "value": float(part)}
-            for quantity, part in parting(run["curve"]).items()
-        ]
+        gap = end["train_accuracy"] - end["test_accuracy"]
+        found = parting(run["curve"]) | {"wide_gap": gap > WIDE}
+        rows += [row | {"quantity": name, "value": float(it_is)} for name, it_is in found.items()]
     yield best_rates.once(pd.DataFrame(rows), ["quantity", "metric"])
 
 
