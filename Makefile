@@ -36,15 +36,16 @@ bench: env  ## time the engine against other ways (alone on the machine); the pa
 	@$(python) -m snakemake --cores all --forcerun bench -- results/bench/engine.json
 	@echo "The numbers: results/bench/engine.json"
 
-reference: check-preset  ## make the preset's results the reference that is committed
+reference: check-preset  ## make the preset's results a seed set of the reference that is committed
 	@test -f results/$(PRESET)/report/claims.json || { echo "results/$(PRESET)/report/claims.json: \
 	no such file; allowed: a preset whose report is made (make report PRESET=$(PRESET))" >&2; exit 1; }
-	@rm -rf results/reference && mkdir -p results/reference/tables results/reference/experiments
-	@cp results/$(PRESET)/tables/*.parquet results/$(PRESET)/tables/README.md results/reference/tables/
-	@cp results/$(PRESET)/experiments/*.parquet results/reference/experiments/
-	@cp results/$(PRESET)/evidence.parquet results/$(PRESET)/provenance.json results/reference/
-	@cp results/$(PRESET)/report/claims.json results/reference/
-	@du -sh results/reference
+	@new=results/reference/.new && rm -rf $$new && mkdir -p $$new/tables $$new/experiments && \
+	cp results/$(PRESET)/tables/*.parquet results/$(PRESET)/tables/README.md $$new/tables/ && \
+	cp results/$(PRESET)/experiments/*.parquet $$new/experiments/ && \
+	cp results/$(PRESET)/evidence.parquet results/$(PRESET)/provenance.json $$new/ && \
+	cp results/$(PRESET)/report/claims.json $$new/ && \
+	rm -rf results/reference/$(PRESET) && mv $$new results/reference/$(PRESET)
+	@du -sh results/reference/$(PRESET)
 
 test: env  ## run all tests
 	@$(python) -m pytest

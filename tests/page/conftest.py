@@ -300,7 +300,7 @@ def make_inputs():
         "figures": make_figures(),
         "tables": make_tables(),
         "record": make_provenance(),
-        "reference": make_reference(claims),
+        "references": {"seeds-1000": make_reference(claims)},
     }
 
 

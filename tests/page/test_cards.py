@@ -62,7 +62,7 @@ def test_a_plot_shades_what_counts_as_reproduced(rule, zone):
 
 def test_the_axis_of_a_plot_holds_the_reference_as_well(inputs, render):
     """The chapter's zone alone ends at 92.23."""
-    inputs["reference"][7]["parts"][1]["measured"] = 95.0
+    inputs["references"]["seeds-1000"][7]["parts"][1]["measured"] = 95.0
     card = render().find(id="C180")
     assert card.select("path.reference")[1]["d"].startswith("M230.0 ")
     x = float(card.select("circle.median")[1]["cx"])

@@ -52,6 +52,24 @@ def test_agreement_with_the_reference(page, words):
     assert "Different verdict: C062" in text
 
 
+def test_a_verdict_that_depends_on_the_seeds_is_told_on_its_card(inputs, render, words):
+    entry = inputs["claims"][1]
+    verdict = entry["verdict"]
+    entry["other_seeds"] = {"seeds-1000": verdict, "seeds-2000": "undecided"}
+    said = words(render().find(id=entry["id"]))
+    assert f"Other seeds seeds-1000: {verdict}; seeds-2000: undecided." in said
+    assert "The verdict depends on the seeds." in said
+    entry["other_seeds"]["seeds-2000"] = verdict
+    assert "depends on the seeds" not in words(render().find(id=entry["id"]))
+
+
+def test_two_seed_sets_are_two_agreements(inputs, render, words):
+    inputs["references"]["seeds-2000"] = inputs["claims"]
+    first, second = map(words, render().select(".agreement"))
+    assert "the reference results, seeds-1000 on 6 of 7" in first
+    assert "the reference results, seeds-2000 on 7 of 7" in second
+
+
 def test_agreement_with_another_device(inputs, render, words):
     """The same preset, made on a GPU before: its verdicts beside these."""
     theirs = copy.deepcopy(inputs["claims"])
@@ -74,6 +92,6 @@ def test_the_card_is_named(inputs, render, words):
 
 
 def test_without_reference_results_the_page_says_so(render, words):
-    page = render(reference=[])
+    page = render(references={})
     assert "No reference results" in words(page.select_one(".agreement"))
     assert "reference" not in words(page.find(id="C062").find("table"))

@@ -43,10 +43,17 @@ def run(tmp_path, inputs, monkeypatch):
                 for name in ("T03", "T07")
             ],
             provenance=write(f"{here}/provenance.json", json.dumps(inputs["record"])),
-            reference=[write("results/reference/claims.json", json.dumps(inputs["reference"]))],
+            references=[
+                write(f"results/reference/{name}/claims.json", json.dumps(entries))
+                for name, entries in inputs["references"].items()
+            ],
             other_devices=[],
         )
+        config = inputs["record"]["config"]
+        other_seeds = {"config": config | {"preset": "seeds-1000", "first_seed": 1000}}
+        write("results/reference/seeds-1000/provenance.json", json.dumps(other_seeds))
         snakemake = SimpleNamespace(
+            config=config,
             input=given,
             output=[f"{here}/report/index.html"],
             params=SimpleNamespace(experiments=inputs["experiments"]),

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from finicky.evidence import words
-from finicky.evidence.judge import judge
+from finicky.evidence.judge import add_other_seeds, judge
 from finicky.evidence.words import NO_RULE
 
 OUTPUT = Path(__file__).parents[2] / "workflow" / "schemas" / "claims-output.schema.yaml"
@@ -449,3 +449,17 @@ def test_subjects():
     for rule, subject in ("identity", "mathematics"), ("construction", "mathematics"):
         record, _ = judged(claim(part(margin=1e-9, unit=""), rule=rule), rows([0.0] * 5))
         assert record["subject"] == subject
+
+
+def test_other_seeds_verdicts_stand_beside_each_claim():
+    claims = [{"id": "C001"}, {"id": "C002"}]
+    references = {
+        "seeds-2000": [{"id": "C001", "verdict": "undecided"}],
+        "seeds-1000": [{"id": "C001", "verdict": "reproduced"}],
+    }
+    add_other_seeds(claims, references)
+    assert list(claims[0]["other_seeds"].items()) == [
+        ("seeds-1000", "reproduced"),
+        ("seeds-2000", "undecided"),
+    ]
+    assert claims[1]["other_seeds"] == {}

@@ -175,3 +175,27 @@ def test_without_git_there_is_no_commit(benchmarks, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     record = provenance.record(table(row("a")), CONFIG, benchmarks)
     assert record["commit"] is None and record["dirty"] is False
+
+
+# ---------------------------------------------------------------- the reference's seed sets
+
+
+def seed_set(folder, name, **config):
+    """A seed set of the reference; returns the path of its claims.json."""
+    claims = folder / name / "claims.json"
+    claims.parent.mkdir()
+    claims.write_text(json.dumps([{"id": "C001"}]), encoding="utf-8")
+    record = {"config": {"preset": name, "seeds": 5, "grid": {"a": {"epochs": 3}}} | config}
+    claims.with_name("provenance.json").write_text(json.dumps(record), encoding="utf-8")
+    return claims
+
+
+def test_only_seed_sets_of_the_same_settings_are_compared_with(tmp_path):
+    config = {"preset": "default", "seeds": 5, "grid": {"a": {"epochs": 3}}, "first_seed": 0}
+    files = [
+        seed_set(tmp_path, "same", first_seed=1000, device="cuda", shard_seconds=3),
+        seed_set(tmp_path, "longer", grid={"a": {"epochs": 4}}),
+        seed_set(tmp_path, "more", seeds=11),
+    ]
+    assert provenance.references(files, config) == {"same": [{"id": "C001"}]}
+    assert provenance.references([], config) == {}

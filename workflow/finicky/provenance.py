@@ -1,5 +1,6 @@
 """Where a preset's numbers came from: code, versions, machine, data, config, time, failed runs."""
 
+import json
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -57,6 +58,30 @@ def cards(runs):
     """The cards on which runs were trained, as text; None if there are none."""
     on_gpu = runs[runs["device"] != "cpu"]
     return ", ".join(sorted(on_gpu["gpu"].fillna("not recorded").unique())) or None
+
+
+# What a preset may do otherwise and be the same measurement on other seeds.
+BESIDE_THE_POINT = ("preset", "first_seed", "device", "fuse", "shard_seconds", "data")
+
+
+def references(files, config):
+    """{seed set: its claims.json} of those seed sets of the reference that this config could have
+    made, its seeds aside.
+
+    files: paths of their claims.json, in a folder called like the seed set, a provenance.json
+    beside each.
+    """
+    found = {}
+    for path in map(Path, files):
+        theirs = json.loads(path.with_name("provenance.json").read_text(encoding="utf-8"))["config"]
+        if measurement(theirs) == measurement(config):
+            found[path.parent.name] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def measurement(config):
+    """A config without what is beside the point."""
+    return {key: value for key, value in config.items() if key not in BESIDE_THE_POINT}
 
 
 def command(config):

@@ -122,6 +122,8 @@ def other_devices():
     return sorted(kept - {f"{HERE}/report/claims.{DEVICE}.json"})
 
 
+# The seed sets of the reference, each with its provenance beside it.
+REFERENCES = sorted(glob.glob("results/reference/*/claims.json"))
 # The benchmark is no experiment of a preset. Once it was run, the page shows it.
 BENCH = glob.glob("results/bench/engine.parquet")
 # Where the experiments of this report have their tables: the links and commands of the page.

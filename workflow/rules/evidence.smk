@@ -2,6 +2,7 @@
 rule judge:
     input:
         library("scripts/judge.py"),
+        references=REFERENCES,
         ledger=LEDGER,
         schema="workflow/schemas/claims-output.schema.yaml",
         experiments=expand(f"{HERE}/experiments/{{slug}}.parquet", slug=EXPERIMENTS),

@@ -42,7 +42,7 @@ rule page:
             ),
         ],
         provenance=f"{HERE}/provenance.json",
-        reference=glob.glob("results/reference/claims.json"),
+        references=REFERENCES,
         other_devices=other_devices(),
     output:
         f"{HERE}/report/index.html",

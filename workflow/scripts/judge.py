@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from job import job
 
-from finicky import documents
+from finicky import documents, provenance
 from finicky.evidence import judge, ledger
 from finicky.store import replaced
 
@@ -20,6 +20,8 @@ with job(snakemake):
     claims, evidence = judge.judge(
         ledger.load(snakemake.input.ledger), tables, snakemake.params.settings
     )
+    references = provenance.references(snakemake.input.references, snakemake.config)
+    judge.add_other_seeds(claims, references)
     documents.check(claims, "claims-output.schema.yaml", snakemake.output.claims)
     with replaced(snakemake.output.evidence) as temporary:
         evidence.to_parquet(temporary, index=False)

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 from job import job
 
+from finicky import provenance
 from finicky.evidence import ledger
 from finicky.page import build
 from finicky.store import replaced
@@ -47,7 +48,7 @@ with job(snakemake):
         read_all(given.figures, read_figure),
         read_all(given.tables, read_table),
         read_json(given.provenance),
-        [entry for path in given.reference for entry in read_json(path)],
+        provenance.references(given.references, snakemake.config),
         ledger.amendments(given.amendments, claims),
         {Path(path).suffixes[0].strip("."): read_json(path) for path in given.other_devices},
         Path("report"),

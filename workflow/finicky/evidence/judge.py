@@ -48,6 +48,21 @@ def judge(ledger, tables, settings=None):
     return claims, table.assign(**{axis: _one_type(table[axis]) for axis in axes})
 
 
+def add_other_seeds(claims, references):
+    """Put the verdict that each seed set of the reference gave beside every judged claim.
+
+    claims: the list of claims.json, changed in place; references: {seed set: such a list}.
+    """
+    verdicts = {
+        name: {entry["id"]: entry["verdict"] for entry in entries}
+        for name, entries in references.items()
+    }
+    for claim in claims:
+        claim["other_seeds"] = {
+            name: of[claim["id"]] for name, of in sorted(verdicts.items()) if claim["id"] in of
+        }
+
+
 def _one_type(levels):
     """A column of conditions; as text where one experiment has numbers under a name that another
     one has words under."""
@@ -218,6 +233,7 @@ def _record(claim, parts, also):
         "sentence": words.sentence(verdict, reason, parts, budget),
         "budget": budget or None,
         "datasets": _datasets(verdict, parts),
+        "other_seeds": {},
         "fragility": _fragility(verdict, parts),
         "why": claim.get("why"),
         "reason": reason,

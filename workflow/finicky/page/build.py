@@ -30,7 +30,7 @@ TEMPLATES = Path(__file__).parents[3] / "report"
 
 
 def render(
-    ledger, claims, experiments, figures, tables, record, reference=(), amendments=(),
+    ledger, claims, experiments, figures, tables, record, references=None, amendments=(),
     other_devices=None, templates=TEMPLATES,
 ):  # fmt: skip
     """The report as one HTML page; returns its text.
@@ -40,10 +40,10 @@ def render(
     parquet file, or None if it is not in this report, "exhibit": its exhibit's module or None,
     "figures", "tables": {id: caption}}}.
     figures: {id: {"svg": text, "alt", "files": {name: file}}}. tables: {id: {"table": plain values,
-    as exhibits/tables.py writes them, "files"}}. record: the loaded provenance.json. reference: the
-    list of the reference's claims.json, empty without one. amendments: the list of
-    config/amendments.yaml. other_devices: {"cpu" or "cuda": the list of claims.json of the same
-    preset there}. templates: the folder `report/`.
+    as exhibits/tables.py writes them, "files"}}. record: the loaded provenance.json. references:
+    {seed set: the list of its claims.json}; the numbers of the first one stand beside ours, at
+    each number. amendments: the list of config/amendments.yaml. other_devices: {"cpu" or "cuda":
+    the list of claims.json of the same preset there}. templates: the folder `report/`.
     All files are given as paths from the repository's root.
 
     What is missing (a claim's evidence, a figure, a table, an experiment) leaves a visible gap.
@@ -52,18 +52,18 @@ def render(
     sheet = svg.StyleSheet()
     context = _context(
         ledger,
-        {entry["id"]: entry for entry in claims},
+        by_id(claims),
         experiments,
         figures,
         tables,
         record,
-        {entry["id"]: entry for entry in reference},
+        {name: by_id(entries) for name, entries in sorted((references or {}).items())},
         list(amendments),
         texts,
         sheet,
     )
     context["other_devices"] = [
-        (device, agreement(*({entry["id"]: entry for entry in side} for side in (claims, theirs))))
+        (device, agreement(by_id(claims), by_id(theirs)))
         for device, theirs in sorted((other_devices or {}).items())
     ]
     css = (templates / "style.css").read_text(encoding="utf-8") + "\n" + sheet.css() + "\n"
@@ -74,17 +74,22 @@ def render(
     )
 
 
+def by_id(entries):
+    """{claim: its entry} of a claims.json."""
+    return {entry["id"]: entry for entry in entries}
+
+
 def _context(
-    ledger, claims, experiments, figures, tables, record, reference, amendments, texts, sheet
+    ledger, claims, experiments, figures, tables, record, references, amendments, texts, sheet
 ):
-    """Everything that index.html.j2 reads; `claims` and `reference` by id."""
+    """Everything that index.html.j2 reads; `claims` and each of `references` by id."""
     paths = Paths(str(record.get("preset", "default")))
     exhibits = Exhibits(ledger, experiments, figures, tables, claims, texts, paths, sheet)
     cards = {
         claim["id"]: card(
             claim,
             claims.get(claim["id"]),
-            reference.get(claim["id"]),
+            {name: of[claim["id"]] for name, of in references.items() if claim["id"] in of},
             exhibits.showing(claim["id"]),
             experiments,
             paths,
@@ -107,7 +112,7 @@ def _context(
             _section(section, list(cards.values()), exhibits, texts, paths)
             for section in ledger["sections"]
         ],
-        "agreement": agreement(claims, reference),
+        "agreements": [(name, agreement(claims, of)) for name, of in references.items()],
         "provenance": provenance.view(record, experiments, paths),
         "method": exhibits.of("method")[0],
         "cost": exhibits.of("cost")[0],

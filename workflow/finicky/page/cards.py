@@ -11,11 +11,11 @@ from finicky.page.plots import Axis
 LISTED = 6  # up to so many conditions a part's numbers are listed one by one
 
 
-def card(claim, entry, twin, shown_in, experiments, paths, amendments=()):
+def card(claim, entry, twins, shown_in, experiments, paths, amendments=()):
     """One claim.
 
-    claim: its entry in the ledger; entry: its entry in claims.json, or None; twin: its entry in the
-    reference's claims.json, or None; shown_in: figures and tables that show its experiments'
+    claim: its entry in the ledger; entry: its entry in claims.json, or None; twins: {seed
+    set of the reference: its entry there}; shown_in: figures and tables that show its experiments'
     numbers; experiments: as `build.render` takes them; paths: the page's `Paths`; amendments: what
     changed about it after its results were known.
     """
@@ -42,11 +42,12 @@ def card(claim, entry, twin, shown_in, experiments, paths, amendments=()):
         "where": [part for part in parts if part.get("where")],
         "carries": (entry.get("datasets") or {}).get("words", ""),
         "by_dataset": list((entry.get("datasets") or {}).get("verdicts", {}).items()),
+        "other_seeds": list((entry.get("other_seeds") or {}).items()) if measured else [],
         "fragility": (entry.get("fragility") or {}).get("words", ""),
         "fragile": (entry.get("fragility") or {}).get("fragile", False),
         "amendments": amendments,
         "counts": entry.get("counts") or {},
-        "groups": _groups(entry, twin) if measured else [],
+        "groups": _groups(entry, next(iter(twins.values()), None)) if measured else [],
         "maps": [
             condition_map(entry, part)
             for part in parts
