@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from finicky.evidence import budgets
+from finicky.evidence import budgets, trainings
 from finicky.evidence.judge import judge
 
 GRID = "{images} images of {dataset}, {epochs} epochs"
@@ -14,7 +14,7 @@ def rows(*levels, columns=("dataset", "images", "epochs")):
 
 
 def said(template, table, settings=None):
-    return budgets.words(template, budgets.variants(template, table, settings or {}))
+    return budgets.words(template, trainings.variants(template, table, settings or {}))
 
 
 def spaced(text):
@@ -50,7 +50,7 @@ def test_rows_without_a_value_where_others_have_one_are_not_trained():
     table = rows(("mnist", None), ("mnist", 5.0), columns=("dataset", "epochs"))
     settings = {"images": 300, "epochs": 2}
     assert said(GRID, table, settings) == "300 images of MNIST, 5 epochs"
-    at_the_start = budgets.variants(GRID, table.iloc[:1], settings, whole=table)
+    at_the_start = trainings.variants(GRID, table.iloc[:1], settings, whole=table)
     assert budgets.words(GRID, at_the_start) == ""
 
 

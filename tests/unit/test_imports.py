@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from finicky import declarations, sources
 from finicky.sources import library_imports
 
 ROOT = Path(__file__).parents[2]
@@ -127,3 +128,11 @@ def test_heavy_packages_stay_out(modules, heavy):
     assert done.returncode == 0, done.stderr
     assert set(modules) <= set(done.stdout.split())
     assert heavy.isdisjoint(done.stdout.split())
+
+
+@pytest.mark.parametrize("showing", ["numbers", "labels", "evidence/words", "exhibits/", "page/"])
+def test_no_experiment_depends_on_what_shows_numbers(showing):
+    """An edit there would measure again (calibration reads the rules, and must stop at them)."""
+    for slug, experiment in declarations.experiments().items():
+        files = map(str, sources.dependencies(experiment.file))
+        assert not [file for file in files if f"finicky/{showing}" in file], slug

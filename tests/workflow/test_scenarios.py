@@ -309,6 +309,8 @@ def test_a_damaged_stored_run_is_trained_again(tiny, damage):
     shutil.rmtree(tiny.folder / "results/tiny")
     trained, _ = tiny.train()
     assert set(trained) == {run}
+    (log,) = [file for file in tiny.folder.glob("results/tiny/logs/train/*") if file.is_file()]
+    assert f"{run} is stored in a damaged file" in log.read_text()
     record, old = trained[run], before[run]
     record["fused"] = old["fused"]  # alone this time
     assert lasting(record) == lasting(old)

@@ -55,7 +55,7 @@ with job(snakemake):
     print(f"{len(shard)} runs, {len(missing)} to train")
     for run in missing:
         if run.id in store:
-            print(f"{store.path(run.id)}: found a damaged record; the run is trained again")
+            print(f"{run.id} is stored in a damaged file, {store.path(run.id)}: trained again")
     if missing:
         train_missing(missing, plan, store, snakemake.config)
     records |= {run.id: store.read(run.id) for run in missing}

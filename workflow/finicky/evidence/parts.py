@@ -8,7 +8,7 @@ from statistics import median
 import pandas as pd
 
 from finicky.data import CHANCE
-from finicky.evidence import budgets, rules
+from finicky.evidence import rules, trainings
 from finicky.evidence.sometimes import sometimes
 from finicky.evidence.where import where
 from finicky.runs import FAILED
@@ -40,7 +40,7 @@ class Part:
     """One part of a claim: its entry in the ledger, its conditions, and how they fell out.
 
     gap: why nothing was measured (one of rules.GAPS), or None; at: the levels of the conditions
-    that this concerns; trained: the different training budgets behind it, as budgets.variants.
+    that this concerns; trained: the different training budgets behind it, as trainings.variants.
     """
 
     spec: dict
@@ -102,7 +102,7 @@ def measure(claim, spec, tables, settings=None):
         whole = tables[spec["experiment"]]
         whole = whole[whole["quantity"] == spec["quantity"]]
         of = (settings or {}).get(spec["experiment"]) or {}
-        trained = budgets.variants(spec["budget"], table, of, whole)
+        trained = trainings.variants(spec["budget"], table, of, whole)
     return Part(spec, claim["rule"], conditions, count, gap, at, frozenset(trained))
 
 
