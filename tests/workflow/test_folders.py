@@ -69,7 +69,9 @@ def test_make_takes_file_names_for_data(untrained, tmp_path):
     for name in kept + removed:
         (project.folder / "results" / name).mkdir(exist_ok=True)
     helped = make(project.folder, "help")
-    assert "presets: default full mine smoke tiny\n" in helped.stdout, helped.stderr
+    assert "presets: default full mine seeds-1000 seeds-2000 smoke tiny\n" in helped.stdout, (
+        helped.stderr
+    )
     assert make(project.folder, "clean").returncode == 0
     assert sorted(path.name for path in (project.folder / "results").iterdir()) == sorted(kept)
     assert list(tmp_path.rglob("MADE")) == []
