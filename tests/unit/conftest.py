@@ -185,3 +185,12 @@ def rich_tables(make_tables):
         mini | adam | {"init": "xavier", "activation": "sigmoid"},
         mini | {"epochs": 3, "learning_rate": [10.0, 0.1]},
     )
+
+
+@pytest.fixture
+def process():
+    """The settings of a training process, which leave with the test."""
+    from .engine_fixtures import training_process  # only here: most tables need no PyTorch
+
+    with training_process():
+        yield

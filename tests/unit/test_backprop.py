@@ -12,13 +12,7 @@ from finicky.exhibits import backprop as exhibit
 from finicky.exhibits import style
 from finicky.experiments import backprop, identities, tidy
 
-from .engine_fixtures import training_process
-
-
-@pytest.fixture(autouse=True)
-def process():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 @pytest.fixture

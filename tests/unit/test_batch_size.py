@@ -14,7 +14,7 @@ from finicky.exhibits import batch_size as exhibit
 from finicky.experiments import batch_size as experiment
 from finicky.experiments import identities, tidy
 
-from .engine_fixtures import TinyDataset, make_run, training_process
+from .engine_fixtures import TinyDataset, make_run
 
 SETTINGS = {
     "images": 150, "width": 32, "batch_sizes": [8, 32], "rates": [0.05, 0.1], "loss": 2.0,
@@ -22,10 +22,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def process():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from finicky.experiments.bn_practice import AFTER, BEFORE, KEPT, NONE, Arm
 from finicky.experiments.normalised import RunningAverages
 from finicky.experiments.stacked import Normalisation
 
-from .engine_fixtures import TinyDataset, training_process
+from .engine_fixtures import TinyDataset
 
 SETTINGS = {
     "datasets": ["mnist"], "networks": ["fully connected", "convolutional"], "images": 128,
@@ -26,10 +26,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def settings():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 @pytest.fixture

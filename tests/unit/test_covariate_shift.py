@@ -11,10 +11,10 @@ from torch.nn import functional
 
 from finicky.exhibits import covariate_shift as exhibit
 from finicky.exhibits import style
+from finicky.experiments import best_rates, shifted, tidy, training
 from finicky.experiments import covariate_shift as experiment
-from finicky.experiments import shifted, tidy, training
 
-from .engine_fixtures import PlainNetwork, TinyDataset, make_run, training_process
+from .engine_fixtures import PlainNetwork, TinyDataset, make_run
 
 SETTINGS = {
     "seeds": [0, 1], "device": "cpu", "data": "", "datasets": ["mnist"], "images": 150,
@@ -24,10 +24,7 @@ SETTINGS = {
 SHAPE = 3, 1, 16
 
 
-@pytest.fixture(autouse=True)
-def process():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 def watched(shift=None, block="batch_norm", every=1, rates=(0.1,)):
@@ -201,7 +198,8 @@ def test_the_change_of_gradients_by_autograd(block):
 def end(network, seed, rate, accuracy, moments=1.0):
     return {
         "network": network, "seed": seed, "learning_rate": rate, "outcome": "finite",
-        "validation": accuracy, "accuracy": accuracy, "moments": [moments, moments],
+        "optimizer": "momentum", "validation_accuracy": accuracy, "accuracy": accuracy,
+        "moments": [moments, moments],
         "gradients": [moments / 10, moments / 10], "cosine": 0.5,
     }  # fmt: skip
 
@@ -225,7 +223,7 @@ def values(table, **levels):
 
 
 def test_what_a_shift_takes_of_the_gain():
-    table = experiment.compared(experiment.at_rates(planted()))
+    table = experiment.compared(best_rates.at_rates(planted(), ["network"]))
     assert values(table, quantity="gain", rate="chapter") == [40.0] * 3
     lost = {"quantity": "gain_lost", "rate": "chapter"}
     assert values(table, injected="drawn anew", **lost) == [12.5] * 3
@@ -234,22 +232,22 @@ def test_what_a_shift_takes_of_the_gain():
 
 
 def test_how_much_smaller_the_shift_is():
-    table = experiment.compared(experiment.at_rates(planted()))
+    table = experiment.compared(best_rates.at_rates(planted(), ["network"]))
     assert values(table, quantity="shift_halved", rate="chapter") == [3.0] * 6
 
 
 def test_without_a_gain_there_is_no_share_of_it():
     ends = planted()
     ends.loc[ends["network"] == "plain", "accuracy"] += 39.5
-    table = experiment.compared(experiment.at_rates(ends))
+    table = experiment.compared(best_rates.at_rates(ends, ["network"]))
     assert not values(table, quantity="gain_lost") and len(values(table, quantity="gain")) > 0
 
 
 def test_the_same_trainings_are_not_measured_twice():
     """Where the chapter's rate is the best one, the own best rate is no second measurement."""
     ends = planted()
-    ends["validation"] = np.where(ends["learning_rate"] == 0.1, 99.0, 10.0)
-    table = experiment.compared(experiment.at_rates(ends))
+    ends["validation_accuracy"] = np.where(ends["learning_rate"] == 0.1, 99.0, 10.0)
+    table = experiment.compared(best_rates.at_rates(ends, ["network"]))
     kept = table.groupby("rate")["quantity"].unique()
     assert set(kept["own best"]) == {"accuracy", "layer_shift", "best_rate"}
     assert "shift" in kept["chapter"] and "gain_lost" in kept["chapter"]

@@ -8,9 +8,9 @@ from finicky.engine import train
 from finicky.engine.network import Architecture, Network
 from finicky.exhibits import dead_relus as exhibit
 from finicky.experiments import dead_relus as experiment
-from finicky.experiments import tidy
+from finicky.experiments import tidy, training
 
-from .engine_fixtures import TinyDataset, training_process
+from .engine_fixtures import TinyDataset
 
 SETTINGS = {
     "datasets": ["mnist"], "depth": [2], "width": 16, "images": 150, "epochs": 1,
@@ -19,10 +19,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def process():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 @pytest.fixture
@@ -82,7 +79,7 @@ def test_the_gradient_of_the_living_is_not_zero(dataset):
     """What the identity rests on: the ratio would see a gradient."""
     made = networks()
     followed = experiment.kill(made, dataset, 0)
-    experiment.whole_gradient(made, dataset)
+    training.gradients(made, dataset.normalise(dataset.train.images), dataset.train.labels)
     weights, biases = made.gradients.weights[0], made.gradients.biases[0]
     assert followed.ratio(weights, biases).tolist() == [0, 0]
     wrong = experiment.Followed(0, followed.dead.roll(1, 1), followed.weights, followed.biases)

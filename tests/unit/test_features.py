@@ -9,7 +9,7 @@ from finicky.errors import InputError
 from finicky.exhibits import features as exhibit
 from finicky.experiments import features, tidy, training
 
-from .engine_fixtures import PlainNetwork, TinyDataset, make_run, training_process
+from .engine_fixtures import PlainNetwork, TinyDataset, make_run
 
 SETTINGS = {
     "datasets": ["mnist", "fashion_mnist"], "depth": [2, 6], "images": 150, "epochs": 1,
@@ -17,10 +17,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def process():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 def test_representations_are_the_layers_outputs(monkeypatch):

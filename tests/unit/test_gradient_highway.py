@@ -11,7 +11,7 @@ from finicky.experiments import chains, tidy
 from finicky.experiments import gradient_highway as experiment
 from finicky.experiments.chains import NOTHING, RELU
 
-from .engine_fixtures import TinyDataset, training_process
+from .engine_fixtures import TinyDataset
 
 SETTINGS = {
     "datasets": ["mnist"], "trials": 3, "width": 8, "depths": [6, 8], "trained_depths": [8],
@@ -21,10 +21,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def process():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 @pytest.fixture

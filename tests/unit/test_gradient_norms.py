@@ -24,10 +24,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def process():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 @pytest.fixture

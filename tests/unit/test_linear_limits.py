@@ -14,7 +14,7 @@ from finicky.errors import InputError
 from finicky.exhibits import linear_limits as exhibit
 from finicky.experiments import linear_limits, tidy
 
-from .engine_fixtures import PlainNetwork, TinyDataset, make_run, training_process
+from .engine_fixtures import PlainNetwork, TinyDataset, make_run
 
 SETTINGS = {
     "datasets": ["mnist"], "pool": 150, "shift": 2, "images": [50, 100], "steps": [2, 4],
@@ -22,10 +22,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def settings():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,9 @@ from finicky.engine import streams
 from finicky.engine.initializers import initial_weights
 from finicky.experiments import linearity, tidy
 
-from .engine_fixtures import OPTIMIZERS, TinyDataset, make_run, training_process
+from .engine_fixtures import OPTIMIZERS, TinyDataset, make_run
 
-
-@pytest.fixture(autouse=True)
-def settings():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from finicky.exhibits import loss_surface as exhibit
 from finicky.experiments import chains, tidy
 from finicky.experiments import loss_surface as experiment
 
-from .engine_fixtures import TinyDataset, training_process
+from .engine_fixtures import TinyDataset
 
 SETTINGS = {
     "datasets": ["mnist"], "width": 4, "depths": [6, 8], "images": 150, "epochs": 2,
@@ -23,10 +23,7 @@ SETTINGS = {
 BLOCKS = ["plain", "batch_norm", "residual", "batch_norm_residual"]
 
 
-@pytest.fixture(autouse=True)
-def process():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 @pytest.fixture

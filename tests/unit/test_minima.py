@@ -11,7 +11,7 @@ from finicky.exhibits import minima as exhibit
 from finicky.exhibits import style
 from finicky.experiments import identities, minima, tidy
 
-from .engine_fixtures import TinyDataset, training_process
+from .engine_fixtures import TinyDataset
 
 SETTINGS = {
     "seeds": [0, 1], "data": "nowhere", "device": "cpu", "images": 100, "test_images": 60,
@@ -20,10 +20,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def settings():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 def errors_of(change, activation="tanh"):

@@ -10,7 +10,7 @@ from finicky.exhibits import norm_variants as exhibit
 from finicky.experiments import norm_variants, normalised, stacked, tidy
 from finicky.experiments.norm_variants import KINDS, EachItsOwn
 
-from .engine_fixtures import TinyDataset, training_process
+from .engine_fixtures import TinyDataset
 
 SETTINGS = {
     "datasets": ["mnist"], "networks": ["fully connected", "convolutional"], "images": 128,
@@ -19,10 +19,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def settings():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 @pytest.fixture

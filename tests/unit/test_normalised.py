@@ -8,15 +8,12 @@ from finicky.engine import train as engine
 from finicky.experiments import normalised, stacked
 from finicky.experiments.stacked import Normalisation
 
-from .engine_fixtures import TinyDataset, training_process
+from .engine_fixtures import TinyDataset
 
 SETTINGS = {"data": "nowhere", "device": "cpu"}
 
 
-@pytest.fixture(autouse=True)
-def settings():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 @pytest.fixture

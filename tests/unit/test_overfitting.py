@@ -11,7 +11,7 @@ from finicky.exhibits import overfitting as exhibit
 from finicky.experiments import overfitting, remedies, stacked, tidy, training
 from finicky.experiments.remedies import Kept, Replica, Shifts
 
-from .engine_fixtures import TinyDataset, training_process
+from .engine_fixtures import TinyDataset
 
 SETTINGS = {
     "datasets": ["mnist"], "images": [50, 100], "epochs": 4, "held_out": 40, "width": 16,
@@ -22,10 +22,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def settings():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from finicky.exhibits import paths as exhibit
 from finicky.experiments import chains, tidy
 from finicky.experiments import paths as experiment
 
-from .engine_fixtures import TinyDataset, training_process
+from .engine_fixtures import TinyDataset
 
 SETTINGS = {
     "datasets": ["mnist"], "trials": 3, "width": 8, "depths": [8], "length_depths": [18, 20],
@@ -22,10 +22,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def process():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from finicky.engine import train
 from finicky.exhibits import schedules as exhibit
-from finicky.experiments import rate_schedules, schedules, tidy
+from finicky.experiments import best_rates, rate_schedules, schedules, tidy
 from finicky.runs import OUTCOMES
 
 from .engine_fixtures import TinyDataset, make_run, training_process
@@ -79,7 +79,8 @@ def test_the_rate_is_chosen_by_the_other_seeds():
         [(0, 0.1, 90), (0, 0.2, 99), (1, 0.1, 95), (1, 0.2, 80), (2, 0.1, 70), (2, 0.2, 80)],
         columns=["seed", "learning_rate", "validation_accuracy"],
     )
-    best = schedules.best_by_other_seeds(ends).set_index("seed")["learning_rate"]
+    best = best_rates.best(ends.assign(schedule="step"), ["schedule"], ["learning_rate"])
+    best = best.set_index("seed")["learning_rate"]
     assert best.to_dict() == {0: 0.1, 1: 0.2, 2: 0.1}
 
 

@@ -13,7 +13,7 @@ from finicky.exhibits import style
 from finicky.experiments import smoothness as experiment
 from finicky.experiments import tidy, training
 
-from .engine_fixtures import PlainNetwork, TinyDataset, make_run, training_process
+from .engine_fixtures import PlainNetwork, TinyDataset, make_run
 
 SETTINGS = {
     "seeds": [0, 1], "device": "cpu", "data": "", "datasets": ["mnist"], "images": 150,
@@ -22,10 +22,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def process():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 def test_along_the_gradient_of_a_parabola():
@@ -120,7 +117,7 @@ def test_the_lowest_rate_stands_for_none_that_works():
 
 def looked(block, seed, rate, accuracy, loss_range, validation=None):
     row = {"block": block, "seed": seed, "learning_rate": rate, "accuracy": accuracy}
-    row |= {"validation": validation or accuracy, "outcome": "finite", "cosine": 0.5}
+    row |= {"validation_accuracy": validation or accuracy, "outcome": "finite", "cosine": 0.5}
     looks = {"gradient_change": 8 * loss_range, "lipschitz": 1.0, "prediction_error": 1.0}
     return row | looks | {"loss_range": loss_range}
 

@@ -22,7 +22,7 @@ from finicky.experiments.stacked import (
     Residual,
 )
 
-from .engine_fixtures import TinyDataset, training_process
+from .engine_fixtures import TinyDataset
 
 SEEDS = [3, 3, 5]
 KINDS = ["batch", "layer", "instance", "group"]
@@ -33,10 +33,7 @@ OPTIMIZERS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def settings():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from finicky.exhibits import symmetry as exhibit
 from finicky.experiments import binary_story, stacked, tidy, training
 from finicky.experiments import symmetry as experiment
 
-from .engine_fixtures import FUNCTIONS, TinyDataset, make_run, training_process
+from .engine_fixtures import FUNCTIONS, TinyDataset, make_run
 
 SETTINGS = {
     "datasets": ["mnist"], "depths": [2, 4], "width": 4, "images": 150, "epochs": 1,
@@ -24,10 +24,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def process():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 @pytest.fixture

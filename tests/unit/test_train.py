@@ -26,7 +26,6 @@ from .engine_fixtures import (
     bits,
     make_run,
     train_plainly,
-    training_process,
 )
 
 METRICS = [
@@ -36,10 +35,7 @@ METRICS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def settings():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 @pytest.fixture(scope="module")

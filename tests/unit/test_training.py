@@ -15,13 +15,9 @@ from finicky.experiments import training
 from finicky.experiments.training import Training
 from finicky.runs import OUTCOMES
 
-from .engine_fixtures import OPTIMIZERS, PlainNetwork, TinyDataset, make_run, training_process
+from .engine_fixtures import OPTIMIZERS, PlainNetwork, TinyDataset, make_run
 
-
-@pytest.fixture(autouse=True)
-def process():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 @pytest.fixture

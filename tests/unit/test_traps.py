@@ -12,7 +12,7 @@ from finicky.exhibits import traps as exhibit
 from finicky.experiments import nan_losses, stacked, tidy
 from finicky.experiments import traps as experiment
 
-from .engine_fixtures import TinyDataset, make_run, training_process
+from .engine_fixtures import TinyDataset, make_run
 
 SETTINGS = {
     "datasets": ["mnist"], "depth": [2], "width": 16, "images": 150, "epochs": 1,
@@ -21,10 +21,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def process():
-    with training_process():
-        yield
+pytestmark = pytest.mark.usefixtures("process")
 
 
 @pytest.fixture

@@ -97,13 +97,18 @@ def measure(claim, spec, tables, settings=None):
     if twins:
         conditions, gap, at = [], rules.COUNTED_TWICE, twins
     count = counted(claim["rule"], spec, [c for c in conditions if not c.dropped])
-    trained = frozenset()
-    if spec.get("budget") and conditions:
-        whole = tables[spec["experiment"]]
-        whole = whole[whole["quantity"] == spec["quantity"]]
-        of = (settings or {}).get(spec["experiment"]) or {}
-        trained = trainings.variants(spec["budget"], table, of, whole)
-    return Part(spec, claim["rule"], conditions, count, gap, at, frozenset(trained))
+    trained = _trained(spec, table, tables, settings or {}) if conditions else frozenset()
+    return Part(spec, claim["rule"], conditions, count, gap, at, trained)
+
+
+def _trained(spec, table, tables, settings):
+    """The training budgets behind a part's rows (trainings.variants); none without a network."""
+    if not spec.get("budget"):
+        return frozenset()
+    whole = tables[spec["experiment"]]
+    whole = whole[whole["quantity"] == spec["quantity"]]
+    of = settings.get(spec["experiment"]) or {}
+    return frozenset(trainings.variants(spec["budget"], table, of, whole))
 
 
 def _twins(conditions):

@@ -5,9 +5,7 @@ at the recommended learning rate and at each arm's own best one.
 import pandas as pd
 
 from finicky.data import CHANCE
-from finicky.experiments import best_rates, training, tuning
-from finicky.experiments.best_rates import CHAPTER, OWN
-from finicky.runs import OUTCOMES
+from finicky.experiments import best_rates, tidy, training, tuning
 
 # The chapter gives no rate for SGD without momentum: the grid's.
 RATES = {"sgd": 0.01} | tuning.RECOMMENDED_RATES
@@ -37,13 +35,7 @@ def trained(
         for rate in ladder(optimizer, rates)
         for seed in settings["seeds"]
     ]
-    return named(training.train(runs, images_of, parameters=parameters))
-
-
-def named(rows: list[dict]) -> pd.DataFrame:
-    """Rows whose outcomes are numbers into OUTCOMES as a table with their names."""
-    table = pd.DataFrame(rows)
-    return table.assign(outcome=table["outcome"].map(OUTCOMES.__getitem__))
+    return tidy.named(training.train(runs, images_of, parameters=parameters))
 
 
 def of_replicas(finite, **accuracies) -> list[dict]:
@@ -62,11 +54,7 @@ def of_replicas(finite, **accuracies) -> list[dict]:
 def at_rates(rows: pd.DataFrame, arm: list[str]) -> pd.DataFrame:
     """The rows of each arm at the recommended rate and at its own best one, told apart by the new
     column `rate`; the columns `arm` and the optimizer tell arms apart."""
-    recommended = rows["learning_rate"] == rows["optimizer"].map(RATES)
-    best = best_rates.best(rows, [*arm, "optimizer"], ["learning_rate"])
-    return pd.concat(
-        [rows[recommended].assign(rate=CHAPTER), best.assign(rate=OWN)], ignore_index=True
-    )
+    return best_rates.at_rates(rows, [*arm, "optimizer"], recommended=RATES)
 
 
 def compared(

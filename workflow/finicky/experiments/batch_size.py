@@ -30,7 +30,7 @@ SETTINGS = {
         {"type": "integer", "minimum": 32, "maximum": 16384},  # all their inner products are kept
         "training images, which are the full batch",
     ),
-    "width": ({"type": "integer", "minimum": 1, "maximum": 100000}, "hidden units"),
+    "width": ("width", "hidden units"),
     "batch_sizes": ("counts", "images in a batch, besides the full one"),
     "rates": ("rates", "learning rates that every batch size is trained at"),
     "loss": (

@@ -14,14 +14,19 @@ from finicky.runs import OUTCOMES
 CHAPTER, OWN = "chapter", "own best"
 
 
-def at_rates(runs: pd.DataFrame, arm: list[str], with_it: tuple[str, ...] = ()) -> pd.DataFrame:
-    """One row per arm, seed and `rate`, CHAPTER or OWN; what an optimizer has no rate for in the
-    chapter, or was not trained at, has OWN only.
+def at_rates(
+    runs: pd.DataFrame,
+    arm: list[str],
+    with_it: tuple[str, ...] = (),
+    recommended: dict[str, float] = tuning.RECOMMENDED_RATES,
+) -> pd.DataFrame:
+    """One row per arm, seed and `rate`, CHAPTER or OWN; an optimizer without a recommended rate, or
+    that was not trained at it, has OWN only.
 
-    arm: columns that tell arms apart; with_it: columns chosen together with the learning rate.
+    arm: columns that tell arms apart; with_it: columns chosen together with the learning rate;
+    recommended: by optimizer, where not the chapter's alone.
     """
-    recommended = runs["optimizer"].map(tuning.RECOMMENDED_RATES)
-    theirs = runs[runs["learning_rate"] == recommended]
+    theirs = runs[runs["learning_rate"] == runs["optimizer"].map(recommended)]
     choice = ["learning_rate", *with_it]
     return pd.concat(
         [

@@ -6,18 +6,17 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from torch.nn import functional
 
 from finicky.engine import streams
 from finicky.engine import train as engine
 from finicky.experiments import best_rates, stacked, training, tuning
 from finicky.experiments.grid import MEANT_FOR
+from finicky.experiments.normalised import SIDE, halved  # small, for speed
 
 ACTIVATIONS = ["relu", "sigmoid"]
 POOL = 20000  # images that each seed's own are drawn from
 SCORED = 500  # held-out images of each class, and as many test images
 BATCH = 16  # so that an epoch of few images has some steps
-SIDE = 14  # pixels: images of half the size, for speed
 CHAPTER_RATE = tuning.RECOMMENDED_RATES["adam"]
 BALANCED, UNBALANCED = 50, 10  # images of the class 1, in %
 
@@ -27,9 +26,9 @@ class Binary:
 
     def __init__(self, dataset):
         self.normalise = dataset.normalise
-        self.train = halved(dataset.train)
-        self.validation = balanced(halved(dataset.validation))
-        self.test = balanced(halved(dataset.test))
+        self.train = binary(dataset.train)
+        self.validation = balanced(binary(dataset.validation))
+        self.test = balanced(binary(dataset.test))
 
     def subsets(self, seeds, images: int, positives: int) -> torch.Tensor:
         """Each seed's own training images, int64 [R, images], so many % of the class 1."""
@@ -42,11 +41,9 @@ class Binary:
         return torch.stack(every)
 
 
-def halved(split):
-    """Means of 2 x 2 pixels, and whether the class is 5 or more."""
-    pixels = split.images.float().view(-1, 1, stacked.SIDE, stacked.SIDE)
-    small = functional.avg_pool2d(pixels, 2).round().to(torch.uint8).flatten(1)
-    return engine.Split(small, (split.labels >= 5).long())
+def binary(split):
+    """Images at half their size, and whether their class is 5 or more."""
+    return engine.Split(halved(split.images), (split.labels >= 5).long())
 
 
 def balanced(split):
@@ -55,14 +52,6 @@ def balanced(split):
     most = min(SCORED, *map(len, places))
     places = torch.cat([of_class[:most] for of_class in places])
     return engine.Split(split.images[places], split.labels[places])
-
-
-class SmallImages(nn.Module):
-    """Pixels [B, R, 196] as images [B, R, 1, 14, 14]."""
-
-    def forward(self, x):
-        """See above."""
-        return x.unflatten(-1, (1, SIDE, SIDE))
 
 
 class OneLogit(nn.Module):
@@ -76,7 +65,7 @@ class OneLogit(nn.Module):
 def small_network(seeds, init, activation, channels) -> nn.Sequential:
     """Two convolutions of 3 x 3 at stride 2 and a linear layer with one output."""
     return nn.Sequential(
-        SmallImages(),
+        stacked.Images(SIDE),
         stacked.Convolution(seeds, 1, channels, 3, 2, init, 0),
         stacked.Activation(activation),
         stacked.Convolution(seeds, channels, 2 * channels, 3, 2, init, 1),

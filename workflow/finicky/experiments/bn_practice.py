@@ -13,9 +13,8 @@ import pandas as pd
 import torch
 
 from finicky.data import CHANCE
-from finicky.engine import train as engine
 from finicky.errors import InputError
-from finicky.experiments import best_rates, normalised, stacked, tidy
+from finicky.experiments import best_rates, normalised, stacked, tidy, training
 from finicky.experiments.stacked import Normalisation
 
 TITLE = "Batch norm in practice: place, noise, running averages"
@@ -23,20 +22,12 @@ READS = []
 DATASETS = ["mnist", "fashion_mnist"]
 SETTINGS = {
     "datasets": ("datasets", "data sets"),
-    "networks": (
-        {
-            "type": "array",
-            "minItems": 1,
-            "uniqueItems": True,
-            "items": {"enum": ["fully connected", "convolutional"]},
-        },
-        "networks",
-    ),
+    "networks": ("small_networks", "networks"),
     "images": ("images", "training images, halved to 14 × 14 pixels"),
     "epochs": ("count", "epochs in batches of 64"),
     "hidden_layers": ("count", "hidden layers of the fully connected network"),
     "width": (
-        {"type": "integer", "minimum": 4, "multipleOf": 4, "maximum": 100000},
+        "grouped_width",
         "units of each of them",
     ),
     "activations": (
@@ -204,8 +195,8 @@ def trained(arm, kind, optimizer, epochs, dataset, settings, look=False) -> pd.D
         of_layer.handle.remove()
     splits = {
         "train": dataset.train,
-        "validation": first(dataset.validation, settings["held_out"]),
-        "test": first(dataset.test, settings["test_images"]),
+        "validation": training.first(dataset.validation, settings["held_out"]),
+        "test": training.first(dataset.test, settings["test_images"]),
     }
     scores = {name: stacked.scores(network, dataset, split) for name, split in splits.items()}
     finite = [math.isfinite(loss) for loss, _ in scores["train"]]
@@ -221,11 +212,6 @@ def trained(arm, kind, optimizer, epochs, dataset, settings, look=False) -> pd.D
         ghost=arm.ghost or arm.batch_size,
         dropout=arm.dropout,
     )
-
-
-def first(split, images) -> engine.Split:
-    """The first images of a split."""
-    return engine.Split(split.images[:images], split.labels[:images])
 
 
 # ---- What is found inside -----------------------------------------------------------------------

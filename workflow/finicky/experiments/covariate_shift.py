@@ -15,7 +15,8 @@ import pandas as pd
 import torch
 
 from finicky.data import CHANCE
-from finicky.experiments import tidy, training, tuning
+from finicky.experiments import best_rates, tidy, training, tuning
+from finicky.experiments.best_rates import OWN
 from finicky.experiments.shifted import Watched, distance_of_moments, drawn_anew, drifting
 
 TITLE = "Internal covariate shift, with and without batch norm"
@@ -25,7 +26,7 @@ SETTINGS = {
     "datasets": ("datasets", "data sets"),
     "images": ("images", "training images"),
     "epochs": ("count", "passes over them"),
-    "width": ({"type": "integer", "minimum": 1, "maximum": 100000}, "units of a hidden layer"),
+    "width": ("width", "units of a hidden layer"),
     "depth": (
         {"type": "integer", "minimum": 4, "multipleOf": 2, "maximum": 1000},
         "layers of the networks",
@@ -88,7 +89,7 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         dataset = training.prepared(name, settings, settings["images"])
         for activation in ACTIVATIONS:
             ends = pd.DataFrame(trained(dataset, name, activation, settings))
-            found = compared(at_rates(ends))
+            found = compared(best_rates.at_rates(ends, ["network"]))
             parts.append(found.assign(dataset=name, activation=activation))
     table = pd.concat(parts).fillna({"outcome": "finite"})
     table = table.assign(images=settings["images"], epochs=settings["epochs"])
@@ -136,9 +137,10 @@ def watch(runs, dataset, shift, settings, **levels):
         failed = np.isnan([validation[row], test[row]]).any()
         yield levels | {
             "seed": run.seed,
+            "optimizer": run.optimizer,
             "learning_rate": run.learning_rate,
             "outcome": "nan" if failed else "finite",
-            "validation": CHANCE if failed else validation[row],
+            "validation_accuracy": CHANCE if failed else validation[row],
             "accuracy": CHANCE if failed else test[row],
             "moments": moments[:, row].tolist(),
             "gradients": changes[row].tolist(),
@@ -149,26 +151,15 @@ def watch(runs, dataset, shift, settings, **levels):
 # ---- Comparing -----------------------------------------------------------------------------------
 
 
-def at_rates(ends):
-    """The trainings at the chapter's rate, and for each network and seed that at the rate that is
-    best for the other seeds' validation images; their `rate` says which."""
-    parts = [ends[ends["learning_rate"] == RATE].assign(rate="chapter")]
-    for _, of_network in ends.groupby("network"):
-        scores = of_network.pivot(index="learning_rate", columns="seed", values="validation")
-        best = {seed: tuning.best_level(scores, seed) for seed in scores.columns}
-        own = of_network["learning_rate"] == of_network["seed"].map(best)
-        parts.append(of_network[own].assign(rate="own best"))
-    return pd.concat(parts)
-
-
 def compared(ends):
-    """The quantities as a frame, of trainings `at_rates` of one activation and data set."""
+    """The quantities as a frame, of trainings at both rates (best_rates) of one activation and
+    data set."""
     rows = []
     for one in ends.to_dict("records"):
         at = {name: one[name] for name in ("seed", "rate", "network", "outcome")}
         rows.append(at | {"quantity": "accuracy", "value": one["accuracy"]})
         rows.append(at | {"quantity": "gradient_cosine", "value": one["cosine"]})
-        if one["rate"] == "own best":
+        if one["rate"] == OWN:
             rows.append(at | {"quantity": "best_rate", "value": one["learning_rate"]})
         for definition, first in (("moments", 1), ("gradients", 2)):
             here, layers = at | {"definition": definition}, one[definition]
@@ -208,11 +199,6 @@ def gains(ends):
 def without_repetitions(table):
     """Without the rows at own best rates that are those at the chapter's rate for every seed, which
     are no second measurement. Accuracies and layers stay, as nobody judges them."""
-    judged = table[~table["quantity"].isin(["accuracy", "layer_shift", "best_rate"])]
-    repeated = []
-    levels = ["quantity", "network", "definition", "injected"]
-    for _, rows in judged.groupby(levels, dropna=False):
-        own, chapter = (rows[rows["rate"] == rate] for rate in ("own best", "chapter"))
-        if own.set_index("seed")["value"].equals(chapter.set_index("seed")["value"]):
-            repeated += own.index.tolist()
-    return table.drop(index=repeated)
+    judged = ~table["quantity"].isin(["accuracy", "layer_shift", "best_rate"])
+    once = best_rates.once(table[judged], ["quantity", "network", "definition", "injected"])
+    return pd.concat([table[~judged], once])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 
-from finicky.engine.network import Architecture, Buffers, Network, cross_entropy
+from finicky.engine.network import Architecture, Network
 from finicky.engine.train import Dataset
 from finicky.experiments import arms, best_rates, tidy, training
 
@@ -126,11 +126,8 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 def outputs(network: Network, dataset: Dataset):
     """Yields what the hidden layers put out for the training images, some at a time: a list of
     [R, B, width], overwritten by the next."""
-    runs, shape = len(network.parameters.flat), network.architecture
     for pixels in dataset.train.images.split(CHUNK):
-        x = dataset.normalise(pixels)
-        buffers = Buffers(shape, [0] * runs, len(pixels), x.dtype, x.device)
-        buffers.x[0] = x
+        buffers = training.one_batch(network, dataset.normalise(pixels))
         network.forward(buffers)
         yield buffers.y
 
@@ -188,7 +185,8 @@ def followed(dataset, name, optimizer, settings):
     for step in training.each_step(batch, end):
         if step == settings["killed_after"]:
             layers = [kill(batch.network, dataset, layer) for layer in LAYERS]
-            whole_gradient(batch.network, dataset)
+            whole = dataset.normalise(dataset.train.images), dataset.train.labels
+            training.gradients(batch.network, *whole)
             gradients = batch.network.gradients
             ratios = [of.ratio(gradients.weights[of.layer], gradients.biases[of.layer])
                       for of in layers]  # fmt: skip
@@ -223,17 +221,6 @@ def kill(network: Network, dataset: Dataset, layer: int) -> Followed:
     # units that fire for no image by themselves are dead as well
     dead = ~somewhere(network, dataset, positive)[0][layer]
     return Followed(layer, dead, weights.clone(), biases.clone())
-
-
-def whole_gradient(network: Network, dataset: Dataset):
-    """Fill the networks' gradients with those of the loss of all training images."""
-    labels, runs = dataset.train.labels, len(network.parameters.flat)
-    x = dataset.normalise(dataset.train.images)
-    buffers = Buffers(network.architecture, [0] * runs, len(labels), x.dtype, x.device)
-    buffers.x[0] = x
-    network.forward(buffers)
-    cross_entropy(buffers, labels.expand(runs, 1, -1))
-    network.backward(buffers)
 
 
 # ---- Trainings ----------------------------------------------------------------------------------
@@ -281,7 +268,7 @@ def counted(dataset, name, depth, settings) -> pd.DataFrame:
                 network = Network(shape, flat[None])
                 fires, learns = somewhere(network, dataset, positive, network.activation.slope)
                 row |= {"dead": missing(fires).item(), "without_gradient": missing(learns).item()}
-        tables.append(arms.named(rows))
+        tables.append(tidy.named(rows))
     return pd.concat(tables, ignore_index=True)
 
 

@@ -97,7 +97,7 @@ class Samples:
 
         from finicky.engine import streams
         from finicky.engine import train as engine
-        from finicky.experiments.training import prepared
+        from finicky.experiments.training import first, prepared
 
         self.images, self.seeds, self.noise = (
             settings[key] for key in ("images", "seeds", "noise")
@@ -115,8 +115,7 @@ class Samples:
                 true = whole.train.labels[chosen]
                 labels.append((true + torch.tensor(shift, device=true.device)) % CLASSES)
         whole.train = engine.Split(torch.cat(drawn), torch.cat(labels))
-        count = settings["test_images"]
-        whole.test = engine.Split(whole.test.images[:count], whole.test.labels[:count])
+        whole.test = first(whole.test, settings["test_images"])
         self.dataset = whole
         self.blocks = [(noise, seed) for noise in self.noise for seed in self.seeds]
 

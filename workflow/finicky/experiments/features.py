@@ -11,7 +11,7 @@ import torch
 
 from finicky.data import CHANCE
 from finicky.engine import train as engine
-from finicky.engine.network import Architecture, Buffers, Network
+from finicky.engine.network import Architecture, Network
 from finicky.errors import InputError
 from finicky.experiments import tidy, training
 from finicky.runs import OUTCOMES
@@ -115,7 +115,7 @@ class Probes:
     and tested on its test images."""
 
     def __init__(self, dataset: engine.Dataset, count: int):
-        self.dataset, self.splits = dataset, [first(dataset.train, count), dataset.test]
+        self.dataset, self.splits = dataset, [training.first(dataset.train, count), dataset.test]
         self.labels = [split.labels.cpu().numpy() for split in self.splits]
         pixels = [as_floats(dataset, split).cpu().numpy() for split in self.splits]
         self.of_pixels = probe(*pixels, *self.labels)
@@ -125,11 +125,6 @@ class Probes:
         seen = [representations(network, self.dataset, split) for split in self.splits]
         of_layers = [probe(*layer, *self.labels) for layer in zip(*seen, strict=True)]
         return [self.of_pixels, *of_layers]
-
-
-def first(split: engine.Split, count: int) -> engine.Split:
-    """The first images of a split."""
-    return engine.Split(split.images[:count], split.labels[:count])
 
 
 def as_floats(dataset, split) -> torch.Tensor:
@@ -143,8 +138,7 @@ def representations(network, dataset, split) -> list[np.ndarray]:
     """What each hidden layer of a single network puts out: [images, width] per layer."""
     parts = []
     for chunk in as_floats(dataset, split).split(CHUNK):
-        buffers = Buffers(network.architecture, [0], len(chunk), chunk.dtype, chunk.device)
-        buffers.x[0] = chunk
+        buffers = training.one_batch(network, chunk)
         network.forward(buffers, update_statistics=False)
         parts.append([y[0] for y in buffers.y])
     return [torch.cat(layer).cpu().numpy() for layer in zip(*parts, strict=True)]

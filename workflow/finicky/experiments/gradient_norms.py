@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch.nn import functional
 
-from finicky.engine.network import BN_EPS, Architecture, Buffers, Network, cross_entropy
+from finicky.engine.network import BN_EPS, Architecture, Network
 from finicky.engine.optimizers import OPTIMIZERS
 from finicky.experiments import arms, best_rates, tidy, training
 from finicky.runs import FAILED
@@ -349,16 +349,9 @@ def clipped_profile(dataset, settings):
             yield from per_seed("gradient", of_layer, settings, here)
 
 
-@torch.no_grad()
 def gradient_length(network, dataset):
     """Euclidean length of the gradient by all parameters over the first images, [R]."""
-    x, labels = dataset.first(IMAGES, torch.float64)
-    runs = len(network.parameters.flat)
-    buffers = Buffers(network.architecture, [0] * runs, len(x), x.dtype, x.device)
-    buffers.x[0] = x
-    network.forward(buffers)
-    cross_entropy(buffers, labels.expand(runs, 1, -1))
-    network.backward(buffers)
+    training.gradients(network, *dataset.first(IMAGES, torch.float64))
     return network.gradients.flat.norm(dim=1)
 
 
@@ -379,13 +372,13 @@ def with_clipping(dataset, name, depth, settings):
                 training.run(settings, settings["images"], seed, learning_rate=rate, **levels)
                 for seed in settings["seeds"]
             ]
-            free = arms.named(training.train(runs, dataset, ("test",)))
+            free = tidy.named(training.train(runs, dataset, ("test",)))
             if free["outcome"].isin(FAILED).mean() <= 0.5:
                 continue
             for threshold in settings["thresholds"]:
                 rule = partial(clip, OPTIMIZERS[optimizer].update, threshold)
                 ruled = [training.Training(run, rule=rule) for run in runs]
-                clipped = arms.named(training.train(ruled, dataset, ("test",)))
+                clipped = tidy.named(training.train(ruled, dataset, ("test",)))
                 here = where | {"learning_rate": rate, "threshold": threshold}
                 yield from of_clipping(free, clipped, here)
 

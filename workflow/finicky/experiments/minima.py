@@ -97,12 +97,10 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """
     import torch
 
-    from finicky.engine import train as engine
-    from finicky.experiments.training import prepared
+    from finicky.experiments.training import first, prepared
 
     dataset = prepared("mnist", settings, settings["images"])
-    count = settings["test_images"]
-    dataset.test = engine.Split(dataset.test.images[:count], dataset.test.labels[:count])
+    dataset.test = first(dataset.test, settings["test_images"])
     rows = []
     with torch.no_grad():
         for seed in settings["seeds"]:

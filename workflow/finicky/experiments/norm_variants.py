@@ -15,8 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from finicky.data import CHANCE
-from finicky.engine import train as engine
-from finicky.experiments import best_rates, normalised, stacked, tidy
+from finicky.experiments import best_rates, normalised, stacked, tidy, training
 from finicky.experiments.normalised import CONVOLUTIONAL, FULLY
 from finicky.experiments.stacked import EPS
 
@@ -25,20 +24,12 @@ READS = []
 DATASETS = ["mnist", "fashion_mnist"]
 SETTINGS = {
     "datasets": ("datasets", "data sets"),
-    "networks": (
-        {
-            "type": "array",
-            "minItems": 1,
-            "uniqueItems": True,
-            "items": {"enum": ["fully connected", "convolutional"]},
-        },
-        "networks",
-    ),
+    "networks": ("small_networks", "networks"),
     "images": ("images", "training images, halved to 14 × 14 pixels"),
     "epochs": ("count", "epochs"),
     "batch_sizes": ("counts", "images in a batch"),
     "width": (
-        {"type": "integer", "minimum": 4, "multipleOf": 4, "maximum": 100000},
+        "grouped_width",
         "units of a hidden layer of the fully connected network, in 4 groups for group norm",
     ),
     "rates": ("rates_by_optimizer", "learning rates that each arm is trained at"),
@@ -197,8 +188,7 @@ def trained(kind, optimizer, size, seeds, dataset, settings) -> tuple[nn.Sequent
 
 def scores(network, dataset, split, images) -> np.ndarray:
     """Loss and accuracy in % of each replica on the first images of a split: [2, R]."""
-    some = engine.Split(split.images[:images], split.labels[:images])
-    return np.array(stacked.scores(network, dataset, some)).T
+    return np.array(stacked.scores(network, dataset, training.first(split, images))).T
 
 
 @torch.no_grad()

@@ -14,7 +14,6 @@ import pandas as pd
 from finicky.experiments import best_rates, remedies, tidy, training
 from finicky.experiments.best_rates import CHAPTER, OWN
 from finicky.experiments.remedies import Replica
-from finicky.runs import OUTCOMES
 
 TITLE = "Overfitting and underfitting, and their remedies"
 READS = []
@@ -28,7 +27,7 @@ SETTINGS = {
         "held-out images that the validation curves are of",
     ),
     "width": (
-        {"type": "integer", "minimum": 1, "maximum": 100000},
+        "width",
         "units of each of the two hidden layers",
     ),
     "rates": ("rates", "learning rates of Adam that each arm is trained at"),
@@ -290,8 +289,7 @@ def underfitting(name, settings):
                 )  # fmt: skip
                 arms.append({"underfit": underfit, "cure": cure})
     rows = training.train(jobs, dataset, ("train", "validation", "test"))
-    runs = pd.DataFrame([row | arm for row, arm in zip(rows, arms, strict=True)])
-    runs["outcome"] = runs["outcome"].map(OUTCOMES.__getitem__)
+    runs = tidy.named([row | arm for row, arm in zip(rows, arms, strict=True)])
     chosen = best_rates.at_rates(runs, ["underfit", "cure"])
     none = chosen[chosen["cure"] == NONE]
     for split in ("train", "test"):

@@ -15,8 +15,7 @@ from torch.nn import functional
 
 from finicky.data import CHANCE
 from finicky.engine import streams
-from finicky.engine import train as engine
-from finicky.experiments import stacked
+from finicky.experiments import stacked, training
 from finicky.experiments.stacked import SIDE
 
 BATCH = 50
@@ -133,7 +132,10 @@ def trained(replicas, dataset, settings, keep=()) -> pd.DataFrame:
         augment=Shifts(replicas, float(dataset.shift)),
         on_gradients=penalise(replicas),
     )
-    splits = {"train": dataset.train, "validation": first(dataset.validation, settings["held_out"])}
+    splits = {
+        "train": dataset.train,
+        "validation": training.first(dataset.validation, settings["held_out"]),
+    }
     every, curves = max(1, epochs // POINTS), [[] for _ in replicas]
     kept = {metric: Kept(network) for metric in keep}
     for step in stacked.each_step(network, dataset, recipe):
@@ -163,11 +165,6 @@ def trained(replicas, dataset, settings, keep=()) -> pd.DataFrame:
             **places,
         }
     )
-
-
-def first(split, images) -> engine.Split:
-    """The first images of a split."""
-    return engine.Split(split.images[:images], split.labels[:images])
 
 
 def scores(network, dataset, splits) -> list[dict]:

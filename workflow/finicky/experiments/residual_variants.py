@@ -11,7 +11,7 @@ from functools import partial
 import pandas as pd
 import torch
 
-from finicky.engine.train import Dataset, Split
+from finicky.engine.train import Dataset
 from finicky.experiments import arms, residual_identity, stacked, tidy, training
 from finicky.experiments.rate_schedules import cosine
 from finicky.experiments.residual_blocks import POST, PRE, RESIDUAL, fully_connected
@@ -168,8 +168,7 @@ def trained_for(row, prefix, settings):
 def shortened(dataset: Dataset, test_images: int) -> Dataset:
     """The data set with so many test images, and half as many validation images."""
     for name, count in (("test", test_images), ("validation", -(-test_images // 2))):
-        whole = getattr(dataset, name)
-        setattr(dataset, name, Split(whole.images[:count], whole.labels[:count]))
+        setattr(dataset, name, training.first(getattr(dataset, name), count))
     return dataset
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from finicky.data import CHANCE
-from finicky.experiments import tidy, training, tuning
+from finicky.experiments import best_rates, tidy, training
 from finicky.experiments.rate_schedules import CHAPTER, SCHEDULES, WARM_UP, warm_up
 from finicky.runs import OUTCOMES
 
@@ -129,7 +129,7 @@ def schedules(data, name, settings):
     """Yields rows: the chapter's schedules and a constant rate, each from its best highest rate."""
     levels = {"dataset": name, "depth": 2, "epochs": settings["epochs"]}
     ends = trained(data, settings, ["constant", *CHAPTER], settings["rates"], **levels)
-    best = pd.concat([best_by_other_seeds(mine) for _, mine in ends.groupby("schedule")])
+    best = best_rates.best(ends, ["schedule"], ["learning_rate"])
     at_constant = best[best["schedule"] == "constant"].set_index("seed")
     for row in best.itertuples():
         where = {"schedule": row.schedule, "seed": row.seed}
@@ -137,14 +137,6 @@ def schedules(data, name, settings):
         yield where | {"quantity": "accuracy", "learning_rate": row.learning_rate} | accuracy
         if row.schedule != "constant":
             yield where | gain("schedule_gain", row, at_constant.loc[row.seed])
-
-
-def best_by_other_seeds(ends: pd.DataFrame) -> pd.DataFrame:
-    """For each seed of one schedule the row at the rate with the best mean validation accuracy of
-    the other seeds (of its own, where it is alone)."""
-    scores = ends.pivot(index="learning_rate", columns="seed", values="validation_accuracy")
-    chosen = {seed: tuning.best_level(scores, seed) for seed in scores.columns}
-    return ends[ends["learning_rate"] == ends["seed"].map(chosen)]
 
 
 def gain(quantity, a, b) -> dict:

@@ -121,10 +121,9 @@ class Watched(training.Batch):
 
     def _layer_ends(self):
         """Where the parameters of each layer end in a row of the flat buffer."""
-        shape = self.network.architecture
-        norm = 2 if shape.batch_norm else 0
-        sizes = [(a + 1 + (norm if i < shape.hidden else 0)) * b
-                 for i, (a, b) in enumerate(shape.fans())]  # fmt: skip
+        p = self.network.parameters
+        of_layers = itertools.zip_longest(p.weights, p.biases, p.gammas, p.betas)
+        sizes = [sum(part[0].numel() for part in parts if part is not None) for parts in of_layers]
         return list(itertools.accumulate(sizes))
 
     def moments(self):

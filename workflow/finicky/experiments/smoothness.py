@@ -15,7 +15,7 @@ from finicky.data import CHANCE
 from finicky.engine import train as engine
 from finicky.engine.network import cross_entropy, mean_loss
 from finicky.errors import InputError
-from finicky.experiments import tidy, training, tuning
+from finicky.experiments import best_rates, tidy, training
 from finicky.experiments.learning_rate import working_range
 
 TITLE = "Smoothness along the step, and the largest rate, with and without batch norm"
@@ -25,7 +25,7 @@ SETTINGS = {
     "datasets": ("datasets", "data sets"),
     "images": ("images", "training images"),
     "epochs": ("count", "passes over them"),
-    "width": ({"type": "integer", "minimum": 1, "maximum": 100000}, "units of a hidden layer"),
+    "width": ("width", "units of a hidden layer"),
     "depth": ("depths", "layers of the networks; smoothness is looked at in all of them, other "
               "optimizers than SGD get the smallest"),
     "every": ("count", "steps between two looks along the gradient"),
@@ -197,7 +197,9 @@ def ends_of(runs, dataset, every):
     for _ in training.each_step(batch, runs[0].steps):
         pass
     ends = {
-        name: engine.evaluate(batch.network, dataset, first(getattr(dataset, name), HELD_OUT))
+        name: engine.evaluate(
+            batch.network, dataset, training.first(getattr(dataset, name), HELD_OUT)
+        )
         for name in ("validation", "test")
     }
     for place, run in enumerate(runs):
@@ -206,15 +208,10 @@ def ends_of(runs, dataset, every):
         row["outcome"] = "finite" if np.isfinite(loss) else "nan" if np.isnan(loss) else "inf"
         failed = row["outcome"] != "finite"
         row["accuracy"] = CHANCE if failed else accuracy
-        row["validation"] = CHANCE if failed else ends["validation"][place][1]
+        row["validation_accuracy"] = CHANCE if failed else ends["validation"][place][1]
         for name in LOOKS if every else ():
             row[name] = np.median([look[name][place].item() for look in batch.looks])
         yield row
-
-
-def first(split, images):
-    """The first images of a split."""
-    return engine.Split(split.images[:images], split.labels[:images])
 
 
 # ---- Comparing -----------------------------------------------------------------------------------
@@ -223,12 +220,8 @@ def first(split, images):
 def smoothness(ends):
     """What was seen along the gradients, at one rate for both networks and at each one's own best
     rate, and how both differ; frames of rows, of trainings of one shape."""
-    own = []
-    for _, of_block in ends.groupby("block"):
-        scores = of_block.pivot(index="learning_rate", columns="seed", values="validation")
-        best = {seed: tuning.best_level(scores, seed) for seed in scores.columns}
-        own.append(of_block[of_block["learning_rate"] == of_block["seed"].map(best)])
-    own = pd.concat(own).assign(learning_rate=np.nan, tuning=OWN)
+    own = best_rates.best(ends, ["block"], ["learning_rate"])
+    own = own.assign(learning_rate=np.nan, tuning=OWN)
     ends = pd.concat([ends.assign(tuning=ONE), own])
     shown = [
         tidy.one_number(ends, name).assign(quantity=name) for name in LOOKS if name in QUANTITIES

@@ -149,11 +149,15 @@ class Activation(nn.Module):
 
 
 class Images(nn.Module):
-    """Pixels [B, R, 784] as images [B, R, 1, 28, 28]."""
+    """Pixels [B, R, side²] as images [B, R, 1, side, side]."""
+
+    def __init__(self, side=SIDE):
+        super().__init__()
+        self.side = side
 
     def forward(self, x):
         """See above."""
-        return x.unflatten(-1, (1, SIDE, SIDE))
+        return x.unflatten(-1, (1, self.side, self.side))
 
 
 class Flatten(nn.Module):

@@ -40,11 +40,17 @@ def from_quantities(quantities: dict[str, pd.DataFrame], conditions: dict) -> pd
     types = columns(conditions)
     parts = []
     for name, rows in quantities.items():
-        part = rows.assign(quantity=name, outcome=rows["outcome"].map(OUTCOMES.__getitem__))
+        part = named(rows).assign(quantity=name)
         part = part[part["value"].notna() | part["outcome"].isin(FAILED)]
         part = part.reindex(columns=list(types)).astype(types)
         parts.append(part.sort_values([*conditions, "seed"], kind="stable"))
     return pd.concat(parts, ignore_index=True)
+
+
+def named(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
+    """Rows whose outcomes are numbers into OUTCOMES as a table with their names."""
+    table = pd.DataFrame(rows)
+    return table.assign(outcome=table["outcome"].map(OUTCOMES.__getitem__))
 
 
 def one_number(rows: pd.DataFrame, value: str | pd.Series) -> pd.DataFrame:

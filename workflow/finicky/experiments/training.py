@@ -19,6 +19,7 @@ from finicky import machine
 from finicky import runs as planning
 from finicky.data import CHANCE
 from finicky.engine import train as engine
+from finicky.engine.network import Buffers, Network, cross_entropy
 from finicky.runs import FAILED, OUTCOMES, Run
 
 DEFAULTS = {
@@ -40,6 +41,29 @@ def prepared(name: str, settings: dict, images: int) -> engine.Dataset:
     the process up for training."""
     engine.prepare()
     return engine.Dataset(name, settings["data"], images, settings["device"])
+
+
+def first(split: engine.Split, count: int) -> engine.Split:
+    """The first images of a split."""
+    return engine.Split(split.images[:count], split.labels[:count])
+
+
+def one_batch(network: Network, x: torch.Tensor) -> Buffers:
+    """Buffers in which all networks of a stack get the same images, x [B, inputs], as a batch."""
+    runs = len(network.parameters.flat)
+    buffers = Buffers(network.architecture, [0] * runs, len(x), x.dtype, x.device)
+    buffers.x[0] = x
+    return buffers
+
+
+@torch.no_grad()
+def gradients(network: Network, x: torch.Tensor, labels: torch.Tensor) -> None:
+    """Fill the networks' gradients with those of the mean loss of images x [B, inputs], labels
+    int64 [B], in training mode."""
+    buffers = one_batch(network, x)
+    network.forward(buffers)
+    cross_entropy(buffers, labels.expand(len(network.parameters.flat), 1, -1))
+    network.backward(buffers)
 
 
 def run(settings: dict, images: int, seed: int, **levels) -> Run:

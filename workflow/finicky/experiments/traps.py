@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from finicky.engine import evaluation, streams
-from finicky.engine.train import Dataset, Split
+from finicky.engine.train import Dataset
 from finicky.experiments import arms, nan_losses, stacked, tidy, training
 
 TITLE = "Five traps, with and without"
@@ -208,8 +208,7 @@ def swing(batch, epochs, looks) -> list[float]:
     NaN, as it gives one answer throughout."""
     steps = -(-batch.images // batch.size)
     wanted = {steps * (epochs - 1) + round(steps * (i + 1) / looks) for i in range(looks)}
-    test = batch.dataset.test
-    test = Split(test.images[:LOOKED_AT], test.labels[:LOOKED_AT])
+    test = training.first(batch.dataset.test, LOOKED_AT)
     seen = [
         by_class(batch.network, batch.dataset, test)
         for step in training.each_step(batch, steps * epochs)

@@ -13,12 +13,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from finicky.engine import train as engine
 from finicky.experiments import best_rates, signals, tidy, training
 from finicky.experiments import random_networks as networks
 from finicky.experiments.grid import MEANT_FOR, SCALED_BY_FANS
 from finicky.experiments.identities import relative_error
-from finicky.runs import OUTCOMES
 
 TITLE = "Variance of signals and gradients at the start, and isometry"
 READS = []
@@ -213,7 +211,7 @@ def trained(name: str, settings: dict) -> list[dict]:
     """Rows of accuracies after short trainings, and of the meant initialiser against the others."""
     dataset = training.prepared(name, settings, settings["train_images"])
     dataset.validation, dataset.test = (
-        engine.Split(*(whole[: settings["test_images"]] for whole in (split.images, split.labels)))
+        training.first(split, settings["test_images"])
         for split in (dataset.validation, dataset.test)
     )
     levels = {"depth": settings["train_depth"], "width": settings["train_width"]}
@@ -228,16 +226,9 @@ def trained(name: str, settings: dict) -> list[dict]:
         for seed in settings["seeds"]
     ]  # fmt: skip
     falling = [training.Training(run, schedule=to_zero) for run in runs]
-    scored = pd.DataFrame(training.train(falling, dataset))
-    scored["outcome"] = scored["outcome"].map(OUTCOMES.__getitem__)
+    scored = tidy.named(training.train(falling, dataset))
     arm = ["activation", "init", "optimizer", "depth"]
-    fixed = scored[scored["learning_rate"] == scored["optimizer"].map(FIXED_RATES)]
-    chosen = pd.concat(
-        [
-            fixed.assign(rate=best_rates.CHAPTER),
-            best_rates.best(scored, arm, ["learning_rate"]).assign(rate=best_rates.OWN),
-        ]
-    )
+    chosen = best_rates.at_rates(scored, arm, recommended=FIXED_RATES)
     meant = chosen[chosen["init"] == chosen["activation"].map(MEANT_FOR)]
     rows = [chosen.assign(quantity="test_accuracy", value=chosen["test_accuracy"])]
     on = ["activation", "optimizer", "depth", "rate"]

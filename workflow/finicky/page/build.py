@@ -84,12 +84,13 @@ def _context(
 ):
     """Everything that index.html.j2 reads; `claims` and each of `references` by id."""
     paths = Paths(str(record.get("preset", "default")))
+    first = next(iter(references.values()), {})
     exhibits = Exhibits(ledger, experiments, figures, tables, claims, texts, paths, sheet)
     cards = {
         claim["id"]: card(
             claim,
             claims.get(claim["id"]),
-            {name: of[claim["id"]] for name, of in references.items() if claim["id"] in of},
+            first.get(claim["id"]),
             exhibits.showing(claim["id"]),
             experiments,
             paths,

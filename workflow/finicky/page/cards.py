@@ -11,13 +11,13 @@ from finicky.page.plots import Axis
 LISTED = 6  # up to so many conditions a part's numbers are listed one by one
 
 
-def card(claim, entry, twins, shown_in, experiments, paths, amendments=()):
+def card(claim, entry, twin, shown_in, experiments, paths, amendments=()):
     """One claim.
 
-    claim: its entry in the ledger; entry: its entry in claims.json, or None; twins: {seed
-    set of the reference: its entry there}; shown_in: figures and tables that show its experiments'
-    numbers; experiments: as `build.render` takes them; paths: the page's `Paths`; amendments: what
-    changed about it after its results were known.
+    claim: its entry in the ledger; entry: its entry in claims.json, or None; twin: its entry in the
+    claims.json of the reference's first seed set, or None; shown_in: figures and tables that show
+    its experiments' numbers; experiments: as `build.render` takes them; paths: the page's `Paths`;
+    amendments: what changed about it after its results were known.
     """
     verdict = entry["verdict"] if entry else NOT_MEASURED
     measured = verdict not in (NOT_MEASURED, OPINION)
@@ -47,7 +47,7 @@ def card(claim, entry, twins, shown_in, experiments, paths, amendments=()):
         "fragile": (entry.get("fragility") or {}).get("fragile", False),
         "amendments": amendments,
         "counts": entry.get("counts") or {},
-        "groups": _groups(entry, next(iter(twins.values()), None)) if measured else [],
+        "groups": _groups(entry, twin) if measured else [],
         "maps": [
             condition_map(entry, part)
             for part in parts
