@@ -42,6 +42,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
+
 from finicky.evidence import intervals
 from finicky.evidence.rules import NOT_REPRODUCED, REPRODUCED, UNDECIDED
 
@@ -87,7 +89,7 @@ def sometimes(conditions, limit):
     patterns = _patterns(conditions, limit)
     total, hold = len(conditions), sum(map(_holds, patterns))
     fail = sum(map(_fails, patterns))
-    tail = at_least([false_hold(pattern.seeds) for pattern in patterns])
+    tail = at_least(tuple(false_hold(pattern.seeds) for pattern in patterns))
     luck, flips = tail[hold], flips_that_hold_as_often(patterns)
     if hold and max(luck, flips) <= LEVEL:
         verdict = REPRODUCED
@@ -109,10 +111,12 @@ def false_hold(seeds):
     return sum(math.comb(seeds, more) for more in range(above, seeds + 1)) / 2**seeds
 
 
+@lru_cache
 def at_least(chances):
     """The distribution of how many of independent events happen (Poisson binomial).
 
-    chances: one a event. Returns a list: the chance that at least 0, 1, ..., n, n + 1 happen.
+    chances: a tuple, one an event. Returns a list: the chance that at least 0, 1, ..., n, n + 1
+    happen.
     """
     exactly = [1.0]
     for chance in chances:
@@ -154,10 +158,10 @@ def _asked(seeds):
     return seeds + 1 - low, high
 
 
-def _holds(pattern, flip=0):
-    """Whether the interval lies above the limit if the seeds of `flip` change their sign."""
-    above = pattern.above & ~flip | pattern.below & flip
-    return pattern.seeds >= intervals.FEWEST and above.bit_count() >= _asked(pattern.seeds)[0]
+def _holds(pattern):
+    return (
+        pattern.seeds >= intervals.FEWEST and pattern.above.bit_count() >= _asked(pattern.seeds)[0]
+    )
 
 
 def _fails(pattern):
@@ -170,17 +174,34 @@ def flips_that_hold_as_often(patterns):
     """The share of sign flips with which at least as many conditions hold as with the real signs.
 
     patterns: one _Pattern a condition; those that fail are left out (see above). All flips if there
-    are at most MOST_SEEDS seeds, else random ones.
+    are at most MOST_SEEDS seeds, else random ones. They are counted by products of matrices of
+    zeros and ones, exactly: ten times as fast as one by one, and the same numbers.
     """
-    counts = Counter(pattern for pattern in patterns if not _fails(pattern))
-    hold = sum(map(_holds, patterns))
+    counts = Counter(
+        pattern for pattern in patterns if pattern.seeds >= intervals.FEWEST and not _fails(pattern)
+    )
     seeds = max((pattern.above | pattern.below for pattern in patterns), default=0).bit_length()
+    flips = _flips(seeds)
+    above = _matrix([pattern.above for pattern in counts], seeds)
+    below = _matrix([pattern.below for pattern in counts], seeds)
+    lie_above = (1 - flips) @ above.T + flips @ below.T  # seeds [flips, patterns]
+    asked = np.array([_asked(pattern.seeds)[0] for pattern in counts], dtype=np.float32)
+    alike = np.array(list(counts.values()), dtype=np.float32)
+    as_often = (lie_above >= asked) @ alike >= sum(map(_holds, patterns))
+    return float(as_often.mean())
+
+
+@lru_cache
+def _flips(seeds):
+    """The sign flips of so many seeds: a matrix of [flips, seeds], 1 where the sign changes."""
     if seeds <= MOST_SEEDS:
-        flips = range(2**seeds)
-    else:
-        rng = random.Random(SEED)
-        flips = [0, *(rng.getrandbits(seeds) for _ in range(FLIPS))]
-    as_often = 0
-    for flip in flips:
-        as_often += hold <= sum(n for pattern, n in counts.items() if _holds(pattern, flip))
-    return as_often / len(flips)
+        return _matrix(range(2**seeds), seeds)
+    rng = random.Random(SEED)
+    return _matrix([0, *(rng.getrandbits(seeds) for _ in range(FLIPS))], seeds)
+
+
+def _matrix(numbers, bits):
+    """The bits of whole numbers as a matrix [numbers, bits] of floats, whose products are fast."""
+    return np.array(
+        [[n >> bit & 1 for bit in range(bits)] for n in numbers], dtype=np.float32
+    ).reshape(len(numbers), bits)
