@@ -116,13 +116,10 @@ def judged(parts, tables, settings=None, conditions=("images", "epochs"), **keys
     return record
 
 
-def test_the_sentence_names_the_budget_and_the_seeds():
+def test_what_was_trained_names_the_budget_and_the_seeds():
     record = judged([part("gain", "a")], table(("a", 100, 3), ("a", 200, 3)))
     assert record["budget"] == "100 or 200 images of MNIST, 3 epochs"
-    assert record["sentence"] == (
-        "2 of 2 conditions ahead, 0 not, 0 undecided (need 1). "
-        "Training: 100 or 200 images of MNIST, 3 epochs; 5 seeds"
-    )
+    assert record["trained"] == "100 or 200 images of MNIST, 3 epochs; 5 seeds"
     assert record["parts"][0]["budget"] == record["budget"]
 
 
@@ -148,7 +145,7 @@ def test_many_parts_are_told_together():
 
 def test_without_networks_no_budget():
     record = judged([part("law", "a", budget="")], table(("a", 100, 3)))
-    assert record["budget"] is None and "Training" not in record["sentence"]
+    assert record["budget"] is None and record["trained"] is None
 
 
 def test_what_was_not_measured_was_not_trained():
@@ -167,10 +164,3 @@ def test_what_is_shown_beside_names_its_own():
         [part("gain", "a")], table(("a", 100, 3), ("b", 100, 5)), also=[part("later", "b")]
     )
     assert [one["budget"] for one in record["also"]] == ["100 images of MNIST, 5 epochs"]
-
-
-def test_seeds_are_said_once():
-    record = judged([part("gain", "a")], table(("a", 100, 3)), conditions=["optimizer"])
-    assert record["sentence"] == (
-        "1.2 pp (1.0 to 101.4, 5 seeds): reproduced. Training: 100 images of MNIST, 3 epochs"
-    )

@@ -1,58 +1,26 @@
 import math
-from pathlib import Path
 from random import Random
 
-import jsonschema
 import pandas as pd
 import pytest
-import yaml
 
 from finicky.evidence import words
 from finicky.evidence.judge import add_other_seeds, judge
 from finicky.evidence.words import NO_RULE
 
-OUTPUT = Path(__file__).parents[2] / "workflow" / "schemas" / "claims-output.schema.yaml"
-SEEDS = range(5)
-NAN, INF = float("nan"), float("inf")
-
-
-def rows(values, quantity="gain", a=None, b=None, outcomes=None, **levels):
-    """One row a seed."""
-    n = len(values)
-    frame = {
-        "quantity": quantity,
-        "seed": range(n),
-        "value": values,
-        "a": [NAN] * n if a is None else a,
-        "b": [NAN] * n if b is None else b,
-        "outcome": outcomes or ["finite"] * n,
-    }
-    return pd.DataFrame(frame | {axis: [level] * n for axis, level in levels.items()})
-
-
-def table(*frames):
-    frame = pd.concat(frames, ignore_index=True)
-    return frame.astype({"seed": "Int64", "value": "float64", "a": "float64", "b": "float64"})
-
-
-def part(name="gain", **keys):
-    """A part of the ledger. Conditions made up of the same numbers may agree, unless a test says
-    otherwise (`agree=False`)."""
-    spec = {"name": name, "experiment": "toy", "quantity": "gain", "margin": 0.5, "unit": "pp"}
-    return spec | {"agree": True} | keys
-
-
-def claim(*parts, rule="ordering", **keys):
-    spec = {"id": "C001", "line": 1, "section": "s", "by": ["toy"], "rule": rule, "says": "says"}
-    return spec | ({"parts": list(parts)} if parts else {}) | keys
-
-
-def judged(spec, *frames):
-    """The record of one claim, valid by the schema, and the evidence table."""
-    tables = {"toy": table(*frames)} if frames else {}
-    claims, evidence = judge({"claims": [spec]}, tables)
-    jsonschema.validate(claims, yaml.safe_load(OUTPUT.read_text(encoding="utf-8")))
-    return claims[0], evidence
+from .toy_claims import (
+    AHEAD,
+    BEHIND,
+    EQUAL,
+    NAN,
+    OPEN,
+    SEEDS,
+    claim,
+    judged,
+    part,
+    rows,
+    table,
+)
 
 
 def test_a_choice_of_learning_rates_is_called_one():
@@ -64,12 +32,6 @@ def test_a_choice_of_learning_rates_is_called_one():
         *(rows(BEHIND, rate="fixed", depth=depth) for depth in range(6)),
     )
     assert record["sentence"].startswith("holds for own best rate; elsewhere behind")
-
-
-AHEAD = [1.0, 1.1, 1.2, 1.3, 1.4]
-EQUAL = [-0.1, 0.0, 0.0, 0.1, 0.2]
-BEHIND = [-3.0, -3.0, -2.0, -2.0, -1.0]
-OPEN = [0.0, 0.2, 0.6, 0.8, 1.0]
 
 
 def test_one_number():
@@ -86,7 +48,8 @@ def test_one_number():
         {
             "name": "gain", "chapter": 97.82, "measured": 97.7, "ci_low": 97.5, "ci_high": 97.9,
             "n": 5, "margin": 1, "unit": "%", "outcome": "finite", "verdict": "reproduced",
-            "failed_share": 0.0, "detectable": pytest.approx(2.0365 * math.sqrt(0.025), rel=1e-4),
+            "failed_share": 0.0, "failed_arm": None, "arms": None, "alike": False,
+            "detectable": pytest.approx(2.0365 * math.sqrt(0.025), rel=1e-4),
             "counts": record["counts"], "where": None, "budget": None,
         }
     ]  # fmt: skip
@@ -111,8 +74,11 @@ def test_how_often_something_happens_is_said_in_runs():
 @pytest.mark.parametrize(
     "rule, values, words",
     [
-        ("identity", [1e-15, 9.881e-15], "1·10⁻¹⁴ (2 seeds): reproduced"),
-        ("construction", [1, 1, 0], "passed in 2 of 3 seeds: not reproduced"),
+        ("identity", [1e-15, 9.881e-15], "1·10⁻¹⁴ (2 trials): reproduced"),
+        ("identity", [0.0, 0.0], "0.00 (the same for every trial): reproduced"),
+        ("construction", [1, 1, 0], "built and checked, passed in 2 of 3: not reproduced"),
+        ("construction", [1], "built and checked: reproduced"),
+        ("source", [0], "the source disagrees: not reproduced"),
     ],
 )
 def test_what_looks_at_every_trial_has_no_interval(rule, values, words):
@@ -152,7 +118,8 @@ def test_conditions_are_counted_and_the_axis_named():
     assert record["conditions"][0] == {
         "part": "gain", "levels": {"optimizer": "adam", "depth": 2},
         "verdict": "not reproduced", "n": 5, "measured": 0.0, "ci_low": -0.1, "ci_high": 0.2,
-        "trains": None,
+        "trains": None, "outcome": "finite", "failed_share": 0.0, "failed_arm": None,
+        "arms": None, "alike": False,
     }  # fmt: skip
     assert len(evidence) == 6 and set(evidence["depth"]) == {2, 10, 20}
 
@@ -221,6 +188,41 @@ def test_nothing_left_after_dropping_is_undecided():
     record, _ = judged(claim(part(), drop_untrained=True), rows(EQUAL, a=[10.0] * 5, b=[10.0] * 5))
     assert record["verdict"] == "undecided"
     assert record["reason"] == "neither arm trains in any of the 1 condition"
+
+
+def test_each_condition_says_what_happened_to_its_own_runs_and_to_which_arm():
+    """A failed run scores chance, so the other of the two is known where it does not."""
+    spec = claim(part(), conditions=["optimizer"])
+    record, _ = judged(
+        spec,
+        rows([85.0] * 4 + [0.5], a=[95.0] * 5, b=[10.0] * 4 + [94.5],
+             outcomes=["nan"] * 4 + ["finite"], optimizer="sgd"),
+        rows(AHEAD, a=[97.0 + one for one in AHEAD], b=[97.0] * 5, optimizer="adam"),
+    )  # fmt: skip
+    adam, sgd = record["conditions"]
+    assert (adam["failed_share"], adam["failed_arm"], adam["arms"]) == (0, None, [98.2, 97.0])
+    assert (sgd["failed_share"], sgd["failed_arm"], sgd["arms"]) == (0.8, "b", [95.0, 10.0])
+    assert words.failure(adam) == ""
+    assert words.failure(sgd) == "the loss of the latter became NaN with 4 of 5 seeds"
+    assert words.arms(sgd) == "95.0 % against 10.0 %"
+    assert words.failures(record["conditions"]).endswith("in 1 of 2 conditions")
+    assert record["parts"][0]["failed_share"] == 0.4 and record["parts"][0]["arms"] is None
+
+
+def test_no_arm_is_named_where_both_score_chance_or_the_number_is_no_difference():
+    both, _ = judged(claim(part()), rows([0.0] * 5, a=[10.0] * 5, b=[10.0] * 5,
+                                         outcomes=["inf"] * 5))  # fmt: skip
+    assert both["parts"][0]["failed_arm"] is None
+    assert words.failure(both["parts"][0]) == (
+        "the loss of one of the two became infinite with 5 of 5 seeds"
+    )
+    spread, _ = judged(claim(part()), rows([3.0] * 5, a=[95.0] * 5, b=[10.0] * 5,
+                                           outcomes=["nan"] * 5))  # fmt: skip
+    found = spread["parts"][0]
+    assert (found["failed_arm"], found["arms"], found["alike"]) == (None, None, True)
+    assert words.failure(found) == "a loss became NaN with 5 of 5 seeds"
+    large, _ = judged(claim(part()), rows(AHEAD, a=AHEAD, b=[0.0] * 5, outcomes=["large"] * 5))
+    assert words.failure(large["parts"][0]) == "the loss of one of the two became large"
 
 
 @pytest.mark.parametrize("n, words", [(1, "1 seed"), (2, "2 seeds"), (4, "4 seeds")])

@@ -54,11 +54,16 @@ LABELS = {
     "correct": "correct",
     "rate_10": "SGD at 10",
     "rate_0.1": "SGD at 0.1",
+    # points of interpolation, starts near a saddle
+    "chebyshev": "Chebyshev points",
+    "equispaced": "equispaced points",
+    "exactly on it": "a start exactly on it",
+    "beside it": "a start beside it",
     # data sets
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
 }
-AXES = {"init": "initialisation"}
+AXES = {"init": "initialisation", "remaining": "% of weights remaining"}
 
 
 def label(level) -> str:

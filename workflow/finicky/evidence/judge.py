@@ -12,7 +12,7 @@ from statistics import median
 
 import pandas as pd
 
-from finicky.evidence import budgets, rules, words
+from finicky.evidence import budgets, headlines, rules, words
 from finicky.evidence.datasets import carried
 from finicky.evidence.fragility import fragility
 from finicky.evidence.parts import counted, measure
@@ -27,20 +27,22 @@ EVIDENCE = {  # columns of the evidence table and their types; the axes of the c
 }  # fmt: skip
 
 
-def judge(ledger, tables, settings=None):
+def judge(ledger, tables, settings=None, failures=None):
     """Judge every claim.
 
     ledger: what ledger.load returns; tables: {experiment slug: its tidy table}, with the columns
     quantity, seed, value, a, b, outcome and conditions; slugs may be missing; settings: {experiment
-    slug: its settings}, from which sentences say for how long networks were trained.
+    slug: its settings}, from which sentences say for how long networks were trained; failures:
+    {experiment slug: how it failed, in a sentence}, of those whose table is missing for that.
     Returns (claims, evidence): the list of claims.json, in the ledger's order, and a DataFrame
     with one row per claim, part and condition. A part whose conditions do not tell two values of
     one seed apart is not measured, and its reason says so: one bad claim costs no other.
     """
     claims, evidence = [], []
+    given = (tables, settings, failures)
     for claim in ledger["claims"]:
-        parts = [measure(claim, spec, tables, settings) for spec in claim.get("parts", [])]
-        also = [measure(claim, spec, tables, settings) for spec in claim.get("also", [])]
+        parts = [measure(claim, spec, *given) for spec in claim.get("parts", [])]
+        also = [measure(claim, spec, *given) for spec in claim.get("also", [])]
         claims.append(_record(claim, parts, also))
         evidence += [row for part in parts for row in _evidence_rows(claim, part)]
     axes = dict.fromkeys(axis for claim in ledger["claims"] for axis in claim.get("conditions", []))
@@ -108,9 +110,6 @@ def _failed_share(outcomes):
 
 def _part_record(part, judged=True, name=None):
     measured, low, high, n = _overall(part)
-    outcomes = [
-        outcome for condition in part.kept or part.conditions for outcome in condition.outcomes
-    ]
     return {
         "name": name or part.spec["name"],
         "chapter": part.spec.get("number"),
@@ -120,13 +119,25 @@ def _part_record(part, judged=True, name=None):
         "n": n,
         "margin": part.spec.get("margin"),
         "unit": part.spec["unit"],
-        "outcome": _typical(outcomes),
         "verdict": part.count.verdict if judged else None,
-        "failed_share": _failed_share(outcomes),
+        **_happened(part.kept or part.conditions),
         "detectable": _detectable(part) if judged else None,
         "counts": _counts([part]),
         "where": _where_record(part) if judged else None,
         "budget": budgets.words(part.template, part.trained) or None,
+    }
+
+
+def _happened(conditions):
+    """What happened to the runs behind some conditions, and what they have in common."""
+    outcomes = [outcome for condition in conditions for outcome in condition.outcomes]
+    only = conditions[0] if len(conditions) == 1 else None
+    return {
+        "outcome": _typical(outcomes),
+        "failed_share": _failed_share(outcomes),
+        "failed_arm": only and only.failed_arm,
+        "arms": list(only.arms) if only and only.pair else None,
+        "alike": bool(conditions) and all(condition.alike for condition in conditions),
     }
 
 
@@ -178,6 +189,7 @@ def _condition_record(claim, part, condition):
         "ci_low": _finite(condition.low),
         "ci_high": _finite(condition.high),
         "trains": not condition.dropped if drops else None,
+        **_happened([condition]),
     }
 
 
@@ -215,7 +227,7 @@ def _record(claim, parts, also):
         if verdict == rules.UNDECIDED and len(parts) > 1:
             reason = words.undecided_in_part(parts, reason)
     budget = budgets.of_parts(parts)
-    return {
+    entry = {
         "id": claim["id"],
         "section": claim["section"],
         "line": claim["line"],
@@ -230,7 +242,8 @@ def _record(claim, parts, also):
             _condition_record(claim, part, condition) for part in parts for condition in part.mapped
         ],
         "counts": _counts(parts),
-        "sentence": words.sentence(verdict, reason, parts, budget),
+        "sentence": words.sentence(verdict, reason, parts),
+        "trained": words.trained(parts, budget),
         "budget": budget or None,
         "datasets": _datasets(verdict, parts),
         "other_seeds": {},
@@ -240,6 +253,7 @@ def _record(claim, parts, also):
         "evidence": _evidence(parts),
         "also": [record for part in also for record in _also_records(part)],
     }
+    return entry | {"headline": headlines.headline(claim, entry)}
 
 
 def _fragility(verdict, parts):

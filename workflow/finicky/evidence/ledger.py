@@ -9,6 +9,7 @@ from pathlib import Path
 
 from finicky import declarations, documents
 from finicky.errors import InputError
+from finicky.evidence import headlines
 from finicky.evidence.rules import KINDS, RULES
 
 
@@ -56,6 +57,12 @@ def amendments(path, ledger):
             if claim not in known:
                 raise InputError(path, f"[{place}].claims", claim, "claims of the ledger")
     return sorted(listed, key=lambda amendment: amendment["date"], reverse=True)
+
+
+def heading(ledger, line):
+    """The heading of the chapter under which a line stands; empty if the ledger names none."""
+    before = [one for one in ledger.get("headings", []) if one["line"] <= line]
+    return max(before, key=lambda one: one["line"])["title"] if before else ""
 
 
 # ---- What the schema cannot say -----------------------------------------------------------------
@@ -112,6 +119,8 @@ def _check_claim(claim, path):
             raise InputError(
                 path, f"{key}.parts[{name}]", f"{name} {count} times", "each name once"
             )
+    for verdict, wrong in headlines.problems(claim):
+        raise InputError(path, f"{key}.headline.{verdict}", wrong, "slots that the claim can fill")
 
 
 def _check_part(claim, part, kind, key, made, path):

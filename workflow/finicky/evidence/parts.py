@@ -18,7 +18,11 @@ TRAINS = 2 * CHANCE  # an arm trains where its median accuracy reaches this
 
 @dataclass(frozen=True)
 class Condition:
-    """One combination of levels and what its seeds gave. arms: median accuracies in %, or None."""
+    """One combination of levels and what its seeds gave.
+
+    arms: median accuracies in %, or None; pair: each seed's number is the difference of its two
+    arms; failed_arm: the arm ("a" or "b") of such a pair that failed wherever one did, or None.
+    """
 
     levels: dict
     values: dict  # seed -> number
@@ -29,10 +33,17 @@ class Condition:
     measured: float
     low: float
     high: float
+    pair: bool = False
+    failed_arm: str | None = None
 
     @property
     def n(self):
         return len(self.values)
+
+    @property
+    def alike(self):
+        """Whether several seeds gave one and the same number: a count, or what nothing moves."""
+        return self.n > 1 and len(set(self.values.values())) == 1
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,8 @@ class Part:
     """One part of a claim: its entry in the ledger, its conditions, and how they fell out.
 
     gap: why nothing was measured (one of rules.GAPS), or None; at: the levels of the conditions
-    that this concerns; trained: the different training budgets behind it, as trainings.variants.
+    that this concerns, or how its experiment failed, in a sentence; trained: the different training
+    budgets behind it, as trainings.variants.
     """
 
     spec: dict
@@ -77,17 +89,19 @@ class Part:
         return [condition for condition in self.conditions if condition.levels]
 
 
-def measure(claim, spec, tables, settings=None):
+def measure(claim, spec, tables, settings=None, failures=None):
     """One part of a claim: its rows split by the claim's conditions, each decided, all counted.
 
     claim, spec: the entries of the ledger; tables: {experiment slug: its tidy table}, slugs may be
-    missing; settings: {experiment slug: its settings}, which the training budget is said from.
+    missing; settings: {experiment slug: its settings}, which the training budget is said from;
+    failures: {experiment slug: how it failed, in a sentence}.
     Returns a Part.
     """
     axes = claim.get("conditions", [])
     table, gap = _rows(spec, tables)
     rows = _records(table, axes)
-    groups, at = _groups(rows, axes), ()
+    failed = (failures or {}).get(spec["experiment"])
+    groups, at = _groups(rows, axes), (failed,) if gap == rules.NOT_RUN and failed else ()
     mixed = [levels for levels, group in groups if len({row["seed"] for row in group}) < len(group)]
     if mixed:
         groups, gap, at = [], rules.SEVERAL_VALUES, (mixed[0],)
@@ -186,7 +200,27 @@ def _condition(claim, spec, levels, rows, drops):
         claim["rule"], in_order, spec.get("margin"), spec.get("number")
     )
     outcomes = [row["outcome"] for row in rows]
-    return Condition(levels, values, outcomes, arms, dropped, verdict, measured, low, high)
+    pair = arms is not None and all(_is_difference(row) for row in rows)
+    return Condition(
+        levels, values, outcomes, arms, dropped, verdict, measured, low, high,
+        pair, _failed_arm(rows) if pair else None,
+    )  # fmt: skip
+
+
+def _is_difference(row):
+    return math.isclose(row["value"], row["a"] - row["b"], abs_tol=1e-6)
+
+
+def _failed_arm(rows):
+    """The arm of a difference that failed wherever one did. A row says only that one of its two
+    runs did; as failed runs score exactly chance, the other is known where it scores anything
+    else. None if nothing failed or it is not always the same arm."""
+    found = set()
+    for row in rows:
+        if row["outcome"] in FAILED:
+            at_chance = [arm for arm in ("a", "b") if math.isclose(row[arm], CHANCE)]
+            found.add(at_chance[0] if len(at_chance) == 1 else None)
+    return found.pop() if len(found) == 1 else None
 
 
 def _number(rule, row):

@@ -103,13 +103,52 @@ def _named(axis, level):
 
 
 def failure(record):
-    """`loss became NaN in 50 % of the runs`: what happened in a record's typical run; empty if
-    nothing did."""
-    word = FAILURES.get(record.get("outcome"))
-    share = record.get("failed_share")
-    if not word:
+    """`a loss became NaN with 3 of 5 seeds`: what happened to the runs of a record of one
+    condition, and to which of two that are compared, where that is known; empty if nothing did."""
+    outcome, share = record.get("outcome"), record.get("failed_share")
+    if outcome not in FAILURES and not share:
         return ""
-    return f"loss {word}" + (f" in {numbers.number(100 * share, 0)} % of the runs" if share else "")
+    arm = record.get("failed_arm")
+    if arm:
+        whose = f"the loss of {'the former' if arm == 'a' else 'the latter'}"
+    else:
+        whose = "the loss of one of the two" if record.get("arms") else "a loss"
+    if not share:
+        return f"{whose} {FAILURES[outcome]}"
+    word = FAILURES[outcome] if outcome in FAILED else "became infinite or NaN"
+    n = record["n"]
+    return f"{whose} {word} with {round(share * n)} of {many(n, 'seed')}"
+
+
+def failures(conditions):
+    """In how many of several conditions a loss became infinite or NaN; empty if in none."""
+    failed = sum(bool(condition.get("failed_share")) for condition in conditions)
+    of = many(len(conditions), "condition")
+    return f"a loss became infinite or NaN in {failed} of {of}" if failed else ""
+
+
+def arms(record):
+    """The accuracies whose difference a record is: `97.8 % against 10.3 %`; empty for others."""
+    if not record.get("arms"):
+        return ""
+    digits = places(record)
+    return " against ".join(f"{numbers.number(arm, digits)} %" for arm in record["arms"])
+
+
+def built(record, rule):
+    """A part that was built and checked, or looked up: its outcome in words, since passed or not
+    is no measurement."""
+    measured, n = record.get("measured"), record.get("n")
+    if rule == "source":
+        words = {1: "the source agrees", 0: "the source disagrees"}
+        return words.get(measured, "the source prints no number to compare with")
+    if measured is None:
+        return "not built"
+    of = record["counts"]["conditions"]
+    if of > 1:
+        return f"built and checked: passes in {record['counts']['hold']} of {of} conditions"
+    passes = "passes every check" if measured == 1 else "a counterexample was found"
+    return f"built and checked: {passes}" + (f", in {n} trials" if n > 1 else "")
 
 
 def power(record, point, several):
@@ -204,7 +243,7 @@ def _gap(part):
         where = level_words(part.at[0]) or "no conditions"
         return f"several values per seed at {where}: `where` or `conditions` must tell them apart"
     if part.gap == rules.NOT_RUN:
-        return f"the experiment {slug} has not run"
+        return part.at[0] if part.at else f"the experiment {slug} has not run"
     wanted = part.spec.get("where", {}).items()
     single = {axis: level for axis, level in wanted if not isinstance(level, list)}
     several = [
@@ -253,18 +292,20 @@ def reasons(parts, among):
     return "; ".join(f"{listed(names)}: {why}" for why, names in by_reason.items()) or None
 
 
-def sentence(verdict, reason, parts, budget=""):
-    """What was found, composed from the evidence, and for how long the networks were trained."""
+def sentence(verdict, reason, parts):
+    """How the conditions of a claim's parts fell out, composed from the evidence."""
     if verdict in (rules.OPINION, rules.NOT_MEASURED):
         return f"{verdict}: {reason}"
-    found = _found(parts)
+    return _found(parts)
+
+
+def trained(parts, budget):
+    """For how long networks were trained behind a claim, and with how many seeds:
+    `10 000 images of MNIST, 3 epochs; 5 seeds`. None where none was trained."""
     if not budget:
-        return found
-    if len(parts) <= FEW and not any(part.mapped for part in parts):
-        return f"{found}. Training: {budget}"  # the numbers have said how many seeds
+        return None
     n = {condition.n for part in parts for condition in part.kept or part.conditions}
-    seeds = f"{_range(n, 0)} {'seed' if n == {1} else 'seeds'}"
-    return f"{found}. Training: {budget}; {seeds}"
+    return f"{budget}; {_range(n, 0)} {'seed' if n == {1} else 'seeds'}"
 
 
 def _found(parts):
@@ -328,15 +369,18 @@ def _numbers(part):
         words = f"{round(condition.measured * n)} of {many(n, 'run')}"
     elif part.rule == "construction":
         passed = sum(value == 1 for value in condition.values.values())
-        words = f"passed in {passed} of {many(n, 'seed')}"
+        words = f"built and checked, passed in {passed} of {n}" if n > 1 else "built and checked"
+    elif part.rule == "source":
+        words = built({"measured": _known(condition.measured)}, "source")
     elif math.isnan(condition.measured):
         words = f"no finite number ({many(n, 'seed')})"
     else:
         words = f"{with_unit(numbers.number(condition.measured, digits), unit)} ("
         if has_interval(record):
             ends = (numbers.number(end, digits) for end in (condition.low, condition.high))
-            words += f"{' to '.join(ends)}, "
-        words += f"{many(n, 'seed')})"
+            words += "" if condition.alike else f"{' to '.join(ends)}, "
+        trials = "trial" if record["point"] else "seed"
+        words += f"the same for every {trials})" if condition.alike else f"{many(n, trials)})"
     if record["chapter"] is not None:
         number = numbers.number(record["chapter"], numbers.printed_decimals(record["chapter"]))
         words += f" where the chapter says {with_unit(number, unit)}"
@@ -347,28 +391,49 @@ def _numbers(part):
     return f"{words}: {part.count.verdict}"
 
 
+def _known(number):
+    return None if math.isnan(number) else number
+
+
 # ---- Where it holds -----------------------------------------------------------------------------
 
 
 def where_words(found):
-    """A where.Where as it reads after "holds": `for plain, depth ≥ 6`, `everywhere but for
-    sigmoid`."""
-    clauses = [", ".join(_test(test) for test in clause) for clause in found.clauses]
-    place = "; or ".join(clauses)
+    """A where.Where as it reads after "holds": `for plain, depth ≥ 6`, `for SGD, but not sigmoid or
+    tanh`, `for all but sigmoid`, `everywhere but for sigmoid`."""
+    place = "; or ".join(map(_place_words, found.clauses))
     if not place:
         return "everywhere" if found.exceptions else "nowhere"
     return f"everywhere but for {place}" if found.exceptions else f"for {place}"
 
 
+def _place_words(tests):
+    """What a place is, then what is left out of it."""
+    left_out = [level for test in tests if test.op == NOT_IN for level in _levels(test)]
+    picked = [test for test in tests if test.op != NOT_IN]
+    picked.sort(key=lambda test: not isinstance(test.levels[0], str))  # names, then numbers
+    inside = ", ".join(map(_test, picked))
+    if not left_out:
+        return inside
+    return (
+        f"{inside}, but not {listed(left_out, 'or')}" if inside else f"all but {listed(left_out)}"
+    )
+
+
+def _levels(test):
+    """The levels of a test as names; a number needs its axis."""
+    if isinstance(test.levels[0], str):
+        return [_named(test.axis, level) for level in test.levels]
+    return [f"{axis_label(test.axis)} {label(level)}" for level in test.levels]
+
+
 def _test(test):
-    named = isinstance(test.levels[0], str)
-    levels = [_named(test.axis, level) if named else label(level) for level in test.levels]
-    prefix = "" if named else f"{axis_label(test.axis)} "
     if test.op in (AT_LEAST, AT_MOST):
-        return f"{prefix}{test.op} {levels[0]}"
-    if test.op == NOT_IN:
-        return f"{prefix}other than {listed(levels)}"
-    return f"{prefix}{listed(levels, 'or')}"
+        return f"{axis_label(test.axis)} {test.op} {label(test.levels[0])}"
+    first, *others = _levels(test)
+    if not isinstance(test.levels[0], str):
+        others = [label(level) for level in test.levels[1:]]
+    return listed([first, *others], "or")
 
 
 def _place(part):
