@@ -1,29 +1,40 @@
-"""What every script shares: its log, and one line for bad input."""
+"""What every script shares: its log, and one line for whatever goes wrong."""
 
+import signal
 import sys
+import traceback
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 from finicky.errors import InputError
+from finicky.failures import MARK, Failure, reason
 
 
 @contextmanager
 def job(snakemake):
     """Run a script's body with its output in the rule's log.
 
-    Bad input ends the job with one line, in the log and on the terminal; any other error leaves its
-    traceback in the log.
+    A failure ends the job with one line on the terminal. The log ends with its reason; above that
+    stands the traceback, unless the input was bad, which one line says.
     """
-    Path(snakemake.log[0]).parent.mkdir(parents=True, exist_ok=True)
-    with open(snakemake.log[0], "w", buffering=1) as log, redirect_stdout(log):
+    path = Path(snakemake.log[0])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, _stop)
+    with open(path, "w", buffering=1, encoding="utf-8") as log, redirect_stdout(log):
         try:
             yield
-        except InputError as error:
-            print(error)
-            print(error, file=sys.stderr)
+        except BaseException as error:
+            bad_input = isinstance(error, InputError)
+            if not bad_input:
+                traceback.print_exc(file=log)
+            why = str(error) if bad_input else reason(error)
+            print(f"{MARK}{why}")
+            if not isinstance(error, KeyboardInterrupt):
+                name = " ".join(snakemake.wildcards)
+                failure = Failure(snakemake.rule, name, why, str(path))
+                print(error if bad_input else failure, file=sys.stderr)
             sys.exit(1)
-        except Exception:
-            import traceback
 
-            traceback.print_exc(file=log)
-            raise
+
+def _stop(signum, frame):
+    sys.exit("stopped by SIGTERM, which clusters send at a job's time limit")

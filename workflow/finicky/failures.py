@@ -1,0 +1,92 @@
+"""What failed while a preset was made: which job, why in one line, and the log with the rest.
+
+A job says at the end of its log why it failed. One that was killed cannot, and that tells it.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+# The rules that a report can do without some jobs of, as sentences name such a job.
+KINDS = {
+    "train": "the training of",
+    "experiment": "the experiment",
+    "figure": "the figure",
+    "table": "the table",
+}
+VARIABLE = "FINICKY_LEFT_OUT"  # names the file that holds what a second pass leaves out
+MARK = "failed: "
+# Reasons that no job can say itself.
+UNSAID = KILLED, NEVER_STARTED = "killed, probably out of memory", "it never started"
+LONGEST = 300  # characters of a reason
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that failed: its rule, its name there, why, and the path of its log."""
+
+    rule: str
+    name: str
+    why: str
+    log: str
+
+    @property
+    def job(self):
+        """The job in words."""
+        return f"{KINDS.get(self.rule, 'the step ' + self.rule)} {self.name}".rstrip()
+
+    def __str__(self):
+        return f"{self.job} failed: {self.why}; log: {self.log}"
+
+
+def reason(error):
+    """An exception in one line."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    kind = "" if isinstance(error, SystemExit) else f"{type(error).__name__}: "
+    line = " ".join(f"{kind}{error}".split()).removesuffix(":")
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
+
+
+def of(rule, wildcards, log):
+    """The failure of a job, by its rule, its wildcards' values and what its log says."""
+    return Failure(rule, " ".join(wildcards), _why(log), str(log))
+
+
+def can_be_left_out(found):
+    """Whether a report can do without all of these jobs."""
+    return all(one.rule in KINDS for one in found)
+
+
+def _why(log):
+    try:
+        lines = Path(log).read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return NEVER_STARTED
+    last = lines[-1] if lines else ""
+    return last.removeprefix(MARK) if last.startswith(MARK) else KILLED
+
+
+def read(path):
+    """The failures in a file that `write` made; none without a path."""
+    if not path:
+        return []
+    return [Failure(**one) for one in json.loads(Path(path).read_text(encoding="utf-8"))]
+
+
+def write(path, found):
+    """Keep failures in a file, in an order that does not depend on when they came."""
+    found = [asdict(one) for one in sorted(found, key=str)]
+    text = json.dumps(found, indent=1, ensure_ascii=False)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text + "\n", encoding="utf-8")
+
+
+def unforced(words):
+    """The arguments of a snakemake call without those that make anew what is finished."""
+    kept, forces = [], False
+    for word in words:
+        forces = word in ("-R", "--forcerun") or (forces and not word.startswith("-"))
+        if not forces and word not in ("-F", "--forceall", "-f", "--force"):
+            kept.append(word)
+    return kept

@@ -1,0 +1,46 @@
+import subprocess
+
+
+# A job that fails costs no more than what depends on it. Snakemake goes on with all others
+# (`keep-going` in the default profile). When nothing is left to do, it is called once more, without
+# what failed, and makes the page of what there is; if that call fails at something new, once more
+# again. The lock stays this call's, and so does the exit status, which tells that something failed.
+# The next `make report` tries everything again.
+def failed_jobs():
+    """What this pass tried in vain; nothing if it was stopped before it had tried everything."""
+    scheduler = workflow.scheduler
+    if scheduler.running or scheduler.open_jobs:
+        return []
+    groups = [job if job.is_group() else [job] for job in scheduler.failed]
+    return [
+        failures.of(job.rule.name, job.wildcards, job.log[0])
+        for group in groups
+        for job in group
+        if not all(map(os.path.exists, job.output))
+    ]
+
+
+def make_without(failed):
+    """Call Snakemake again as it was called; whether it made the page without these jobs."""
+    path = f"{HERE}/logs/left-out.json"
+    failures.write(path, failed)
+    interpreter = shlex.split(sys.executable)
+    words = ["-m", "snakemake", "--nolock", *failures.unforced(sys.argv[1:])]
+    done = subprocess.run(
+        [*interpreter, *words], env={**os.environ, failures.VARIABLE: path}
+    )
+    return done.returncode == 0
+
+
+onerror:
+    failed = failed_jobs()
+    for failure in failed:
+        if failure.why in failures.UNSAID:  # the others have said it themselves
+            print(failure, file=sys.stderr)
+    page_wanted = workflow.dag_settings.targets <= {"all"}
+    if failed and page_wanted and failures.can_be_left_out(failed):
+        if make_without(LEFT_OUT + failed):
+            print(
+                f"The page, without what failed: {HERE}/report/index.html",
+                file=sys.stderr,
+            )
