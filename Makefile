@@ -4,9 +4,13 @@ PRESET ?= default
 CORES ?= all
 UV ?= uv
 
-# The first Python that is recent enough and can build environments, or nothing.
+# Whatever the machine's locale, text is UTF-8.
+export PYTHONUTF8 := 1
+
+# The first Python that is recent enough and can build environments, or nothing. 3.14 comes last: for
+# it, one of the packages has to be compiled.
 usable := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
-PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; do \
 	$$p -c '$(usable)' 2>/dev/null && echo $$p && break; done)
 
 python := .venv/bin/python
@@ -14,7 +18,8 @@ python := .venv/bin/python
 # schema of a config accepts as a preset counts.
 presets := default $(shell ls config 2>/dev/null | LC_ALL=C sed -n 's/^\([a-z0-9][a-z0-9_-]*\)\.yaml$$/\1/p' | \
 	grep -vxE 'config|claims|amendments|default|bench|data|logs|reference|store')
-configfile := $(if $(filter-out default,$(PRESET)),--configfile config/$(PRESET).yaml)
+own_file := $(if $(filter-out default,$(PRESET)),config/$(PRESET).yaml)
+configfile := $(addprefix --configfile ,$(own_file))
 
 .PHONY: help report status bench reference test test-gpu lint format env lock clean distclean check-preset
 .NOTPARALLEL:
@@ -24,6 +29,7 @@ help:  ## list the targets
 	@awk -F ':|## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$NF }' Makefile
 
 report: check-preset env  ## measure, judge and build the page (resumes what was interrupted)
+	@$(python) workflow/scripts/check_yaml.py $(own_file)
 	@$(python) workflow/scripts/unlock_if_dead.py $(configfile)
 	@$(python) -m snakemake --cores $(CORES) --resources gpu=1 $(configfile)
 	@echo "The page: results/$(PRESET)/report/index.html"
@@ -101,3 +107,5 @@ check-preset:
 	$(if $(filter 1,$(words $(PRESET))),,$(error PRESET must be one of: $(presets)))
 	$(if $(filter $(presets),$(PRESET)),,$(error PRESET=$(PRESET): there is no config/$(PRESET).yaml; \
 	presets are: $(presets)))
+	$(if $(filter all,$(CORES)),,$(if $(shell printf %s '$(subst ','\'',$(CORES))' | \
+	grep -xE '[1-9][0-9]*'),,$(error CORES=$(CORES): allowed are all and numbers from 1)))

@@ -146,6 +146,17 @@ def test_a_missing_file_is_named(tmp_path):
         ({"matched_init": {"relu": "hi"}}, "matched_init.relu: found 'hi'; allowed: zeros"),
         ({"experiments": {"x": {}}}, "experiments: found no experiment 'x'; allowed: activations"),
         ({"experiments": {"grid": 1}}, "experiments.grid: found 1; allowed: object"),
+        ({"experiments": {1: {}}}, "experiments: found no experiment 1; allowed: activations"),
+        ({"grid": {1: GRID}}, "grid: found 1; allowed: string"),
+        ({"optimizers": {1: [0.1]}}, "optimizers.1: found 1; allowed: sgd, momentum"),
+        ({"matched_init": {1: "he"}}, "matched_init: found 1; allowed: string"),
+        ({"matched_init": {"relu": "matched"}}, "matched_init.relu: found 'matched'; allowed: any"),
+        ({"optimizers": {"sgd": [1e39]}}, "optimizers.sgd[0]: found 1e+39; allowed: at most 1e+30"),
+        ({"seeds": 10**9}, "seeds: found 1000000000; allowed: at most 10000"),
+        ({"first_seed": 2**63}, "first_seed: found 9223372036854775808; allowed: at most 10000000"),
+        ({"width": 320_000}, "width: found 320000; allowed: at most 100000"),
+        ({"width": True}, "width: found True; allowed: integer"),
+        ({"batch_size": 10**400}, "batch_size: found 1000"),
     ],
 )  # fmt: skip
 def test_bad_settings(refused, preset, message):
@@ -170,6 +181,11 @@ def test_bad_settings(refused, preset, message):
         ({"depth": [5]}, "depth[0]: found 5; allowed: a multiple of 2"),
         ({"depth": [2, 0]}, "depth[1]: found 0; allowed: at least 2"),
         ({"images": 60_001}, "images: found 60001; allowed: at most 60000"),
+        ({"depth": [10**9]}, "depth[0]: found 1000000000; allowed: at most 1000"),
+        ({"epochs": 10**18}, "epochs: found 1000000000000000000; allowed: at most 100000000"),
+        ({"learning_rate": {"sgd": [1e39]}}, "learning_rate.sgd[0]: found 1e+39; allowed: at most"),
+        ({"learning_rate": {1: [0.1]}}, "learning_rate: found 1; allowed: string"),
+        ({"init": [["he"]]}, "init[0]: found ['he']; allowed: string"),
         ({"epochs": 0}, "epochs: found 0; allowed: at least 1"),
         ({"seeds": 0}, "seeds: found 0; allowed: at least 1"),
         ({"activation": []}, "activation: found []; allowed: at least 1 item"),
@@ -263,3 +279,72 @@ def test_auto_is_what_there_is_when_the_workflow_is_planned(monkeypatch, cards, 
     assert config.device({"device": "auto"}) == found
     assert [config.device({"device": named}) for named in ("cpu", "cuda")] == ["cpu", "cuda"]
     monkeypatch.delenv(config.DEVICE)
+
+
+# ---------------------------------------------------------------- as it is written
+
+
+@pytest.fixture
+def written(tmp_path):
+    """`written(text)`: the config of a preset with this text laid over the real base, and its two
+    files."""
+
+    def written(text, arguments=None):
+        files = [CONFIGS / "config.yaml", tmp_path / "mine.yaml"]
+        files[1].write_text("preset: mine\n" + text, encoding="utf-8")
+        return config.merged(files, arguments), files
+
+    return written
+
+
+def test_numbers_are_those_that_people_expect(written):
+    text = "optimizers: {sgd: [1e-3, 1E-2]}\nexperiments: {implicit-bias: {flow_to: 1e12}}\n"
+    whole, files = written(text)
+    assert whole["optimizers"]["sgd"] == [0.001, 0.01]
+    assert whole["experiments"]["implicit-bias"]["flow_to"] == 1e12
+    config.check(whole, files, EXPERIMENTS)
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("seeds: 010\n", "mine.yaml: line 2: seeds: found 010, "),
+        (
+            "grid:\n  depth:\n    images: 1_000\n",
+            "mine.yaml: line 4: grid.depth.images: found 1_000",
+        ),
+        ("grid:\n  depth: {epochs: 1:30}\n", "mine.yaml: line 3: grid.depth.epochs: found 1:30, "),
+        ("device: no\n", "mine.yaml: line 2: device: found no, "),
+    ],
+)
+def test_a_number_that_is_two_numbers_is_refused(written, tmp_path, text, said):
+    with pytest.raises(InputError) as error:
+        written(text)
+    assert str(error.value).startswith(f"{tmp_path}/{said}")
+
+
+def test_a_file_says_what_snakemake_makes_of_it():
+    """Where both know a number, this config is the one that Snakemake would have made."""
+    for file in ("smoke", "full"):
+        files = [CONFIGS / "config.yaml", CONFIGS / f"{file}.yaml"]
+        theirs = merged(BASE, yaml.safe_load(files[1].read_text(encoding="utf-8")))
+        assert config.merged(files) == config.with_own_grid(theirs, files)
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ({"seeds": 0}, "--config: seeds: found 0; allowed: at least 1"),
+        ({"colour": "red"}, "--config: found unknown key 'colour'"),
+        ({"preset": "other"}, "--config: preset: found 'other'; allowed: 'mine'"),
+    ],
+)
+def test_an_error_on_the_command_line_blames_no_file(written, arguments, said):
+    whole, files = written("seeds: 2\n", arguments)
+    with pytest.raises(InputError) as error:
+        config.check(whole, files, EXPERIMENTS, arguments)
+    assert str(error.value).startswith(said)
+
+
+def test_the_command_line_wins(written):
+    assert written("seeds: 2\n", {"seeds": 3})[0]["seeds"] == 3

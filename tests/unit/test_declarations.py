@@ -133,12 +133,76 @@ def test_a_figure_has_one_maker(tmp_path):
     assert "F16 made 2 times" in said and "one.py" in said and "two.py" in said
 
 
+@pytest.mark.parametrize(
+    ("declared", "found"),
+    [
+        ('FIGURES = {"F16": "a caption", "F16": "another"}', "FIGURES: found 'F16' 2 times"),
+        ('TABLES = {"T1": "a caption", "T1": "another"}', "TABLES: found 'T1' 2 times"),
+        ('FIGURES = {"F1": "a"}\nFIGURES = {"F2": "b"}', "FIGURES: found FIGURES twice"),
+        ('FIGURES = {"X1": "a"}\nTABLES = {"X1": "b"}', "X1: found X1 made 2 times"),
+    ],
+)
+def test_an_exhibit_names_each_thing_once(tmp_path, declared, found):
+    (tmp_path / "one.py").write_text(declared)
+    assert f"one.py: {found}; allowed: " in refused(declarations.exhibits, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("declared", "found"),
+    [
+        ('QUANTITIES = {"a": ("", "one"), "a": ("", "two")}', "QUANTITIES: found 'a' 2 times"),
+        ('QUANTITIES = {}\nSETTINGS = {"a": ("count", "x"), "a": ("rate", "y")}',
+         "SETTINGS: found 'a' 2 times"),
+        ('QUANTITIES = {}\nCONDITIONS = {"a": "level", "a": "integer"}',
+         "CONDITIONS: found 'a' 2 times"),
+    ],
+)  # fmt: skip
+def test_an_experiment_names_each_thing_once(tmp_path, declared, found):
+    (tmp_path / "one.py").write_text(declared)
+    assert f"one.py: {found}; allowed: " in refused(declarations.experiments, tmp_path)
+
+
+def test_a_level_has_one_function():
+    declarations.check_levels_registered_once()
+
+
+@pytest.mark.parametrize(
+    ("axis", "code"),
+    [
+        ("optimizer", "@optimizer('sgd')\ndef mine(*arguments):\n    pass"),
+        ("optimizer", "@optimizer('adam', state=['m'])\ndef mine(*arguments):\n    pass"),
+        ("optimizer", "if True:\n    @optimizer('sgd')\n    def mine(*arguments):\n        pass"),
+        ("init", "@initializer('he')\ndef mine(z, fan_in, fan_out):\n    return z"),
+        ("activation", "@activation('relu')\ndef mine(z):\n    return z"),
+        ("activation", "@backward_of('tanh')\ndef mine(gradient, y):\n    return gradient"),
+    ],
+)
+@pytest.mark.parametrize("new_file", [False, True])
+def test_a_level_registered_twice_is_refused(tmp_path, axis, code, new_file):
+    """The second would silently replace the first, in whichever file of the engine it is."""
+    for file in sources.ENGINE.glob("*.py"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    known = sources.REGISTRIES[axis][0].name
+    mine = tmp_path / ("zz_mine.py" if new_file else known)
+    with mine.open("a", encoding="utf-8") as file:
+        file.write(f"\n\n{code}\n")
+    said = refused(declarations.check_levels_registered_once, tmp_path)
+    decorator = code.partition("@")[2].partition("'")[0]
+    assert said.startswith(f"{mine}: {axis}: found @{decorator}'")
+    assert f" twice, {known} line " in said and f" and {mine.name} line " in said
+
+
 def test_every_exhibit_shows_an_experiment_and_has_its_functions():
     for slug, exhibit in declarations.exhibits().items():
         assert slug in EXPERIMENTS
         code = exhibit.file.read_text()
         for name in (*exhibit.figures, *exhibit.tables):
             assert f"def {name.lower().replace('-', '_')}(table" in code, (slug, name)
+        for name in exhibit.with_ledger:
+            assert (
+                name in exhibit.figures
+                and f"def {name.lower()}(table: pd.DataFrame, ledger" in code
+            )
 
 
 @pytest.mark.parametrize("slug", list(EXPERIMENTS))

@@ -64,10 +64,16 @@ def test_a_document_is_read_as_safe_yaml_reads_it(read):
     "content, said",
     [
         ("a: 1\nb: 2\na: 3\n", "line 1: found key 'a' twice in one mapping; allowed: valid YAML"),
-        ("x:\n  - {a: 1, a: 1}\n", "line 2: found key 'a' twice in one mapping"),
-        ("a: [1,\n", "line 2: found "),
-        ("[a]: 1\n", "line 1: found found unhashable key"),
-        ("a: !!python/object:os.system {}\n", "line 1: found could not determine a constructor"),
+        ("x:\n  - {a: 1, a: 1}\n", "line 2: x[0]: found key 'a' twice in one mapping"),
+        ("a: [1,\n", "line 2: found what is no YAML (did not find expected node content)"),
+        ("a:\n\tb: 1\n", "line 2: found what is no YAML (found character that cannot start"),
+        ("a: *b\n", "line 1: found what is no YAML (found undefined alias)"),
+        ("---\na\n---\nb\n", "line 3: found what is no YAML (but found another document)"),
+        ("[a]: 1\n", "line 1: found what is no YAML (found unhashable key)"),
+        ("a: !!python/object:os.system {}\n", "line 1: found what is no YAML (could not determine"),
+        ("a: !!int x\n", "found a value that its tag does not allow ("),
+        ("a: !!bool x\n", "found a value that its tag does not allow ("),
+        ("a: !!timestamp x\n", "found a value that its tag does not allow ("),
         (b"a: \xff\n", "found bytes that are no text; allowed: a toy, in UTF-8"),
         ("a: \x00\n", "found bytes that are no text"),
     ],
@@ -77,6 +83,47 @@ def test_what_is_no_yaml_is_named_with_its_line(read, tmp_path, content, said):
         read(content)
     assert str(error.value).startswith(f"{tmp_path / 'file.yaml'}: {said}")
     assert "\n" not in str(error.value)
+
+
+# What YAML 1.2 (its core schema) makes of a plain scalar.
+PLAIN = {
+    "1e-3": 0.001, "1E3": 1000.0, "+1e3": 1000.0, "1.0e5": 100000.0, "-.5": -0.5, "5.": 5.0,
+    "0.5": 0.5, "0": 0, "-12": -12, "0x1F": 31, "0o17": 15, ".inf": float("inf"),
+    "true": True, "FALSE": False, "null": None, "~": None,
+    "normal_std_1e-3": "normal_std_1e-3", "1e": "1e", "e3": "e3", "1_x": "1_x", "1:99": "1:99",
+    "y": "y", "12:x": "12:x", "'010'": "010", "'1e-3'": "1e-3", "'yes'": "yes",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("written", PLAIN)
+def test_numbers_and_booleans_are_those_of_yaml_1_2(read, written):
+    found = read(f"a: [{written}]\n")["a"][0]
+    assert found == PLAIN[written] and type(found) is type(PLAIN[written])
+
+
+# What YAML 1.1 and 1.2 read differently, with the spellings that are the same in both.
+AMBIGUOUS = {
+    "010": "8 or 10", "-010": "-8 or -10", "08": "8", "0b11": "3 or '0b11' in quotes",
+    "1:30": "90 or '1:30' in quotes", "1:30.5": "90.5 or '1:30.5' in quotes",
+    "1_1": "11 or '1_1' in quotes", "1_000.5": "1000.5 or '1_000.5' in quotes",
+    "0x_1F": "31 or '0x_1F' in quotes", "1_0e5": "'1_0e5' in quotes",
+    "yes": "true or 'yes' in quotes", "NO": "false or 'NO' in quotes",
+    "on": "true or 'on' in quotes", "Off": "false or 'Off' in quotes",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("written", AMBIGUOUS)
+def test_what_readers_of_yaml_read_differently_is_refused(read, tmp_path, written):
+    said = f"found {written}, which is not the same to every reader of YAML; allowed: "
+    for text, key in (
+        (f"a:\n  b: [x, {written}]\n", "line 2: a.b[1]"),
+        (f"- x: {written}\n", "line 1: [0].x"),
+        (f"a: b\n{written}: c\n", "line 2"),
+    ):
+        with pytest.raises(InputError) as error:
+            read(text)
+        expected = f"{tmp_path / 'file.yaml'}: {key}: {said}{AMBIGUOUS[written]}"
+        assert str(error.value).startswith(expected)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):

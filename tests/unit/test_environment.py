@@ -10,6 +10,7 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -107,11 +108,9 @@ def test_the_rules_environment_has_all_that_is_imported():
     assert foreign <= set(pins(conda_file("workflow/envs/finicky.yaml")[1]))
 
 
-def make(*arguments, folder=ROOT):
+def make(*arguments, folder=ROOT, env=os.environ):
     """Run make as from a shell, also where these tests were started by `make test`."""
-    env = {
-        key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))
-    }
+    env = {key: value for key, value in env.items() if not key.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(["make", *arguments], cwd=folder, env=env, capture_output=True, text=True)
 
 
@@ -121,6 +120,79 @@ def test_an_unknown_preset_gets_one_line():
     assert done.stdout == ""
     [line] = done.stderr.splitlines()
     assert "PRESET=nonesuch" in line and "config/nonesuch.yaml" in line and "smoke" in line
+
+
+@pytest.mark.parametrize("cores", ["0", "01", "-1", "", "two", "1.5", "1 2", "a'b"])
+def test_what_is_no_number_of_cores_gets_one_line(cores):
+    done = make("check-preset", f"CORES={cores}")
+    assert done.returncode != 0 and done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert f"CORES={cores}: allowed are all and numbers from 1" in line
+
+
+@pytest.mark.parametrize("cores", ["all", "1", "10", "512"])
+def test_a_number_of_cores_is_accepted(cores):
+    assert make("check-preset", f"CORES={cores}").returncode == 0
+
+
+# {command: its version, or None if it cannot build environments}, and the one that builds .venv.
+PYTHONS = [
+    ({"python3": "3.14", "python3.13": "3.13", "python3.14": "3.14"}, "python3.13"),
+    ({"python3": "3.14", "python3.11": "3.11"}, "python3.11"),
+    ({"python3": "3.12", "python3.14": "3.14"}, "python3"),
+    ({"python3": "3.10", "python3.12": "3.12"}, "python3.12"),
+    ({"python3": "3.11", "python3.13": None}, "python3"),
+    ({"python3": "3.10", "python3.14": "3.14"}, "python3.14"),
+    ({"python3": "3.9"}, ""),
+]
+
+
+@pytest.mark.parametrize("commands, chosen", PYTHONS)
+def test_the_python_that_builds_the_environment(tmp_path, commands, chosen):
+    """None that needs a compiler (3.14), as long as there is another."""
+    for name, version in commands.items():
+        works = version is not None and int(version.partition(".")[2]) >= 11
+        (tmp_path / name).write_text(f"#!/bin/sh\nexit {int(not works)}\n")
+        (tmp_path / name).chmod(0o755)
+    for name in ("sh", "make", "ls", "sed", "grep"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    show = "--eval=show: ; $(info [$(PYTHON)])"
+    done = make(show, "show", env={"PATH": str(tmp_path)})
+    assert done.stdout.splitlines()[0] == f"[{chosen}]", done.stderr
+
+
+def test_distclean_follows_a_link_and_keeps_the_reference(tmp_path):
+    """Results may lie on another disk."""
+    folder, disk = tmp_path / "project", tmp_path / "disk"
+    for path in (folder / ".venv", disk / "default", disk / "reference", disk / "a folder"):
+        path.mkdir(parents=True)
+    shutil.copy(ROOT / "Makefile", folder)
+    (folder / "results").symlink_to(disk)
+    (disk / "data").symlink_to(tmp_path / "gone")
+    (disk / "store").symlink_to(folder)
+    assert make("distclean", folder=folder).returncode == 0
+    assert [path.name for path in disk.iterdir()] == ["reference"]
+    assert (folder / "results").is_symlink() and not (folder / ".venv").exists()
+    disk.rename(tmp_path / "moved")  # and where the link leads nowhere
+    assert make("distclean", folder=folder).returncode == 0
+
+
+def test_yaml_that_snakemake_cannot_read_gets_one_line(tmp_path):
+    """It reads the config files before the workflow can, and names no line."""
+    bad = tmp_path / "bad.yaml"
+    script = [sys.executable, "workflow/scripts/check_yaml.py"]
+    for text, said in (
+        ("preset: bad\ngrid: [1,\n", "line 3: found what is no YAML"),
+        ("- preset\n", "found ['preset']; allowed: object"),
+        ("seeds: 010\n", "line 1: seeds: found 010"),
+    ):
+        bad.write_text(text)
+        done = subprocess.run([*script, bad], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 1 and done.stdout == ""
+        [line] = done.stderr.splitlines()
+        assert line.startswith(f"{bad}: {said}")
+    good = subprocess.run([*script, "config/smoke.yaml"], cwd=ROOT, capture_output=True, text=True)
+    assert (good.returncode, good.stdout, good.stderr) == (0, "", "")
 
 
 def test_a_missing_python_gets_one_line(tmp_path):

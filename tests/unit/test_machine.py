@@ -79,6 +79,14 @@ def test_gpus(monkeypatch, driver, cards, name):
     assert machine.description()["gpu"] is None, "what trains on a CPU has none"
 
 
+def test_cores_are_those_that_this_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 5, 7}, raising=False)
+    assert machine.cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert machine.cores() == 64
+
+
 def test_memory_in_gib(monkeypatch):
     pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 4_100_000}
     monkeypatch.setattr(os, "sysconf", pages.__getitem__)

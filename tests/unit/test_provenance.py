@@ -5,6 +5,7 @@ import json
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -34,18 +35,18 @@ def table(*rows):
 
 @pytest.fixture
 def benchmarks(tmp_path):
-    """A folder as Snakemake's benchmarks fill it."""
+    """Benchmark files as Snakemake leaves them, by stage."""
 
     def measured(path, seconds):
         file = tmp_path / "benchmarks" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:01\t-\n")
+        return str(file)
 
-    measured("judge.tsv", 1.25)
-    measured("figures/F01.tsv", 2.5)
-    measured("figures/F02.tsv", 3.5)
-    measured("train/mnist-02-plain-relu-0.tsv", 100.0)
-    return tmp_path / "benchmarks"
+    return {
+        "judge": [measured("judge.tsv", 1.25)],
+        "figures": [measured("figures/F01.tsv", 2.5), measured("figures/F02.tsv", 3.5)],
+    }
 
 
 def test_runs_are_counted_by_outcome_and_failed_ones_listed(benchmarks):
@@ -102,6 +103,18 @@ def test_times_are_summed_by_stage_and_training_comes_from_the_runs(benchmarks):
 
 
 @pytest.mark.parametrize(
+    "content", ["", "s\th:m:s\n", "s\n-\n", "s\n\n", "\0\xff", "other\n1\n", None]
+)
+def test_a_benchmark_file_without_a_time_is_no_time(benchmarks, tmp_path, content):
+    """It is missing, or its job was killed as it was written."""
+    file = tmp_path / "benchmarks/figures/F03.tsv"
+    if content is not None:
+        file.write_bytes(content.encode("latin-1"))
+    files = {**benchmarks, "figures": [*benchmarks["figures"], file], "tables": [file]}
+    assert provenance.stage_seconds(files) == {"judge": 1.2, "figures": 6.0}
+
+
+@pytest.mark.parametrize(
     "spans, wall",
     [
         ([(0, 10)], 10),
@@ -151,30 +164,78 @@ def checkout(tmp_path, monkeypatch):
     return git
 
 
-def test_the_commit_and_whether_the_checkout_was_changed(checkout, benchmarks, tmp_path):
-    def recorded():
-        record = provenance.record(table(row("a")), CONFIG, benchmarks)
-        return record["commit"], record["dirty"]
-
-    commit = checkout("rev-parse", "HEAD")
-    assert recorded() == (commit, False)
-    (tmp_path / "checkout/results").write_text("untracked files change nothing")
-    assert recorded() == (commit, False)
-    (tmp_path / "checkout/file").write_text("2")
-    assert recorded() == (commit, True)
-
-
-def test_without_a_checkout_there_is_no_commit(benchmarks, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+def recorded(benchmarks):
     record = provenance.record(table(row("a")), CONFIG, benchmarks)
-    assert record["commit"] is None and record["dirty"] is False
+    return record["commit"], record["dirty"]
+
+
+# What may be written into a checkout, and whether it is then another than the commit.
+WRITTEN = {
+    "nothing": ({}, False),
+    "a known file": ({"file": "2"}, True),
+    "results": ({"results/a": "", "notes": ""}, False),
+    "an experiment of one's own": ({"workflow/mine.py": ""}, True),
+    "a preset of one's own": ({"config/a b/mine.yaml": ""}, True),
+    "what git ignores": ({"workflow/mine.pyc": "", ".git/info/exclude": "*.pyc"}, False),
+}
+
+
+@pytest.mark.parametrize("files, dirty", WRITTEN.values(), ids=list(WRITTEN))
+def test_the_commit_and_whether_the_checkout_was_changed(checkout, benchmarks, files, dirty):
+    for name, text in files.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(text)
+    assert recorded(benchmarks) == (checkout("rev-parse", "HEAD"), dirty)
+
+
+def test_variables_of_git_change_nothing(checkout, benchmarks, tmp_path, monkeypatch):
+    """A hook, say, sets them; they may name another repository."""
+    commit = checkout("rev-parse", "HEAD")
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
+    assert recorded(benchmarks) == (commit, False)
+
+
+def inside(checkout, folder):
+    """An archive that was unpacked inside another repository: its commit says nothing of it."""
+    Path("unpacked/workflow").mkdir(parents=True)
+    return Path("unpacked")
+
+
+def not_begun(checkout, folder):
+    """A repository without a commit."""
+    subprocess.run(["git", "init", "-q", folder / "new"], check=True)
+    return folder / "new"
+
+
+def refused(checkout, folder):
+    """A checkout that git cannot read (so it is with another user's, too)."""
+    Path(".git/HEAD").write_text("nonsense")
+    return Path()
+
+
+def broken(checkout, folder):
+    """One whose commit can be read, but not compared."""
+    Path(".git/index").write_bytes(b"nonsense")
+    return Path()
+
+
+def nowhere(checkout, folder):
+    """No checkout at all."""
+    return folder
+
+
+@pytest.mark.parametrize("place", [inside, not_begun, refused, broken, nowhere])
+def test_where_git_does_not_know_neither_commit_nor_changes_are_recorded(
+    checkout, benchmarks, tmp_path, monkeypatch, place
+):
+    monkeypatch.chdir(place(checkout, tmp_path))
+    assert recorded(benchmarks) == (None, None)
 
 
 def test_without_git_there_is_no_commit(benchmarks, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    record = provenance.record(table(row("a")), CONFIG, benchmarks)
-    assert record["commit"] is None and record["dirty"] is False
+    assert recorded(benchmarks) == (None, None)
 
 
 # ---------------------------------------------------------------- the reference's seed sets

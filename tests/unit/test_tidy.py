@@ -98,6 +98,10 @@ def wrong(**changes):
         (wrong(depth=3), "words, path, depth; allowed: quantity, seed,"),
         (lambda table: table[sorted(table)], "CONDITIONS: found a table of a, b, biased,"),
         (wrong(quantity="s"), "quantity: found 's'; allowed: q, r"),
+        (wrong(quantity=None), "quantity: found a row without one; allowed: q, r"),
+        (wrong(outcome=None), "outcome: found a row without one; allowed: finite, large"),
+        (lambda table: None, "measure returns: found nothing; allowed: the table that"),
+        (lambda table: {"q": 1}, "measure returns: found a dict; allowed: the table that"),
         (wrong(outcome="broken"), "outcome: found 'broken'; allowed: finite, large, inf, nan"),
         (wrong(path="crooked"), "path: found 'crooked'; allowed: straight, curve"),
         (wrong(value="2.0"), "value: found str; allowed: numbers"),
@@ -116,3 +120,42 @@ def test_a_wrong_table_is_refused_with_one_line_that_names_the_module(spoil, sai
     message = str(caught.value)
     assert message.startswith("experiments/made_up.py: ") and "\n" not in message
     assert said in message
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"value": "high"}, "q.value: found 'high'; allowed: of the type float64"),
+        ({"a": "90 %"}, "q.a: found '90 %'; allowed: of the type float64"),
+        ({"value": [1, 2]}, "q.value: found [1, 2]; allowed: of the type float64"),
+        ({"seed": 1.5}, "q.seed: found 1.5; allowed: of the type Int64"),
+        ({"seed": "one"}, "q.seed: found 'one'; allowed: of the type Int64"),
+        ({"width": "wide"}, "q.width: found 'wide'; allowed: of the type Int64"),
+        ({"biased": 3}, "q.biased: found 3.0; allowed: of the type boolean"),
+        ({"quantity": "s"}, "quantity: found 's'; allowed: q, r"),
+        ({"path": "crooked"}, "path: found 'crooked'; allowed: straight, curve"),
+    ],
+)
+def test_a_wrong_row_is_refused_with_one_line_that_names_module_and_quantity(row, said):
+    def measure(settings, tables):
+        return tidy.from_rows([GOOD, GOOD | row, GOOD], CONDITIONS)
+
+    with pytest.raises(InputError) as caught:
+        tidy.measured(SimpleNamespace(measure=measure, **vars(MODULE)), {}, {})
+    assert str(caught.value) == f"experiments/made_up.py: {said}"
+
+
+def test_a_text_among_the_rows_of_a_frame_is_named_too():
+    def measure(settings, tables):
+        return tidy.from_quantities({"r": frame(value=["low", 4.0], outcome=[0, 1])}, CONDITIONS)
+
+    with pytest.raises(InputError, match="^experiments/made_up.py: r.value: found 'low'; allowed"):
+        tidy.measured(SimpleNamespace(measure=measure, **vars(MODULE)), {}, {})
+
+
+def test_other_files_keep_their_names():
+    def measure(settings, tables):
+        raise InputError("results/data/mnist", None, "no such file", "images")
+
+    with pytest.raises(InputError, match="^results/data/mnist: found no such file"):
+        tidy.measured(SimpleNamespace(measure=measure, **vars(MODULE)), {}, {})

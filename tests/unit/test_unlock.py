@@ -1,6 +1,7 @@
 """`make report` removes the lock of a dead run, and no other."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -104,5 +105,23 @@ def test_a_run_on_another_machine_is_left_alone(folder):
     lock(folder)
     (folder / ".snakemake" / "finicky-host").write_text("login2\n")
     done = unlock(folder)
-    assert done.returncode == 1 and "login2" in done.stderr
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert "login2" in done.stderr
     assert locked(folder)
+
+
+def test_the_advice_for_a_machine_that_is_gone_can_be_followed(folder):
+    """Word by word: no snakemake is on the PATH, and afterwards the lock is gone."""
+    lock(folder)
+    (folder / ".snakemake" / "finicky-host").write_text("a container of yesterday\n")
+    (folder / ".venv").symlink_to(sys.prefix)
+    advice = re.search(r": (\.venv/bin/python [^,]*),", unlock(folder).stderr)[1]
+    subprocess.run(advice, shell=True, cwd=folder, env={"PATH": "/bin:/usr/bin"}, check=True)
+    assert not locked(folder) and unlock(folder).returncode == 0
+
+
+def test_a_machine_without_a_name_is_this_one(folder):
+    lock(folder)
+    (folder / ".snakemake" / "finicky-host").write_text("\n")
+    assert unlock(folder).returncode == 0
+    assert not locked(folder)

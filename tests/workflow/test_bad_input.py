@@ -118,6 +118,19 @@ def test_missing_config_or_ledger(project, refused, file):
     the_line(lines, f"config/{file}: found no such file")
 
 
+def test_a_level_registered_twice(project, refused):
+    """It would train something else under the same name for everybody."""
+    file = project.folder / "workflow/finicky/engine/optimizers.py"
+    good = file.read_text(encoding="utf-8")
+    mine = '\n\n@optimizer("sgd")\ndef mine(*arguments):\n    pass\n'
+    project.edit("workflow/finicky/engine/optimizers.py", lambda text: text + mine)
+    try:
+        [line] = refused("tiny")
+    finally:
+        file.write_text(good, encoding="utf-8")
+    assert "optimizers.py: optimizer: found @optimizer('sgd') twice, optimizers.py line " in line
+
+
 # ---------------------------------------------------------------- ledger
 
 
@@ -174,16 +187,22 @@ def test_folder_without_the_files(bare, refused, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda raw: raw[:-1], lambda raw: raw[:-1] + b"\xff"], ids=["truncated", "corrupt"]
+    "damage, kind",
+    [
+        (lambda raw: raw[:-1], "an IDX file with 10,000 labels, cut off"),
+        (lambda raw: raw[:-1] + b"\xff", "an IDX file with 10,000 labels"),
+        (lambda raw: b"<!DOCTYPE html><title>Log in</title>", "an HTML page"),
+    ],
+    ids=["truncated", "corrupt", "login page"],
 )
-def test_bad_file_in_the_folder(bare, refused, images, tmp_path, damage):
+def test_bad_file_in_the_folder(bare, refused, images, tmp_path, damage, kind):
     shutil.copytree(images / "mnist", tmp_path / "mine")
     bad = tmp_path / "mine" / LABELS
     bad.write_bytes(damage(bad.read_bytes()))
     bare.configure("bad", data={"folder": str(tmp_path / "mine")})
     found, expected = sha256(bad.read_bytes()).hexdigest(), data.hashes("mnist")[LABELS]
     line = the_line(refused("bad", bare))
-    assert line == f"{bad}: SHA-256: found {found}; allowed: {expected}"
+    assert line == f"{bad}: SHA-256: found {found} ({kind}); allowed: {expected}"
     assert not (bare.folder / "results/data/mnist" / LABELS).exists()
 
 
@@ -201,26 +220,38 @@ def test_bad_file_among_the_fetched(bare, refused, images, damage):
     assert line == f"results/data/mnist/{LABELS}: SHA-256: found {found}; allowed: {expected}"
 
 
-def test_verified_images_outlive_all_that_makes_their_rule_run_again(bare, refused, images):
-    """Snakemake removes a rule's outputs before it runs the rule again; no network brings them
-    back. What was removed by hand is missed, and fetched."""
+def test_verified_images_are_neither_fetched_nor_removed_again(bare, images):
+    """Whatever is edited, and though no source has them any more. What was removed by hand is
+    fetched as soon as it is needed."""
     folder = bare.folder / "results/data/mnist"
     shutil.copytree(images, bare.folder / "results/data")
     bare.edit("workflow/finicky/errors.py", lambda text: text + "\n# a comment\n")
-    bare.configure("bad", init=["lecun"], data={"folder": str(bare.folder / "nowhere")})
     before = bare.stamps("results/data/*/*-ubyte")
-    the_line(refused("bad", bare), "nowhere: data.folder: found no train-images-idx3-ubyte")
-    assert bare.stamps("results/data/*/*-ubyte") == before
-
-    bare.configure("good", init=["lecun"], data={"folder": str(images)})
+    bare.configure("good", init=["lecun"], data={"folder": str(bare.folder / "nowhere")})
     bare.train("good")
     assert bare.stamps("results/data/*/*-ubyte") == before
+
     (folder / LABELS).unlink()
+    bare.configure("good", init=["xavier"], data={"folder": str(images)})
     bare.train("good")
     assert (folder / LABELS).exists() and len(bare.stamps("results/data/*/*-ubyte")) == 8
     shutil.rmtree(folder)
+    bare.configure("good", init=["he"], data={"folder": str(images)})
     bare.train("good")
     assert (folder / LABELS).exists()
+
+
+def test_an_older_marker_hides_no_missing_result(bare, images):
+    """Data fetched by an older Finicky, nothing trained yet: all is trained, nothing is fetched."""
+    bare.configure("good", init=["lecun"], data={"folder": str(images)})
+    runs, _ = bare.train("good")
+    marker = bare.folder / "results/data/mnist/verified.json"
+    os.utime(marker, (0, 0))
+    for made in ("store", "good"):
+        shutil.rmtree(bare.folder / "results" / made)
+    bare.edit("workflow/finicky/errors.py", lambda text: text + "\nEDITED = True\n")
+    assert set(bare.train("good")[0]) == set(runs)
+    assert marker.stat().st_mtime == 0
 
 
 def test_no_network(bare, refused, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import shlex
 import shutil
@@ -101,7 +102,7 @@ def test_every_command_on_the_page_works(smoke, results):
     page = BeautifulSoup((results / "report/index.html").read_text(), "html5lib")
     commands = {code.get_text() for code in page.find_all("code", class_="command")}
     makes = {command for command in commands if command.startswith("make ")}
-    assert makes == {"make report PRESET=smoke", "make bench"}
+    assert makes == {"make report", "make report PRESET=smoke", "make bench"}
     targets = set()
     for command in sorted(commands - makes):
         name, *words = shlex.split(command)
@@ -112,6 +113,20 @@ def test_every_command_on_the_page_works(smoke, results):
     assert len(targets) > 20
     said = smoke.snakemake("smoke", *sorted(targets), "--dry-run")
     assert "Nothing to be done" in said
+    for command in random.sample(sorted(commands - makes), 3):  # as they are printed
+        done = smoke.call([sys.executable, "-m", *shlex.split(command)])
+        assert done.returncode == 0 and "Nothing to be done" in done.stdout, (command, done.stdout)
+
+
+def test_every_link_on_the_page_arrives(results):
+    """At an element of the page, or at a file beside it."""
+    page = BeautifulSoup((results / "report/index.html").read_text(), "html5lib")
+    ids = {element["id"] for element in page.find_all(id=True)}
+    links = {link["href"] for link in page.find_all("a", href=True)}
+    assert {link for link in links if link.startswith("#") and link[1:] not in ids} == set()
+    files = {link for link in links if not link.startswith("#")}
+    assert len(files) > 20 and not any(":" in link for link in files)
+    assert {link for link in files if not (results / "report" / link).is_file()} == set()
 
 
 def test_every_promised_file_is_made_again_if_it_is_removed(smoke, results):
@@ -139,13 +154,15 @@ AFTER = {"judge", "provenance", "page"}
 SHOWN = {
     "report/style.css": {"page"},
     "workflow/finicky/page/build.py": {"page"},
+    "report/explorer.js": {"page"},
+    "workflow/finicky/page/explorer.py": {"explorer", "page"},
     "workflow/finicky/exhibits/mini_project.py": {"figure", "table", "provenance", "page"},
     "workflow/finicky/exhibits/style.py": {"figure", "table", "provenance", "page"},
     "workflow/finicky/exhibits/tables.py": {"figure", "table", "provenance", "page"},
-    "workflow/finicky/numbers.py": {"figure", "table", *AFTER},
-    "workflow/finicky/labels.py": {"figure", "table", *AFTER},
-    "workflow/finicky/evidence/words.py": AFTER,
-    "config/claims.yaml": {"table", *AFTER},
+    "workflow/finicky/numbers.py": {"figure", "table", "explorer", *AFTER},
+    "workflow/finicky/labels.py": {"figure", "table", "explorer", *AFTER},
+    "workflow/finicky/evidence/words.py": {"figure", "table", *AFTER},
+    "config/claims.yaml": {"figure", "table", *AFTER},
 }
 
 
@@ -172,7 +189,8 @@ def test_editing_what_shows_numbers_measures_nothing(smoke, path):
 def test_only_what_depends_on_a_change_is_made_again(smoke):
     smoke.edit("config/claims.yaml", lambda text: text.replace("margin: 10", "margin: 9", 1))
     jobs = smoke.jobs("smoke")
-    assert jobs >= AFTER and {job.partition("/")[0] for job in jobs - AFTER} == {"refilled"}
+    showing = {job.partition("/")[0] for job in jobs - AFTER}
+    assert jobs >= AFTER and showing == {"refilled", "figures"}
 
     path = "workflow/finicky/experiments/mini_project.py"
     smoke.edit(path, lambda text: text + "\n# more\n")

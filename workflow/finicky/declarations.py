@@ -63,11 +63,13 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """What a drawing module declares: its figures and tables, {id: caption}."""
+    """What a drawing module declares: its figures and tables, {id: caption}, and which figures show
+    the chapter's numbers, so that their functions take the ledger too."""
 
     file: Path
     figures: dict = field(default_factory=dict)
     tables: dict = field(default_factory=dict)
+    with_ledger: list = field(default_factory=list)
 
 
 def experiments(folder=EXPERIMENTS):
@@ -82,7 +84,7 @@ def experiments(folder=EXPERIMENTS):
 
 def exhibits(folder=EXHIBITS):
     """{slug: Exhibit} of every module in the folder that has FIGURES or TABLES. Raises InputError
-    where one is not a plain literal, or where two modules make the same figure or table."""
+    where one is not a plain literal, or where a figure or table is made twice."""
     found = _declared(folder, Exhibit, None, ("file",))
     made = [(name, one.file) for one in found.values() for name in (*one.figures, *one.tables)]
     for name, count in Counter(name for name, _ in made).items():
@@ -102,14 +104,45 @@ def _declared(folder, kind, needed, own):
             targets = node.targets if isinstance(node, ast.Assign) else []
             for target in targets:
                 if isinstance(target, ast.Name) and target.id in names:
+                    key = target.id
                     try:
-                        literals[names[target.id]] = ast.literal_eval(node.value)
+                        literal = ast.literal_eval(node.value)
                     except ValueError:
-                        key = target.id
                         raise InputError(file, key, "an expression", "a plain literal") from None
+                    if names[key] in literals:
+                        raise InputError(file, key, f"{key} twice", "each declaration once")
+                    _check_keys(node.value, file, key)
+                    literals[names[key]] = literal
         if (needed.lower() in literals) if needed else literals:
             found[file.stem.replace("_", "-")] = kind(file=file, **literals)
     return found
+
+
+def _check_keys(value, file, key):
+    """Raise InputError for a name that a literal holds twice: Python would keep the second."""
+    for node in ast.walk(value):
+        keys = [ast.literal_eval(key) for key in getattr(node, "keys", ())]
+        for name, count in Counter(keys).items():
+            if count > 1:
+                raise InputError(file, key, f"{name!r} {count} times", "each name once")
+
+
+def check_levels_registered_once(folder=sources.ENGINE):
+    """Raise InputError if two functions of the engine register the same level: the second would
+    replace the first for everybody who trains with it."""
+    axes = {name: axis for axis, (_, names) in sources.REGISTRIES.items() for name in names}
+    first = {}
+    for file in sorted(Path(folder).glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
+            for decorator, axis in axes.items():
+                level = sources.registered_as(node, (decorator,))
+                if level is None:
+                    continue
+                here = f"{file.name} line {node.lineno}"
+                known = first.setdefault((decorator, level), here)
+                if known != here:
+                    found = f"@{decorator}({level!r}) twice, {known} and {here}"
+                    raise InputError(file, axis, found, "a name of its own for each level")
 
 
 # ---- Budgets ------------------------------------------------------------------------------------

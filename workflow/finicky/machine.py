@@ -14,6 +14,13 @@ def processor():
     return platform.processor() or platform.machine()
 
 
+def cores():
+    """How many cores this process may use: a cluster or a container often lends only some."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
 def memory_gib():
     """Installed memory in GiB, rounded, or None where the system does not tell."""
     try:
@@ -72,6 +79,6 @@ def description(device="cpu"):
 
 def _lines(path):
     try:
-        return Path(path).read_text().splitlines()
+        return Path(path).read_text(encoding="utf-8").splitlines()
     except OSError:
         return []

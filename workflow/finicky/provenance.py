@@ -1,13 +1,13 @@
 """Where a preset's numbers came from: code, versions, machine, data, config, time, failed runs."""
 
+import csv
 import json
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-
-import pandas as pd
 
 from finicky import data, machine
 
@@ -16,12 +16,14 @@ PACKAGES = ("torch", "torchvision", "snakemake", "numpy", "scipy", "pandas", "py
 OUTCOMES = ("finite", "large", "inf", "nan")
 
 
-def record(runs, config, benchmarks):
+def record(runs, config, benchmarks, planned=None, failures=()):
     """Provenance of a preset as plain Python.
 
-    runs: its table of runs; config: the merged config; benchmarks: the folder where the workflow
-    leaves each job's time. Times are in seconds: of training, `seconds.training` is summed over
-    cores, and `wall_seconds` counts the time in which at least one run was training.
+    runs: its table of runs; config: the merged config; benchmarks: {stage: the files in which the
+    workflow leaves the time of each of its jobs}, without training; planned: how many runs there
+    should be; failures: what failed, a sentence each. Times are in seconds: of training,
+    `seconds.training` is summed over cores, and `wall_seconds` counts the time in which at least
+    one run was training. `commit` and `dirty` are None where `checkout` does not know them.
     """
     counts = runs["outcome"].value_counts()
     columns = ["run", "dataset", "depth", "block", "activation", "init", "optimizer",
@@ -30,12 +32,13 @@ def record(runs, config, benchmarks):
     steps = diverged["nan_step"].fillna(diverged["inf_step"]).fillna(diverged["large_step"])
     times = stage_seconds(benchmarks)
     here = machine.description()
+    commit, dirty = checkout()
     sets = sorted(runs["instruction_set"].dropna().unique())
     return {
         "preset": config["preset"],
         "command": command(config),
-        "commit": git("rev-parse", "HEAD"),
-        "dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "commit": commit,
+        "dirty": dirty,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
         "machine": {
@@ -48,6 +51,8 @@ def record(runs, config, benchmarks):
         "data": {name: data.hashes(name) for name in sorted(runs["dataset"].unique())},
         "config": config,
         "runs": {"total": len(runs)} | {o: int(counts.get(o, 0)) for o in OUTCOMES},
+        "missing": 0 if planned is None else planned - len(runs),
+        "failures": list(failures),
         "diverged": diverged[columns].assign(step=steps.astype(int)).to_dict("records"),
         "seconds": {"training": round(float(runs["seconds"].sum()), 1)} | times,
         "wall_seconds": round(training_wall(runs) + sum(times.values()), 1),
@@ -90,28 +95,64 @@ def command(config):
     return "make report" if preset == "default" else f"make report PRESET={preset}"
 
 
+def checkout():
+    """(commit, whether anything differs from it) of the checkout that the working folder is.
+
+    A file that git does not know counts where it may be code or config: below workflow/ and
+    config/. (None, None) where that is unknown: no git, no checkout, one that git refuses to read,
+    or a folder inside another checkout, whose commit says nothing of it.
+    """
+    top = git("rev-parse", "--show-toplevel")
+    if not top or not os.path.samefile(top, "."):
+        return None, None
+    answers = [
+        git("rev-parse", "HEAD"),
+        git("status", "--porcelain", "--untracked-files=no"),
+        git("ls-files", "--others", "--exclude-standard", "--", "workflow", "config"),
+    ]
+    if None in answers:
+        return None, None
+    commit, changed, unknown = answers
+    return commit, bool(changed or unknown)
+
+
 def git(*arguments):
-    """Output of a git command in the working folder; None without a checkout or without git."""
+    """Output of a git command that looks at the working folder, whatever GIT_DIR and the like say;
+    None where it fails or there is no git."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True)
-    except FileNotFoundError:
+        done = subprocess.run(
+            ["git", "--no-optional-locks", *arguments], env=env, capture_output=True
+        )
+    except OSError:
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return os.fsdecode(done.stdout).rstrip("\n") if done.returncode == 0 else None
 
 
 def stage_seconds(benchmarks):
-    """Summed job time of every stage but training: {stage: seconds}."""
-    times = {}
-    for file in sorted(Path(benchmarks).rglob("*.tsv")):
-        stage = file.relative_to(benchmarks).parts[0].removesuffix(".tsv")
-        if stage != "train":
-            times[stage] = times.get(stage, 0) + float(pd.read_csv(file, sep="\t")["s"].iloc[0])
-    return {stage: round(seconds, 1) for stage, seconds in times.items()}
+    """Summed job time of each stage that left any: {stage: seconds}."""
+    times = {stage: [job_seconds(file) for file in files] for stage, files in benchmarks.items()}
+    return {
+        stage: round(sum(filter(None, jobs)), 1)
+        for stage, jobs in times.items()
+        if any(seconds is not None for seconds in jobs)
+    }
+
+
+def job_seconds(file):
+    """The time in a benchmark file of Snakemake's; None where it holds none: it is missing, or the
+    job was killed as it was written."""
+    try:
+        with open(file, encoding="utf-8", newline="") as lines:
+            first = next(csv.DictReader(lines, delimiter="\t"), {})
+        return float(first["s"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def training_wall(runs):
     """Length of the union of the fused batches' training times, seconds."""
-    ends = runs["finished"].map(lambda text: datetime.fromisoformat(text).timestamp())
+    ends = runs["finished"].map(lambda text: datetime.fromisoformat(text).timestamp()).astype(float)
     spans = sorted(set(zip(ends - runs["seconds"] * runs["fused"], ends, strict=True)))
     covered, reach = 0.0, float("-inf")
     for start, end in spans:

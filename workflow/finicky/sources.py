@@ -42,7 +42,7 @@ def without_docstrings(tree):
 @cache
 def parsed(file):
     """The top-level statements of a file, docstrings removed."""
-    return without_docstrings(ast.parse(file.read_text(), filename=str(file))).body
+    return without_docstrings(ast.parse(file.read_text(encoding="utf-8"), filename=str(file))).body
 
 
 def registered_as(node, decorators):
@@ -155,7 +155,7 @@ def imported_names(text):
 def library_imports(file):
     """The files of the library that a file imports directly."""
     paths = set()
-    for name in imported_names(Path(file).read_text()):
+    for name in imported_names(Path(file).read_text(encoding="utf-8")):
         if name.split(".")[0] == LIBRARY.name:
             path = LIBRARY.parent.joinpath(*name.split("."))
             paths |= {p for p in (path.with_suffix(".py"), path / "__init__.py") if p.exists()}

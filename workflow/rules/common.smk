@@ -1,12 +1,13 @@
+import contextlib
 import glob
 import os
 import shlex
 import sys
 
 # The library lies below workflow/. Jobs find it by PYTHONPATH: every job, on a cluster too, reads
-# this file before it starts its script.
+# this file before it starts its script. Text is UTF-8, whatever the machine's locale.
 sys.path.insert(0, os.path.abspath("workflow"))
-os.environ.update(PYTHONPATH=os.path.abspath("workflow"))
+os.environ.update(PYTHONPATH=os.path.abspath("workflow"), PYTHONUTF8="1")
 # Snakemake (9.27) pastes the interpreter's path into shell commands: with a space in it they fail,
 # with $() in it they run what is in there.
 sys.executable = shlex.quote(sys.executable)
@@ -15,6 +16,7 @@ from finicky import (
     config as presets,
     data,
     declarations,
+    failures,
     machine,
     progress,
     runs,
@@ -34,11 +36,13 @@ ALL_CORES = 1000  # Snakemake scales it down to what it was given
 
 try:
     presets.check_place(os.getcwd())
+    declarations.check_levels_registered_once()
     DECLARED = declarations.experiments()
     EXHIBITS = declarations.exhibits()
     files = ["config/config.yaml", *map(str, workflow.overwrite_configfiles)]
-    config.update(presets.with_own_grid(config, files))
-    presets.check(config, files, DECLARED)
+    arguments = workflow.config_settings.config  # of --config
+    config.update(presets.merged(files, arguments))
+    presets.check(config, files, DECLARED, arguments)
     HERE = f"results/{config['preset']}"
     presets.check_writable("results", STORE, HERE, ".snakemake")
     ledger.amendments(AMENDMENTS, ledger.load(LEDGER))
@@ -54,14 +58,43 @@ def exhibit(slug):
     return EXHIBITS.get(slug, declarations.Exhibit(file=None))
 
 
+# What the passes before this one tried in vain (failures.smk), which this one does without.
+LEFT_OUT = failures.read(os.environ.get(failures.VARIABLE))
+
+
+def left_out(rule):
+    """The jobs of one rule, by name, that this pass does without, each with its failure."""
+    return {failure.name: failure for failure in LEFT_OUT if failure.rule == rule}
+
+
 EXPERIMENTS = {
     slug: DECLARED[slug]
     for slug, settings in config["experiments"].items()
-    if settings is not None
+    if settings is not None and slug not in left_out("experiment")
 }
+SHARDS = [shard for shard in PLAN.shards if shard not in left_out("train")]
 # Figures and refilled tables, each with the experiment whose numbers it shows.
-FIGURES = {name: slug for slug in EXPERIMENTS for name in exhibit(slug).figures}
-REFILLED = {name: slug for slug in EXPERIMENTS for name in exhibit(slug).tables}
+FIGURES = {
+    name: slug
+    for slug in EXPERIMENTS
+    for name in exhibit(slug).figures
+    if name not in left_out("figure")
+}
+REFILLED = {
+    name: slug
+    for slug in EXPERIMENTS
+    for name in exhibit(slug).tables
+    if name not in left_out("table")
+}
+WITH_LEDGER = {name for slug in EXPERIMENTS for name in exhibit(slug).with_ledger}
+# The jobs of this preset that leave their time, training aside, by stage.
+STAGES = {
+    "tables": ["tables"],
+    "experiments": expand("experiments/{slug}", slug=EXPERIMENTS),
+    "judge": ["judge"],
+    "figures": expand("figures/{figure}", figure=FIGURES),
+    "refilled": expand("refilled/{table}", table=REFILLED),
+}
 
 
 # Every file that README promises, so that one that was removed is made again.
@@ -102,10 +135,15 @@ def gpus(experiment):
     return 1 if DEVICE != "cpu" and experiment.on_device else 0
 
 
+def marker(dataset):
+    """The file that says that a data set's images are there and have the right hashes."""
+    return f"{DATA}/{dataset}/verified.json"
+
+
 def verified(datasets):
     """What a rule that reads these data sets has as input. Their content is fixed by their hashes,
     so a marker that is newer makes nothing again."""
-    return [ancient(f"{DATA}/{dataset}/verified.json") for dataset in datasets]
+    return [ancient(marker(dataset)) for dataset in datasets]
 
 
 def membership(plan):
@@ -124,6 +162,9 @@ def other_devices():
 
 # The seed sets of the reference, each with its provenance beside it.
 REFERENCES = sorted(glob.glob("results/reference/*/claims.json"))
+REFERENCE_TABLES = sorted(glob.glob("results/reference/*/tables/*.parquet"))
+# What the page is put together from.
+TEMPLATES = sorted(filter(os.path.isfile, glob.glob("report/**", recursive=True)))
 # The benchmark is no experiment of a preset. Once it was run, the page shows it.
 BENCH = glob.glob("results/bench/engine.parquet")
 # Where the experiments of this report have their tables: the links and commands of the page.
@@ -147,5 +188,6 @@ def described(slug):
 
 
 onstart:
-    for line in progress.announcement(PLAN.subgrids, store.Store(STORE)):
-        print(line, file=sys.stderr)
+    if not LEFT_OUT:
+        for line in progress.announcement(PLAN.subgrids, store.Store(STORE)):
+            print(line, file=sys.stderr)

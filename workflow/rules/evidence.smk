@@ -20,5 +20,6 @@ rule judge:
     params:
         slugs=list(EXPERIMENTS),
         settings={slug: config["experiments"][slug] for slug in EXPERIMENTS},
+        failures={slug: str(one) for slug, one in left_out("experiment").items()},
     script:
         "../scripts/judge.py"

@@ -37,11 +37,13 @@ rule experiment:
         "../scripts/measure.py"
 
 
+# A figure that shows the chapter's numbers reads the ledger, which holds them.
 rule figure:
     input:
         lambda wildcards: library(
             "scripts/draw.py", module("exhibits", FIGURES[wildcards.figure])
         ),
+        ledger=lambda wildcards: [LEDGER] if wildcards.figure in WITH_LEDGER else [],
         table=lambda wildcards: f"{HERE}/experiments/{FIGURES[wildcards.figure]}.parquet",
     output:
         svg=f"{HERE}/figures/{{figure}}.svg",

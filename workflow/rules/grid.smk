@@ -26,7 +26,7 @@ rule train:
 rule tables:
     input:
         library("scripts/tables.py"),
-        shards=expand(f"{HERE}/shards/{{shard}}.parquet", shard=PLAN.shards),
+        shards=expand(f"{HERE}/shards/{{shard}}.parquet", shard=SHARDS),
     output:
         runs=f"{HERE}/tables/runs.parquet",
         curves=f"{HERE}/tables/curves.parquet",
@@ -41,5 +41,8 @@ rule tables:
         ENVIRONMENT
     params:
         membership=membership(PLAN),
+        # shards that failed, of which the store has some runs
+        failed=sorted(left_out("train")),
+        store=STORE,
     script:
         "../scripts/tables.py"

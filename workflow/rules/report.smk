@@ -13,9 +13,36 @@ rule provenance:
         ENVIRONMENT
     params:
         config=config,
-        benchmarks=f"{HERE}/benchmarks",
+        benchmarks={
+            stage: expand(f"{HERE}/benchmarks/{{job}}.tsv", job=jobs)
+            for stage, jobs in STAGES.items()
+        },
+        planned=len(PLAN.subgrids),
+        failures=list(map(str, LEFT_OUT)),
     script:
         "../scripts/provenance.py"
+
+
+# What the page's explorer shows, packed small.
+rule explorer:
+    input:
+        library("scripts/explorer.py"),
+        runs=f"{HERE}/tables/runs.parquet",
+        curves=f"{HERE}/tables/curves.parquet",
+        layers=f"{HERE}/tables/layers.parquet",
+        references=REFERENCES,
+        tables=REFERENCE_TABLES,
+    output:
+        f"{HERE}/report/explorer.json",
+    log:
+        f"{HERE}/logs/explorer.log",
+    conda:
+        ENVIRONMENT
+    params:
+        # what of the config decides which seed sets are the same measurement, and the usual levels
+        config=config,
+    script:
+        "../scripts/explorer.py"
 
 
 rule page:
@@ -23,7 +50,7 @@ rule page:
         library("scripts/page.py"),
         ledger=LEDGER,
         amendments=AMENDMENTS,
-        templates=sorted(glob.glob("report/*")),
+        templates=TEMPLATES,
         claims=f"{HERE}/report/claims.json",
         figures=[
             *expand(f"{HERE}/figures/{{figure}}.svg", figure=FIGURES),
@@ -42,6 +69,7 @@ rule page:
             ),
         ],
         provenance=f"{HERE}/provenance.json",
+        grid=f"{HERE}/report/explorer.json",
         references=REFERENCES,
         other_devices=other_devices(),
     output:

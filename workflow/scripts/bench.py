@@ -12,4 +12,6 @@ from finicky.store import replaced
 with job(snakemake):
     found = bench.summary(pd.read_parquet(snakemake.input.table))
     with replaced(snakemake.output[0]) as temporary:
-        Path(temporary).write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
+        Path(temporary).write_text(
+            json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+        )

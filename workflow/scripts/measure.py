@@ -13,8 +13,7 @@ with job(snakemake):
     experiment = importlib.import_module(f"finicky.experiments.{slug.replace('-', '_')}")
     files = dict(zip(experiment.READS, snakemake.input.tables, strict=True))
     tables = {name: pd.read_parquet(path) for name, path in files.items()}
-    table = experiment.measure(snakemake.params.settings, tables)
-    tidy.check(table, experiment)
+    table = tidy.measured(experiment, snakemake.params.settings, tables)
     with replaced(snakemake.output[0]) as temporary:
         table.to_parquet(temporary, index=False)
     print(table.groupby("quantity").size().to_string())

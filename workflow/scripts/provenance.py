@@ -11,6 +11,11 @@ from finicky.store import replaced
 
 with job(snakemake):
     runs = pd.read_parquet(snakemake.input.runs)
-    record = provenance.record(runs, snakemake.params.config, snakemake.params.benchmarks)
+    params = snakemake.params
+    record = provenance.record(
+        runs, params.config, params.benchmarks, params.planned, params.failures
+    )
     with replaced(snakemake.output[0]) as temporary:
-        Path(temporary).write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+        Path(temporary).write_text(
+            json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+        )

@@ -1,6 +1,7 @@
 """Train the runs of one shard that are not stored yet, then write the shard's file."""
 
 import sys
+import traceback
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -8,12 +9,16 @@ import pyarrow.parquet as parquet
 from job import job
 
 from finicky import machine, runs, tables
+from finicky.errors import InputError
 from finicky.progress import Progress
 from finicky.store import Store, replaced
 
 
 def train_missing(missing, plan, store, config):
-    """Train runs in fused batches; each batch is stored as soon as it is finished."""
+    """Train runs in fused batches; each batch is stored as soon as it is finished.
+
+    On a CPU a batch that raises costs no other; on a GPU those that train beside it.
+    """
     # Only here: a job whose runs are all stored ends without importing PyTorch.
     from finicky.engine import train as engine
 
@@ -22,20 +27,29 @@ def train_missing(missing, plan, store, config):
     progress = Progress(plan.subgrids, store, sys.stderr)
     size = None if config["fuse"] == "auto" else config["fuse"]
     batches = runs.fused_batches(missing, machine.l2_cache_bytes(), size)
-    for batch, records in engine.train_each(with_data(batches, engine), device):
-        for run, record in zip(batch, records, strict=True):
-            finished = datetime.now(UTC).isoformat(timespec="seconds")
-            store.write(run.id, asdict(run) | record | place | {"finished": finished})
-            print(f"{run.id} {record['outcome']} {record['seconds']:.2f} s {run}")
-        progress.show()
+    loaded, errors = {}, []
+    for some in [[batch] for batch in batches] if device == "cpu" else [batches]:
+        try:
+            for batch, records in engine.train_each(with_data(some, loaded, engine), device):
+                for run, record in zip(batch, records, strict=True):
+                    finished = datetime.now(UTC).isoformat(timespec="seconds")
+                    store.write(run.id, asdict(run) | record | place | {"finished": finished})
+                    print(f"{run.id} {record['outcome']} {record['seconds']:.2f} s {run}")
+                progress.show()
+        except (InputError, OSError):  # the others would meet with the same
+            raise
+        except Exception as error:
+            traceback.print_exc(file=sys.stdout)
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
-def with_data(batches, engine):
-    """Pairs of a fused batch and its data set, which is loaded when it is needed.
+def with_data(batches, loaded, engine):
+    """Pairs of a fused batch and its data set, which is loaded when it is needed, into `loaded`.
 
     A CPU keeps the last one only; on a GPU batches of several may train side by side.
     """
-    loaded = {}
     for batch in batches:
         one = batch[0]
         if one.images not in loaded:

@@ -38,9 +38,13 @@ def snakemake_processes(folder: Path) -> tuple[list[int], list[int]]:
 
 def reason_to_keep(locks: list[Path], folder: Path) -> str | None:
     """Why the lock may belong to a run that is alive, or None."""
-    host = HOST.read_text().strip() if HOST.exists() else platform.node()
-    if host != platform.node():
-        return f"the last run was started on {host}: go on there"
+    here = platform.node()
+    host = HOST.read_text(encoding="utf-8").strip() if HOST.exists() else here
+    if host not in ("", here):
+        return (
+            f"the last run was started on {host}, whose processes are not seen from here: go on "
+            "there, unless that machine is gone (a container, a renamed computer)"
+        )
     if os.geteuid() != 0 and any(lock.stat().st_uid != os.geteuid() for lock in locks):
         return "it is another user's"
     schedulers, _ = snakemake_processes(folder)
@@ -66,8 +70,8 @@ def main(arguments: list[str]) -> int:
         reason = reason_to_keep(locks, folder)
         if reason:
             print(
-                f".snakemake/locks: the folder is locked and {reason}. "
-                "If no run is alive: snakemake --unlock",
+                f".snakemake/locks: the folder is locked and {reason}. If no run is alive: "
+                ".venv/bin/python -m snakemake --unlock, and then make report again",
                 file=sys.stderr,
             )
             return 1
@@ -78,7 +82,7 @@ def main(arguments: list[str]) -> int:
         if status:
             return status
     HOST.parent.mkdir(exist_ok=True)
-    HOST.write_text(platform.node() + "\n")
+    HOST.write_text(platform.node() + "\n", encoding="utf-8")
     return 0
 
 

@@ -1,0 +1,66 @@
+"""`make status`: a line for each preset, whatever is wrong with the others."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from finicky import machine
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def status(tmp_path, monkeypatch, capsys):
+    """`status(presets)`: exit status, stdout and stderr in a folder with these presets, {name:
+    text}, where a run takes a minute."""
+    path = ROOT / "workflow/scripts/status.py"
+    spec = importlib.util.spec_from_file_location("status", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    monkeypatch.setattr(script, "cost", lambda device: SimpleNamespace(seconds=lambda run: 60.0))
+    monkeypatch.chdir(tmp_path)
+    Path("config").mkdir()
+    shutil.copy(ROOT / "config/config.yaml", "config")
+
+    def status(presets):
+        for name, text in presets.items():
+            Path(f"config/{name}.yaml").write_text(text, encoding="utf-8")
+        code = script.main([f"config/{name}.yaml" for name in presets])
+        said = capsys.readouterr()
+        return code, said.out.splitlines(), said.err.splitlines()
+
+    return status
+
+
+def preset(name, seeds=1):
+    return f"preset: {name}\nseeds: {seeds}\ngrid: {{degradation-batch-norm: {{}}}}\n"
+
+
+@pytest.mark.parametrize(
+    "bad, said",
+    [
+        ("preset: b\nseeds: 0\n", "config/b.yaml: seeds: found 0"),
+        ("preset: b\nseeds: 010\n", "config/b.yaml: line 2: seeds: found 010"),
+        ("preset: b\ngrid: [\n", "config/b.yaml: line 3: found what is no YAML"),
+        ("- b\n", "config/b.yaml: found ['b']; allowed: object"),
+        ("", "config/b.yaml: preset: found 'default'"),
+        ("preset: a\n", "config/b.yaml: preset: found 'a'"),
+    ],
+)
+def test_a_bad_preset_hides_no_other(status, bad, said):
+    code, lines, [error] = status({"a": preset("a"), "b": bad, "c": preset("c", seeds=3)})
+    assert code == 1 and error.startswith(said)
+    assert [line.partition(",")[0] for line in lines] == [
+        "a: 0 of 1 runs stored", "c: 0 of 3 runs stored",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("cores, left", [(1, "6 min of training left on 1 core"),
+                                         (3, "2 min of training left on 3 cores")])  # fmt: skip
+def test_time_is_for_the_cores_that_may_be_used(status, monkeypatch, cores, left):
+    monkeypatch.setattr(machine, "cores", lambda: cores)
+    code, [line], errors = status({"a": preset("a", seeds=6)})
+    assert (code, errors) == (0, []) and line.endswith(left)
