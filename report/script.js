@@ -1,77 +1,372 @@
-// Search, filters, and links that open what they point at. The page says everything without it.
+// Search, filters, links that open what they point at, and the guessing game. The page says
+// everything without it. The state of both search and game is the link: #find?..., #predict?...
 (function () {
   "use strict";
-  const form = document.getElementById("filter");
-  const search = document.getElementById("search");
-  const where = document.getElementById("where");
-  const boxes = Array.from(form.querySelectorAll("input[type=checkbox]"));
-  const claims = Array.from(document.querySelectorAll(".claim")).map((element) => ({
-    element,
-    section: element.closest("section").id,
-    verdict: element.dataset.verdict,
-    text: (element.id + " " + element.textContent).toLowerCase().replace(/\s+/g, " "),
-  }));
-  const rolls = Array.from(document.querySelectorAll(".roll"));
 
-  function apply() {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const verdicts = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
-    const active = words.length > 0 || where.value !== "" || verdicts.size < boxes.length;
-    let count = 0;
-    for (const claim of claims) {
-      const match =
-        verdicts.has(claim.verdict) &&
-        (where.value === "" || claim.section === where.value) &&
-        words.every((word) => claim.text.includes(word));
-      claim.element.hidden = !match;
-      count += match;
-    }
-    document.body.classList.toggle("filtering", active);
-    for (const section of document.querySelectorAll(".part:not(.back)")) {
-      section.classList.toggle("empty", active && !section.querySelector(".claim:not([hidden])"));
-    }
-    for (const roll of rolls) {
-      const left = roll.querySelector(".claim:not([hidden])");
-      roll.classList.toggle("empty", active && !left);
-      if (active && left) roll.open = true;
-    }
-    document.getElementById("matches").textContent = active
-      ? count + " of " + claims.length + " claims"
-      : "";
+  // ---- Words, links, decks: nothing here needs a page --------------------------------------------
+
+  // The words of a text: letters and digits; x² is x2, 97.82 is one word.
+  function tokens(text) {
+    const plain = text.normalize("NFKC").toLowerCase();
+    return plain.match(/\d+(?:\.\d+)+|[\p{L}\p{M}\p{N}]+/gu) || [];
   }
 
-  // A link to #C058 shows the card with its details open, even if a filter hides it.
-  function open() {
+  // What search knows of a claim: the words that one reads first, and all others.
+  function entry(id, first, rest) {
+    return { id: id.toLowerCase(), first: new Set(tokens(id + " " + first)), rest: new Set(tokens(rest)) };
+  }
+
+  // How well an entry has a word: its id, a whole word, the beginning of one, in what one reads
+  // first or elsewhere; 0 for not at all. A word of one or two letters is no beginning.
+  function strength(one, word) {
+    if (one.id === word) return 5;
+    if (one.first.has(word)) return 4;
+    if (one.rest.has(word)) return 3;
+    if (word.length < 3) return 0;
+    const begins = (other) => other.startsWith(word);
+    return Array.from(one.first).some(begins) ? 2 : Array.from(one.rest).some(begins) ? 1 : 0;
+  }
+
+  // Places of the entries that have every word of a query, best first: the weakest word decides,
+  // then all of them, then the entries' own order.
+  function rank(entries, query) {
+    const words = tokens(query);
+    const found = [];
+    entries.forEach((one, place) => {
+      const each = words.map((word) => strength(one, word));
+      const weakest = Math.min(Infinity, ...each);
+      if (weakest > 0) found.push([-weakest, -each.reduce((a, b) => a + b, 0), place]);
+    });
+    found.sort((a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2]);
+    return found.map((one) => one[2]);
+  }
+
+  // A link's state: #find?q=he&verdict=undecided is {name: "find", values: {q: "he", ...}}.
+  function parse(hash) {
+    const [name, query] = hash.replace(/^#/, "").split("?", 2);
+    return { name, values: Object.fromEntries(new URLSearchParams(query || "")) };
+  }
+
+  function link(name, values) {
+    const given = Object.entries(values).filter((pair) => pair[1] !== "");
+    const query = new URLSearchParams(given).toString().replaceAll("%2C", ",");
+    return "#" + name + (query ? "?" + query : "");
+  }
+
+  // Whether a claim passes the filters; verdict is a list, whoever names none means all.
+  function passes(claim, values) {
+    return (
+      (!values.verdict || values.verdict.split(",").includes(claim.verdict)) &&
+      (!values.section || claim.section === values.section) &&
+      (!values.kind || claim.kind === values.kind) &&
+      (!values.data || claim.data.includes(values.data)) &&
+      (!values.fragile || claim.fragile)
+    );
+  }
+
+  // The same numbers from 0 to 1 for the same seed (mulberry32, T. Ettinger 2017).
+  function random(seed) {
+    let state = seed >>> 0;
+    return function () {
+      state = (state + 0x6d2b79f5) >>> 0;
+      let t = Math.imul(state ^ (state >>> 15), state | 1);
+      t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+      return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+    };
+  }
+
+  // Ten claims that a number deals: the same to everybody who has the same page.
+  const GUESSED = ["reproduced", "reproduced-under-conditions", "not-reproduced"];
+  const DEALT = 10;
+
+  function deal(index, values) {
+    const fit = (id) => index[id] && GUESSED.includes(index[id].verdict);
+    if (values.cards) {
+      return Array.from(new Set(values.cards.toUpperCase().split(","))).filter(fit);
+    }
+    const ids = Object.keys(index).filter(fit).sort();
+    const next = random(Number(values.deck) || 0);
+    for (let last = ids.length - 1; last > 0; last--) {
+      const other = Math.floor(next() * (last + 1));
+      [ids[last], ids[other]] = [ids[other], ids[last]];
+    }
+    return ids.slice(0, DEALT);
+  }
+
+  function score(index, deck, guesses) {
+    const right = deck.filter((id, place) => index[id].verdict === guesses[place]).length;
+    const trusting = deck.filter((id) => index[id].verdict === "reproduced").length;
+    return { right, trusting, of: deck.length };
+  }
+
+  if (typeof module !== "undefined") {
+    module.exports = { tokens, entry, strength, rank, parse, link, passes, deal, score };
+    return;
+  }
+
+  // ---- The page ----------------------------------------------------------------------------------
+
+  const $ = (id) => document.getElementById(id);
+  const index = JSON.parse($("index").textContent);
+  const ids = Object.keys(index);
+  const form = $("filter");
+
+  // An element that is shown elsewhere for a while leaves a mark where it belongs.
+  const away = new Map();
+
+  function lend(element, to) {
+    if (!away.has(element)) {
+      const mark = document.createComment("");
+      element.before(mark);
+      away.set(element, mark);
+    }
+    to.append(element);
+  }
+
+  function giveBack() {
+    for (const [element, mark] of away) mark.replaceWith(element);
+    away.clear();
+  }
+
+  // A link that leads nowhere else: the page's state changes, its history does not.
+  function settle(hash) {
+    try {
+      history.replaceState(null, "", hash || location.pathname + location.search);
+    } catch (error) {
+      // Some servers lock a page in; then its link stays as it is.
+    }
+  }
+
+  // ---- Search and filters ------------------------------------------------------------------------
+
+  let entries = null;
+
+  function searched() {
+    if (!entries) {
+      entries = ids.map((id) => {
+        const one = index[id];
+        // the body of a card that was never opened is still markup (cards.js)
+        return entry(id, one.says + " " + one.headline, $(id).textContent.replace(/<[^>]*>/g, " "));
+      });
+    }
+    return entries;
+  }
+
+  function asked() {
+    const boxes = Array.from(form.querySelectorAll("[name=verdict]"));
+    const checked = boxes.filter((box) => box.checked);
+    const value = (name) => (form.elements[name] ? form.elements[name].value : "");
+    return {
+      q: value("q").trim(),
+      section: value("section"),
+      kind: value("kind"),
+      data: value("data"),
+      verdict: checked.length < boxes.length ? checked.map((box) => box.value).join(",") || "none" : "",
+      fragile: form.elements.fragile.checked ? "1" : "",
+    };
+  }
+
+  function ask(values) {
+    for (const name of ["q", "section", "kind", "data"]) {
+      if (form.elements[name]) form.elements[name].value = values[name] || "";
+    }
+    const verdicts = values.verdict ? values.verdict.split(",") : null;
+    for (const box of form.querySelectorAll("[name=verdict]")) {
+      box.checked = !verdicts || verdicts.includes(box.value);
+    }
+    form.elements.fragile.checked = Boolean(values.fragile);
+    if (Object.entries(values).some(([name, value]) => name !== "q" && value)) {
+      $("filters").open = true;
+    }
+  }
+
+  function find(values) {
+    giveBack();
+    const active = Object.values(values).some(Boolean);
+    document.body.classList.toggle("finding", active);
+    $("found").hidden = $("clear").hidden = !active;
+    if (!active) {
+      $("matches").textContent = "";
+      return;
+    }
+    const ranked = rank(searched(), values.q || "").map((place) => ids[place]);
+    const found = ranked.filter((id) => passes(index[id], values));
+    for (const id of found) lend($(id), $("found-claims"));
+    $("matches").textContent = found.length
+      ? found.length + " of " + ids.length + " claims" + (values.q ? ", best match first" : "")
+      : "Nothing matches. A word matches whole words and, from three letters on, their beginnings.";
+    $("found-title").textContent = found.length ? "Found" : "Nothing matches";
+  }
+
+  function search() {
+    const values = asked();
+    settle(Object.values(values).some(Boolean) ? link("find", values) : "");
+    find(values);
+  }
+
+  // ---- The guessing game -------------------------------------------------------------------------
+
+  let game = null;
+
+  // What would give a verdict away: everything but the title and the game.
+  function rest() {
+    const main = Array.from(document.querySelectorAll(".page > *:not(.answer):not(#predict):not(script)"));
+    const first = Array.from(document.querySelectorAll(".answer > *:not(h1):not(.eyebrow)"));
+    return [document.querySelector(".skip"), ...first, ...main];
+  }
+
+  function play(values) {
+    if (!values.deck && !values.cards) {
+      values = { deck: String(1 + Math.floor(Math.random() * 9999)) };
+      settle(link("predict", values));
+    }
+    const hash = link("predict", values);
+    if (!game || game.hash !== hash) game = { hash, deck: deal(index, values), guesses: [], told: false };
+    for (const element of rest()) element.hidden = true;
+    $("predict").hidden = false;
+    turn();
+  }
+
+  function leave() {
+    if ($("predict").hidden) return;
+    giveBack();
+    for (const element of rest()) element.hidden = false;
+    $("predict").hidden = true;
+    if (!location.hash) $("start").querySelector("a").focus();
+  }
+
+  // The next claim to guess, the answer to the last guess, or the score.
+  function turn() {
+    giveBack();
+    const { deck, guesses, told } = game;
+    const over = guesses.length === deck.length && !told;
+    $("predict-ask").hidden = over || told;
+    $("predict-tell").hidden = !told;
+    $("predict-end").hidden = !over;
+    if (told) tell(deck[guesses.length - 1], guesses[guesses.length - 1]);
+    else if (over) end();
+    else {
+      const id = deck[guesses.length];
+      $("predict-status").textContent = "Claim " + (guesses.length + 1) + " of " + deck.length;
+      $("predict-says").textContent = index[id].says;
+      $("predict-section").textContent = form.querySelector(
+        "option[value=" + index[id].section + "]",
+      ).textContent;
+    }
+    $("predict-title").focus();
+    $("predict").scrollIntoView();
+  }
+
+  const words = (slug) => slug.replaceAll("-", " ");
+
+  function tell(id, guess) {
+    const verdict = index[id].verdict;
+    $("predict-status").textContent =
+      (verdict === guess ? "Right: " : "You guessed " + words(guess) + ". It is: ") +
+      words(verdict) + ". " + index[id].headline;
+    const card = $(id);
+    lend(card, $("predict-card"));
+    if (card.tagName === "DETAILS") card.open = true;
+    $("predict-next").textContent =
+      game.guesses.length === game.deck.length ? "Your score" : "Next claim";
+  }
+
+  function end() {
+    const { right, trusting, of } = score(index, game.deck, game.guesses);
+    $("predict-status").textContent = of
+      ? "You foresaw " + right + " of " + of + ". Believing the chapter every time: " + trusting + "."
+      : "None of these claims has a verdict in this report.";
+    const list = $("predict-list");
+    list.replaceChildren();
+    game.deck.forEach((id, place) => {
+      const item = document.createElement("li");
+      const anchor = document.createElement("a");
+      anchor.href = "#" + id;
+      anchor.textContent = index[id].headline;
+      const said = words(index[id].verdict) + "; you guessed " + words(game.guesses[place]);
+      item.append(anchor, " (" + said + ")");
+      list.append(item);
+    });
+    $("predict-deck").href = game.hash;
+  }
+
+  function guess(verdict) {
+    game.guesses.push(verdict);
+    game.told = true;
+    turn();
+  }
+
+  // ---- Where a link leads ------------------------------------------------------------------------
+
+  // A link to #C058 shows the card opened, and whatever else folds around its target.
+  function show(id) {
     let target = null;
     try {
-      target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+      target = id && $(decodeURIComponent(id));
     } catch (error) {
       return;
     }
     if (!target) return;
-    if (target.classList.contains("claim") && target.hidden) {
-      form.reset();
-      apply();
-    }
     for (let e = target; e; e = e.parentElement) if (e.tagName === "DETAILS") e.open = true;
-    for (const details of target.querySelectorAll(".how, .many")) details.open = true;
     target.scrollIntoView();
   }
 
-  // Paper has no triangles to click; only the longest lists stay folded.
-  let closed = [];
+  // Links that begin with #explore are the explorer's, wherever they come from.
+  function follow() {
+    const { name, values } = parse(location.hash);
+    if (name === "predict") {
+      ask({});
+      find({});
+      play(values);
+      return;
+    }
+    leave();
+    const wanted = name === "find" ? values : {};
+    ask(wanted);
+    find(wanted);
+    if (name !== "find" && !name.startsWith("explore")) show(name);
+  }
+
+  // ---- Paper -------------------------------------------------------------------------------------
+
+  // Cards are printed as they stand, rows that are closed as rows; who wants all of them says so.
+  let unfolded = [];
   window.addEventListener("beforeprint", () => {
-    closed = Array.from(document.querySelectorAll("details:not([open], .all)"));
-    for (const details of closed) details.open = true;
+    if (!$("print-all").checked) return;
+    unfolded = Array.from(document.querySelectorAll("details:not([open]):not(.all)"));
+    for (const details of unfolded) details.open = true;
   });
   window.addEventListener("afterprint", () => {
-    for (const details of closed) details.open = false;
+    for (const details of unfolded) details.open = false;
+    unfolded = [];
   });
 
+  // ---- Start -------------------------------------------------------------------------------------
+
   form.hidden = false;
-  form.addEventListener("input", apply);
+  $("start").hidden = !ids.some((id) => GUESSED.includes(index[id].verdict));
+  form.addEventListener("input", (event) => {
+    if (event.target.name) search();
+  });
+  form.addEventListener("focusin", searched); // so that the first letter need not wait
+  form.addEventListener("reset", () => setTimeout(search));
   form.addEventListener("submit", (event) => event.preventDefault());
-  window.addEventListener("hashchange", open);
-  apply();
-  open();
+  for (const button of document.querySelectorAll(".guesses button")) {
+    button.addEventListener("click", () => guess(button.value));
+  }
+  $("predict-next").addEventListener("click", () => {
+    game.told = false;
+    turn();
+  });
+  $("predict-again").addEventListener("click", () => {
+    game = null;
+    play({});
+  });
+  const back = () => (location.hash = "");
+  $("predict-leave").addEventListener("click", back);
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !$("predict").hidden) back();
+  });
+  window.addEventListener("hashchange", follow);
+  follow();
 })();

@@ -19,6 +19,7 @@ def part(name, chapter, measured, low, high, verdict, **more):
         "failed_share": 0.0, "detectable": None, "counts": dict.fromkeys(
             ["conditions", "hold", "fail", "undecided", "dropped", "need"], 0
         ),
+        "failed_arm": None, "arms": None, "alike": False, "where": None,
     }  # fmt: skip
     return values | more
 
@@ -27,7 +28,8 @@ def condition(name, verdict, measured, low, high, trains=None, **levels):
     """One condition as claims.json has it."""
     return {
         "part": name, "levels": levels, "verdict": verdict, "n": 5, "measured": measured,
-        "ci_low": low, "ci_high": high, "trains": trains,
+        "ci_low": low, "ci_high": high, "trains": trains, "outcome": "finite",
+        "failed_share": 0.0, "failed_arm": None, "arms": None, "alike": False,
     }  # fmt: skip
 
 
@@ -47,7 +49,8 @@ def record(claim, verdict, parts=(), conditions=(), **more):
         "rule_words": f"the rule of {claim['id']}", "verdict": verdict,
         "subject": rules.subject(claim["rule"]),
         "parts": list(parts), "conditions": list(conditions), "counts": counts,
-        "sentence": f"sentence of {claim['id']}", "budget": None, "datasets": None,
+        "sentence": f"sentence of {claim['id']}", "headline": f"headline of {claim['id']}",
+        "budget": None, "datasets": None,
         "fragility": None, "why": claim.get("why"),
         "reason": None, "evidence": evidence, "also": [],
     }  # fmt: skip
@@ -254,7 +257,7 @@ def make_figures():
     figure = {
         "svg": drawing,
         "files": {"CSV": "results/smoke/figures/F15.csv"},
-        "alt": 'a "curve"',
+        "finding": 'He reaches 93.8 % in a "curve".',
     }
     return {"F15": figure}
 

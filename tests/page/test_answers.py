@@ -1,4 +1,4 @@
-"""Tables of questions and answers: the claims behind each answer, sorted by verdict."""
+"""Tables of questions and answers: what was found about the claims behind each answer."""
 
 from finicky.page import answers
 
@@ -10,16 +10,26 @@ ENTRY = {
 }
 
 
-def test_a_table_of_answers_sorts_claims_by_verdict():
-    verdicts = {"C062": "reproduced", "C064": "reproduced", "C099": "not reproduced"}
-    table = answers.table(ENTRY, {claim: {"verdict": v} for claim, v in verdicts.items()})
+def test_an_answer_is_what_was_found_about_the_claims_behind_it():
+    """In the ledger's order, each with its verdict; of what was not measured, what it says."""
+    claims = {
+        "C062": {"verdict": "reproduced", "headline": "it comes to 92 %", "says": "x"},
+        "C064": {"verdict": "not reproduced", "sentence": "an old file.", "says": "x"},
+        "C001": {"verdict": "not measured", "headline": "no", "says": "claimed"},
+    }
+    table = answers.table(ENTRY, claims)
     assert table["heads"] == ["Question", "The chapter’s answer"] and not table["notes"]
-    labels = [column["label"] for column in table["columns"]]
-    assert labels == ["reproduced", "not reproduced", "not measured"]
     first, second = table["bodies"][0]["rows"]
     assert first["heads"] == ["Why?", "so"]
-    assert [cell["claims"] for cell in first["cells"]] == [["C064", "C062"], [], ["C001"]]
-    assert [cell["claims"] for cell in second["cells"]] == [["C064"], ["C099"], []]
+    [cell] = first["cells"]
+    assert cell["findings"] == [
+        {"id": "C064", "verdict": "not reproduced", "text": "An old file."},
+        {"id": "C001", "verdict": "not measured", "text": "Claimed."},
+        {"id": "C062", "verdict": "reproduced", "text": "It comes to 92 %."},
+    ]
+    found = [one["verdict"] for one in second["cells"][0]["findings"]]
+    assert found == ["not measured", "not reproduced"]
+    assert sum(span for _, span in table["groups"]) == len(table["columns"]) == 1
 
 
 def test_claims_behind_a_table_once_each():
@@ -28,18 +38,18 @@ def test_claims_behind_a_table_once_each():
 
 
 def test_without_any_evidence_there_is_no_table_of_answers():
-    assert answers.table(ENTRY, {"C001": {"verdict": "not measured"}}) is None
+    assert answers.table(ENTRY, {"C001": {"verdict": "not measured", "says": "x"}}) is None
 
 
 def test_effects_stand_in_a_column_of_their_own():
     row = {"question": "Why?", "answer": "so", "claims": ["C064"]}
     effects = [{"claim": "C064", "part": "faster"}, {"claim": "C001", "part": "not there"}]
     part = {"name": "faster", "measured": -1.25, "ci_low": -1.5, "ci_high": -1.0, "unit": "pp"}
-    claims = {"C064": {"verdict": "reproduced", "parts": [part], "also": []}}
+    claims = {"C064": {"verdict": "reproduced", "sentence": "", "parts": [part], "also": []}}
     entry = {"heads": ["a", "b"], "rows": [row | {"effects": effects}, row]}
     table = answers.table(entry, claims)
-    assert table["heads"] == ["a", "b"] and [c["label"] for c in table["columns"]] == [
-        "effect", "reproduced",
+    assert table["heads"] == ["a", "b"] and [c["kind"] for c in table["columns"]] == [
+        "measured", "verdict",
     ]  # fmt: skip
     first, second = (one["cells"][0]["text"] for one in table["bodies"][0]["rows"])
     assert first == "faster: \u22121.2 pp [\u22121.5, \u22121.0]" and second == ""

@@ -71,9 +71,10 @@ def test_policy_admits_exactly_the_style_and_script_of_the_page(page):
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy and "http" not in policy
     for name in ("style", "script"):
-        (element,) = page.find_all(name)
-        digest = base64.b64encode(hashlib.sha256(element.string.encode()).digest()).decode()
-        assert f"{name}-src 'sha256-{digest}'" in policy
+        texts = [one.string for one in page.find_all(name) if not one.has_attr("type")]
+        digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()) for text in texts]
+        admitted = " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
+        assert f"; {name}-src {admitted};" in policy
 
 
 def test_no_style_or_handler_attribute_that_the_policy_would_block(page):
@@ -85,7 +86,8 @@ def test_whatever_comes_from_outside_is_text(page):
     for name in ("C001", "F15", "T03", "provenance"):
         assert '<script>alert("x")</script>' in page.find(id=name).get_text(), name
     assert "Because of <b>He</b>." in page.find(id="C062").get_text()
-    assert len(page.find_all("script")) == 1
+    scripts = [one for one in page.find_all("script") if not one.has_attr("type")]
+    assert len(scripts) == len(build.SCRIPTS)
 
 
 def test_the_page_needs_neither_data_frames_nor_plotting_nor_training():
@@ -220,13 +222,11 @@ def test_a_card_says_whether_its_verdict_carries_over_and_the_verdict_on_each_da
     }
     page = BeautifulSoup(build.render(**inputs | {"claims": claims}), "html5lib")
     card = page.find(id="C064")
-    assert words(card.select_one(".carries")) == "The verdict carries <b>over</b>."
-    term = next(dt for dt in card.find_all("dt") if words(dt) == "By data set")
-    assert words(term.find_next_sibling("dd")) == (
+    assert words(card.find("dt", string="Data sets").find_next("dd")) == (
+        "The verdict carries <b>over</b>. "
         "Over all conditions of each: MNIST reproduced; Fashion-MNIST undecided."
     )
-    other = page.find(id="C099")
-    assert not other.select(".carries") and "By data set" not in words(other)
+    assert page.find(id="C099").find("dt", string="Data sets") is None
 
 
 def test_facts_of_the_run_stand_at_the_top(page, words):
@@ -318,7 +318,8 @@ def test_figures_have_a_name_and_decoration_is_hidden(page):
     for drawing in page.find_all("svg"):
         hidden = drawing.get("aria-hidden") == "true"
         assert hidden or (drawing["role"] == "img" and drawing["aria-label"])
-    assert page.find(id="F15").find("svg")["aria-label"] == 'a "curve"'
+    name = 'He reaches 93.8 % in a "curve". Curves.'
+    assert page.find(id="F15").find("svg")["aria-label"] == name
 
 
 def test_what_scrolls_can_be_reached_by_keyboard(page):

@@ -11,10 +11,32 @@ from finicky.page import build
 # ---- Shown --------------------------------------------------------------------------------------
 
 
-def test_a_figure_has_its_caption_line_and_files(page, words):
-    caption = words(page.find(id="F15").find("figcaption"))
-    assert caption.startswith("F15 Curves. Caption of F15:") and "Line 6 of the chapter" in caption
+def test_a_figure_has_its_finding_as_title_and_below_it_topic_caption_line_and_files(page, words):
+    finding, topic = map(words, page.find(id="F15").find("figcaption").find_all("p"))
+    assert finding == 'He reaches 93.8 % in a "curve".'
+    assert topic.startswith("F15 Curves. Caption of F15:") and "Line 6 of the chapter" in topic
+    drawing = page.find(id="F15").find("svg")
+    assert drawing["aria-label"] == f"{finding} Curves."
+    assert page.find(id=page.find(id="F15")["aria-labelledby"]).get_text() == finding
     assert page.find(id="F15").find("a", string="CSV")["href"] == "../figures/F15.csv"
+
+
+def test_a_table_has_its_finding_as_title_and_without_one_its_topic(inputs, render, words):
+    inputs["tables"]["T03"]["table"]["finding"] = "He reaches 93.8 %."
+    page = render()
+    assert words(page.find(id="T03").find(class_="finding")) == "He reaches 93.8 %."
+    assert page.find(id="T13").find(class_="finding") is None
+    assert page.find(id="T13")["aria-labelledby"] == "T13-topic"
+
+
+def test_answers_find_how_many_of_their_claims_have_which_verdict(inputs, render, words):
+    inputs["ledger"]["tables"]["T02"]["rows"] = [
+        {"question": "Why?", "answer": "so", "claims": ["C064", "C062"]}
+    ]
+    found = [claim["verdict"] for claim in inputs["claims"] if claim["id"] in ("C064", "C062")]
+    said = words(render().find(id="T02").find(class_="finding"))
+    assert said.startswith("Of the 2 claims behind these answers, ")
+    assert all(f"{found.count(verdict)} {verdict}" in said for verdict in found)
 
 
 def test_a_table_prints_the_values_of_its_file(page, words, numbers_of):
@@ -63,9 +85,18 @@ def test_answers_link_to_their_claims(inputs, render):
     ]
     table = render().find(id="T02")
     cells = [[link["href"] for link in cell.find_all("a")] for cell in table.select("tbody td")]
-    assert cells == [["#C064"], ["#C062"]]
-    assert table.select("thead use")[1]["href"] == "#i-not-reproduced"
+    assert cells == [["#C064", "#C062"]]
+    verdicts = {claim["id"]: claim["verdict"] for claim in inputs["claims"]}
+    said = [item.b.get_text() for item in table.select("td li")]
+    assert said == [verdicts["C064"], verdicts["C062"]]
     assert table.find("a", string="JSON")["href"] == "claims.json"
+
+
+def test_a_cell_that_names_claims_links_to_them(inputs, render):
+    rows = inputs["tables"]["T03"]["table"]["bodies"][0]["rows"]
+    rows[0]["cells"][1] = rows[0]["cells"][1] | {"value": None, "claims": ["C062", "C064"]}
+    first = render().find(id="T03").select_one("tbody tr")
+    assert [link["href"] for link in first.select("td a")] == ["#C062", "#C064"]
 
 
 # ---- Links --------------------------------------------------------------------------------------
@@ -125,7 +156,9 @@ def test_planned_figure_and_table_name_their_experiment(page, words):
 def test_what_a_left_out_experiment_makes_is_no_gap(page, words):
     for name in ("F06", "T05"):
         line = page.find(id=name)
-        assert line.name == "li" and "minima makes it and is not in this report" in words(line)
+        assert "planned" in line["class"] and "minima makes it and is not in this report" in words(
+            line
+        )
 
 
 def test_answers_without_evidence_are_planned_by_the_experiments_of_their_claims(
@@ -157,12 +190,12 @@ def test_a_missing_benchmark_says_how_to_make_it(page, words):
 def test_benchmark_stands_on_the_page(inputs, words):
     files = {kind: f"results/bench/bench.{kind.lower()}" for kind in ("CSV", "SVG", "PNG")}
     inputs["experiments"]["bench"]["table"] = "results/bench/engine.parquet"
-    inputs["figures"]["bench"] = inputs["figures"]["F15"] | {"alt": "speed", "files": files}
+    inputs["figures"]["bench"] = inputs["figures"]["F15"] | {"finding": "Fast: 3.", "files": files}
     inputs["tables"]["bench-table"] = inputs["tables"]["T13"]
     html = build.render(**inputs)
     html5lib.HTMLParser(strict=True).parse(html)
     cost = BeautifulSoup(html, "html5lib").find(id="cost")
-    assert cost.find(id="bench").find("svg")["aria-label"] == "speed"
+    assert cost.find(id="bench").find("svg")["aria-label"].startswith("Fast: 3. ")
     assert cost.find(id="bench").find("a", string="PNG")["href"] == "../../bench/bench.png"
     assert "0.32 n = 2" in words(cost.find(id="bench-table"))
     assert "make bench" not in words(cost)
@@ -173,7 +206,7 @@ def test_an_own_figure_stands_where_its_experiment_is_first_read(inputs, render,
     inputs["experiments"]["grid"]["figures"] = {"mine": "See.", "F16": "See."}
     inputs["figures"]["mine"] = inputs["figures"]["F15"]
     mine = render().find(id="initialisation").find(id="mine")
-    assert words(mine.find("figcaption")).startswith("The title of grid. See.")
+    assert words(mine.find("figcaption")).endswith("The title of grid. See. CSV")
 
 
 def test_an_own_figure_that_no_claim_reads_stands_in_the_method(inputs, render):

@@ -4,23 +4,21 @@ import copy
 
 import pytest
 
-from finicky.page.findings import surprise
+from finicky.page import findings, scale
 
 # ---- Findings -----------------------------------------------------------------------------------
 
 
-def test_surprise_of_a_number_is_its_distance_in_margins(entries):
-    # |94.63 - 92| = 2.63 margins under Adam, the farthest of parts and conditions
-    assert surprise(entries["C062"]) == pytest.approx(2.63 / 3.63)
+def test_surprise_adds_up_over_parts_and_conditions(entries):
+    """Epoch 1 is 0.5 and 1.4 margins off its own, with SGD and Adam; epoch 10 holds."""
+    assert scale.surprise(entries["C062"]) == pytest.approx((0.5 / 1.5 + 1.4 / 2.4) / 4)
 
 
-def test_surprise_of_an_ordering_is_its_share_of_failing_conditions(entries):
-    # 3 of 7 fail; the dropped one does not count
-    assert surprise(entries["C064"]) == pytest.approx(3 / 8)
-
-
-def test_surprise_of_an_existence_is_its_share_of_runs_without(entries):
-    assert surprise(entries["C183"]) == pytest.approx(5 / 6)
+def test_surprise_leaves_out_what_was_dropped(entries):
+    # margin 0.5: three of seven fail, their upper ends at 0.2, -0.7 and 0.3
+    off = [(0.5 - end) / 0.5 for end in (0.2, -0.7, 0.3)]
+    expected = sum(x / (1 + x) for x in off) / 8
+    assert scale.surprise(entries["C064"]) == pytest.approx(expected)
 
 
 def test_findings_are_ordered_by_surprise_and_only_against_the_chapter(page):
@@ -28,17 +26,49 @@ def test_findings_are_ordered_by_surprise_and_only_against_the_chapter(page):
     assert links == ["#C183", "#C062", "#C064"]
 
 
-def test_a_finding_shows_the_number_farthest_off(page, words, numbers_of):
+def test_findings_are_dealt_over_the_sections():
+    """The first ones each of another section, then no more than two of one."""
+    part = {"name": "p", "verdict": "not reproduced", "n": 5, "chapter": 0, "margin": 1,
+            "ci_low": 9, "ci_high": 9, "measured": 9}  # fmt: skip
+    sections = ["a", "a", "a", "b", "b", "c", "d", "d"]
+    claims, cards = {}, {}
+    for place, section in enumerate(sections):
+        name = f"C{place}"
+        off = part | {"ci_low": 90 - place}  # less and less far off
+        claims[name] = {"rule": "value", "verdict": "not reproduced", "parts": [off]}
+        cards[name] = {"id": name, "section": section, "groups": []}
+    shown = [card["id"] for card, _ in findings.findings(claims, cards)]
+    assert shown == ["C0", "C3", "C5", "C1", "C4", "C6", "C7"]
+    claims["C1"]["parts"][0]["ci_low"] = 95  # now the farthest
+    shown = [card["id"] for card, _ in findings.findings(claims, cards)]
+    assert shown == ["C1", "C3", "C5", "C0", "C4", "C6", "C7"]
+
+
+def test_a_finding_is_a_sentence_with_verdict_plot_and_the_number_farthest_off(page, words):
     finding = page.select(".findings li")[1]
-    assert numbers_of(finding) == [92, 94.63, 94.4, 94.9]
-    assert "n = 5" in words(finding) and "epoch 1, Adam" in words(finding)
+    assert words(finding.select_one(".says")) == "Headline of C062."
+    assert "not reproduced" in words(finding.select_one(".badge"))
+    assert finding.select_one("svg.plot .median")
+    said = words(finding.select_one(".figures"))
+    assert "chapter 92" in said and "94.6" in said and "epoch 1, Adam" in said
 
 
-def test_a_finding_that_was_built_or_looked_up_shows_no_number(entries, render):
+def test_a_finding_that_was_built_or_looked_up_shows_no_number(entries, claims, render):
     """Passed or not is no number: the sentence says it."""
-    entries["C064"]["rule"] = "construction"
+    for one in entries["C064"], claims["C064"]:
+        one["rule"] = "construction"
     found = {item.find("a")["href"]: item for item in render().select(".findings li")}
     assert found["#C062"].select(".figures") and not found["#C064"].select(".figures")
+
+
+def test_a_preset_of_too_few_seeds_says_so_and_shows_no_findings(inputs, render, words):
+    assert not render().select(".banner")
+    inputs["record"]["config"]["seeds"] = 2
+    page = render()
+    said = words(page.select_one(".banner"))
+    assert "decides nothing" in said and "2 seeds of each network" in said and "below 5" in said
+    assert not page.select(".findings")
+    assert findings.too_few_seeds({}) is None
 
 
 # ---- Agreement ----------------------------------------------------------------------------------
@@ -50,6 +80,14 @@ def test_agreement_with_the_reference(page, words):
     assert "on 6 of 7 claims" in text
     assert "C180 , training accuracy: 91.0 here, 91.5 % there, 0.50 of" in text
     assert "Different verdict: C062" in text
+
+
+def test_errors_of_rounding_are_no_deviation(entries, inputs, render, words):
+    """Twice 10⁻¹² instead of once are 10⁶ of a tiny margin and mean nothing."""
+    for one in inputs["claims"], inputs["references"]["seeds-1000"]:
+        log = next(entry for entry in one if entry["id"] == "C180")
+        log["rule"] = "identity"
+    assert "C180" not in words(render().select_one(".agreement"))
 
 
 def test_a_verdict_that_depends_on_the_seeds_is_told_on_its_card(inputs, render, words):

@@ -43,6 +43,7 @@ def run(tmp_path, inputs, monkeypatch):
                 for name in ("T03", "T07")
             ],
             provenance=write(f"{here}/provenance.json", json.dumps(inputs["record"])),
+            grid=write(f"{here}/report/explorer.json", "null"),
             references=[
                 write(f"results/reference/{name}/claims.json", json.dumps(entries))
                 for name, entries in inputs["references"].items()
@@ -71,7 +72,7 @@ def run(tmp_path, inputs, monkeypatch):
 
 def test_files_become_figures_tables_and_agreement(run, words):
     page = run()
-    assert page.find(id="F15").find("svg")["aria-label"] == "a curve"
+    assert page.find(id="F15").find("svg")["aria-label"] == "a curve Curves."
     links = {link.string: link["href"] for link in page.find(id="F15").select(".source a")}
     assert links == {kind: f"../figures/F15.{kind.lower()}" for kind in ("CSV", "SVG", "PNG")}
     links = {link.string: link["href"] for link in page.find(id="T07").select(".source a")}

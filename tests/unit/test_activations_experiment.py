@@ -3,10 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from finicky.exhibits import activations as exhibit
 from finicky.exhibits import style
 from finicky.experiments import activations, tidy
+
+from .sentences import finding
 
 
 def test_the_slope_of_the_sigmoid():
@@ -141,9 +144,9 @@ def test_the_smallest_settings_make_a_whole_table(table):
 def test_the_figure_says_its_numbers(table):
     with style.context():
         fig, behind = exhibit.f09(table)
-    assert "50 to 50 % at the start, 70 to 70 % after training" in fig.get_label()
+    assert "50 % of hidden units are zero at the start, 70 % after training" in finding(fig)
     assert set(behind["quantity"]) >= {"activation_saved", "step_saved"}
-    words = {text.get_text() for ax in fig.axes for text in ax.texts}
+    words = {text.get_text() for text in fig.findobj(Text)}
     assert {"than sigmoid", "than tanh", "ReLU"} <= words
 
 

@@ -8,6 +8,8 @@ from finicky.exhibits import adam as exhibit
 from finicky.exhibits import style
 from finicky.experiments import adam, tidy
 
+from .sentences import finding
+
 
 def test_moments_by_hand():
     first, second, mean, square = adam.moments(np.array([[2.0], [4.0]]), (0.5, 0.75))
@@ -135,4 +137,4 @@ def test_the_figure_shows_lengths_and_walks(smallest):
     with style.context():
         fig, behind = exhibit.f37(smallest)
     assert set(behind["quantity"]) == {"uncorrected_over_corrected", "chapter_factor", "position"}
-    assert "usual β, amsgrad" in fig.get_label()
+    assert "whose minimum is −1, Adam ends at" in finding(fig)

@@ -13,6 +13,7 @@ from finicky.exhibits import style
 from finicky.experiments import approximation, tidy
 
 from .engine_fixtures import training_process
+from .sentences import finding
 
 SETTINGS = {
     "seeds": [0, 1], "points": 21, "units": [8, 16, 64], "modes": [2, 4],
@@ -189,8 +190,8 @@ def test_each_seed_takes_the_rate_that_is_best_for_the_others():
 def test_the_figure_says_its_numbers(table):
     with style.context():
         fig, data = exhibit.f03(table)
-    assert "Median error with 8 units" in fig.get_label()
-    assert "jump" not in fig.get_label() and len(fig.axes) == 4
+    assert "a network of 8 hidden units errs" in finding(fig)
+    assert "jump" not in finding(fig) and len(fig.axes) == 4
 
 
 SMALLEST = {

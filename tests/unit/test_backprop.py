@@ -12,6 +12,8 @@ from finicky.exhibits import backprop as exhibit
 from finicky.exhibits import style
 from finicky.experiments import backprop, identities, tidy
 
+from .sentences import finding
+
 pytestmark = pytest.mark.usefixtures("process")
 
 
@@ -188,7 +190,7 @@ def test_the_figure_says_what_was_measured():
     assert "chapter: 1" in words and words.count("slope") == 2
     assert "interleaved repetitions" in " ".join(text.get_text() for text in fig.texts)
     timed = data[data["quantity"] == "time_ratio"]["median"]
-    assert f"{timed.max():.2f} forward passes" in fig.get_label()
+    assert f"{timed.max():.2f} forward passes" in finding(fig)
     assert [len(ax.get_lines()) for ax in fig.axes] == [4, 4]
     drawn = sum(len(line.get_xdata()) for line in fig.axes[1].get_lines()[2:])
     assert drawn == len(list(itertools.product(SMALL["depth"], SMALL["width"])))

@@ -15,6 +15,7 @@ from finicky.experiments import batch_size as experiment
 from finicky.experiments import identities, tidy
 
 from .engine_fixtures import TinyDataset, make_run
+from .sentences import finding
 
 SETTINGS = {
     "images": 150, "width": 32, "batch_sizes": [8, 32], "rates": [0.05, 0.1], "loss": 2.0,
@@ -185,8 +186,9 @@ def test_a_small_measurement_is_tidy_and_shown(dataset, monkeypatch):
     tidy.check(table, experiment)
     assert set(table["quantity"]) == set(experiment.QUANTITIES)
     fig, behind = exhibit.f29(table)
-    assert "sharpness" in fig.get_label() and set(behind["batch_size"]) == {8, 32, 150}
+    assert "the full batch ends" in finding(fig) and set(behind["batch_size"]) == {8, 32, 150}
     made = exhibit.t10(table, {})
+    assert "to the full batch the gradient's noise goes from" in finding(made)
     heads = [row.heads[0] for row in made.bodies[0].rows]
     assert heads == ["mini-batch", "full batch", "8", "32", "150 (full)"]
     assert made.bodies[0].rows[-1].cells[0].value == 0

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from matplotlib.text import Text
 
 from finicky import pace, runs
 from finicky.engine.network import Architecture, Network
@@ -17,6 +18,7 @@ from finicky.exhibits import style, tables
 from finicky.experiments import baselines, bench, card, tidy, training
 
 from .engine_fixtures import TinyDataset, training_process
+from .sentences import finding
 
 BLOCKS = ["plain", "batch_norm_residual"]
 
@@ -336,7 +338,7 @@ def test_summary_takes_medians(table):
 def test_the_figure_says_its_numbers(table):
     with style.context():
         figure, behind = shown.bench(table)
-    assert "mlp56 50, mlp56_bn_res 50 GFLOP/s" in figure.get_label()
+    assert "runs at 50 GFLOP/s" in finding(figure)
     assert set(behind["way"]) == {"engine", "one by one", "textbook"}
     said = "median of 3 interleaved turns on one core; no GPU on this machine"
     assert said in {text.get_text() for text in figure.texts}
@@ -345,6 +347,7 @@ def test_the_figure_says_its_numbers(table):
 
 def test_the_table_has_a_row_for_each_work(table):
     made = shown.bench_table(table, {})
+    assert "times as fast as networks one by one" in finding(made)
     (body,) = made.bodies
     assert [row.heads for row in body.rows] == [[work, "3"] for work in bench.WORKS]
     groups = [name for name, span in made.groups for _ in range(span)]
@@ -372,11 +375,11 @@ def test_the_figure_has_panels_of_the_gpu(with_gpu):
     with style.context():
         figure, behind = shown.bench(with_gpu)
     assert len(figure.axes) == 4
-    assert "On the GPU, of 50 TFLOP/s that a large product reaches: mlp2 4" in figure.get_label()
+    assert "of the 50 that a large product reaches" in finding(figure)
     on_card = behind[behind["way"] == bench.MANY]
     assert list(on_card["streams"].unique()) == [1, 16] and set(on_card["flops_per_byte"]) == {5.0}
     roof, times = figure.axes[2:]
-    words = {text.get_text() for text in [*roof.texts, *times.texts]}
+    words = {text.get_text() for ax in (roof, times) for text in ax.findobj(Text)}
     assert {"a large matrix product: 50", "rising: 3 TB/s from memory", "one core"} <= words
     assert [text.get_text() for text in roof.get_legend().get_texts()] == ["35 × 1", "35 × 16"]
     limits = roof.lines[0]

@@ -7,6 +7,8 @@ from finicky.exhibits import convergence as exhibit
 from finicky.exhibits import style
 from finicky.experiments import convergence, tidy
 
+from .sentences import finding
+
 
 @pytest.mark.parametrize("steps", [1, 10, 57])
 def test_the_worst_smooth_function_leaves_its_bound(steps):
@@ -97,7 +99,7 @@ def test_the_table_is_as_declared():
 def test_the_figure_shows_the_worst_functions():
     with style.context():
         fig, behind = exhibit.f28(table_of([10, 30, 100], 100, 200))
-    assert "exponent -0.98 on the worst smooth" in fig.get_label()
+    assert "the power −0.98 on the worst smooth" in finding(fig)
     dots = behind[behind["function"] == "worst smooth"]
     assert dots["median"].to_list() == pytest.approx([1 / 42, 1 / 122, 1 / 402])
     lines = [line for line in fig.axes[1].lines if line.get_color() == style.PLUM]

@@ -15,6 +15,7 @@ from finicky.experiments import best_rates, shifted, tidy, training
 from finicky.experiments import covariate_shift as experiment
 
 from .engine_fixtures import PlainNetwork, TinyDataset, make_run
+from .sentences import finding
 
 SETTINGS = {
     "seeds": [0, 1], "device": "cpu", "data": "", "datasets": ["mnist"], "images": 150,
@@ -265,4 +266,4 @@ def test_the_table_and_its_figure(monkeypatch, tmp_path):
     with style.context():
         figure, data = exhibit.f17(table)
         style.save_svg(figure, tmp_path / "f17.svg", "F17")
-    assert len(data) and "sigmoid" in figure.get_label()
+    assert len(data) and "with batch norm; a drifting shift" in finding(figure)

@@ -10,6 +10,8 @@ from finicky.exhibits import critical_points as exhibit
 from finicky.exhibits import style
 from finicky.experiments import critical_points, tidy
 
+from .sentences import finding
+
 DIMENSIONS = [1, 2, 10]
 SETTINGS = {
     "seeds": [0, 1], "size": 100, "units": [1, 4], "inputs": [1, 2], "examples": 20, "decay": 0.01,
@@ -180,8 +182,7 @@ def test_slopes_and_saddles(table):
 def test_the_figure_says_its_numbers(table):
     with style.context():
         fig, data = exhibit.f05(table)
-    assert "where the chapter says -1" in fig.get_label()
-    assert "mini-batch noise at zero weights, exactly on it 0 %" in fig.get_label()
+    assert "(chapter: 2)" in finding(fig)
     assert {"landscape", "ensemble"} <= set(data)
 
 

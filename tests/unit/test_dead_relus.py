@@ -11,6 +11,7 @@ from finicky.experiments import dead_relus as experiment
 from finicky.experiments import tidy, training
 
 from .engine_fixtures import TinyDataset
+from .sentences import finding
 
 SETTINGS = {
     "datasets": ["mnist"], "depth": [2], "width": 16, "images": 150, "epochs": 1,
@@ -170,5 +171,5 @@ def test_a_small_measurement_is_tidy_and_shown(dataset, monkeypatch):
     zeros = table[(table["quantity"] == "killed_by_start") & (table["init"] == "zeros")]
     assert (zeros["value"] > 40).all()
     figure, behind = exhibit.f31(table)
-    assert set(behind["activation"]) == {"relu", "leaky_relu"} and "zeros" in figure.get_label()
+    assert set(behind["activation"]) == {"relu", "leaky_relu"} and "dead ReLUs" in finding(figure)
     assert set(exhibit.FIGURES) == {"F31"}

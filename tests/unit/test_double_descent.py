@@ -13,6 +13,7 @@ from finicky.experiments import tidy
 from finicky.runs import FAILED
 
 from .engine_fixtures import TinyDataset, training_process
+from .sentences import finding
 
 SETTINGS = {
     "seeds": [0, 1], "data": "nowhere", "device": "cpu", "images": 60, "test_images": 40,
@@ -147,8 +148,7 @@ def test_a_run_draws(samples):
     assert np.allclose(differences["value"], differences["a"] - differences["b"])
     with style.context():
         fig, behind = exhibit.f07(table)
-    assert "points (random features, true labels)" in fig.get_label()
-    assert "points (random features, 25 % of labels wrong)" in fig.get_label()
+    assert "near the smallest model that fits" in finding(fig)
     assert set(behind["quantity"]) == {"test_error", "train_error"}
 
 
@@ -157,4 +157,4 @@ def test_one_size_of_each_and_one_label_draw(samples):
     table = descent.measure(smallest, {})
     tidy.check(table, descent)
     with style.context():
-        assert exhibit.f07(table)[0].get_label()
+        assert finding(exhibit.f07(table)[0])

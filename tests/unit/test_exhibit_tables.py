@@ -22,6 +22,8 @@ from finicky.exhibits.tables import (
     with_digits,
 )
 
+from .sentences import finding
+
 
 def part(quantity, number=None, name="p", **where):
     """One part of a claim as the ledger has it."""
@@ -100,6 +102,10 @@ def row(table, *heads):
 
 def test_ten_layers_has_the_chapters_numbers_beside_both_optimizers(ledger, ten):
     table = ten_layers.t03(ten, ledger)
+    assert finding(table) == (
+        "He's start reaches 93.8 % with SGD at 0.01, 93.8 % with Adam at 0.001 after one epoch; "
+        "none of 4 measured accuracies lie within a point of the chapter's table."
+    )
     cells = row(table, "He")
     by = ["chapter", "SGD at 0.01", "Adam at 0.001"]
     assert [column.label for column in table.columns] == by * 2
@@ -130,6 +136,9 @@ def test_degradation_is_in_errors_beside_the_published_ones(ledger, cells):
     assert (round(deep[2].low, 6), round(deep[2].high, 6)) == (19.6, 20)
     assert [group for group, _ in table.groups] == ["Chapter, error in %",
                                                     "Adam at 0.001, error in %"]  # fmt: skip
+    assert finding(table).startswith(
+        "The training error of plain networks is 4.8 % with 20 layers and 19.8 % with 56;"
+    )
     assert table.bodies[0].label.endswith("images, 2 epochs")
     assert "literature" in table.notes[0]
 
@@ -170,6 +179,7 @@ def test_without_20_and_56_plain_layers_there_is_no_table_of_degradation(ledger,
 
 def test_mini_project_has_every_printed_number_and_the_nan(ledger, log):
     table = mini_project.t13(log, ledger)
+    assert table.finding == "", "no test accuracy to compare"
     correct, diverged = (body.rows[0].cells for body in table.bodies)
     assert [cell.value for cell in correct[::2]] == [0.3124, 91.23, 0.1456, None]
     assert (correct[1].value, correct[1].low, correct[1].high) == (0.33, 0.31, 0.35)
@@ -181,8 +191,11 @@ def test_mini_project_has_every_printed_number_and_the_nan(ledger, log):
 def test_calibration_shows_the_worst_of_shapes_and_sides(ledger):
     found = [
         {"rule": "ordering", "shape": shape, "seeds": 5, "distance": distance, "shared": 0.5,
-         "combined": combined, "count": count, "quantity": quantity, "value": value, "error": 0.25}
-        for combined, count in (("conditions", 1), ("parts", 20))
+         "combined": combined, "count": count, "clear": clear,
+         "quantity": quantity, "value": value, "error": 0.25}
+        for combined, count, clear in (
+            ("conditions", 1, None), ("conditions, some clear", 226, 23), ("parts", 20, None),
+        )
         for shape, distance, quantity, value in (
             ("normal", "on", "wrongly_for", 3.0), ("skewed", "on", "wrongly_against", 3.5),
             ("normal", "inside", "wrongly_for", 1.0), ("normal", "clear", "undecided", 10.0),
@@ -191,8 +204,11 @@ def test_calibration_shows_the_worst_of_shapes_and_sides(ledger):
     ]  # fmt: skip
     table = calibration.calibration_table(pd.DataFrame(found), ledger)
     assert [label for label, _ in table.groups][0] == "Wrong on the limit, %"
-    single, several = (body.rows[0] for body in table.bodies)
-    assert (single.heads, several.heads) == (["ordering"], ["20 parts"])
+    (single,), several = (body.rows for body in table.bodies)
+    assert single.heads == ["ordering"]
+    assert [row.heads for row in several] == [
+        ["226 conditions, 23 of them clear"], ["20 parts"],
+    ]  # fmt: skip
     expected = [(3.5, 0.25), (1, 0.25), (10, 0.25)]
     assert [(cell.value, cell.error) for cell in single.cells] == expected
 

@@ -10,6 +10,7 @@ from finicky.exhibits import features as exhibit
 from finicky.experiments import features, tidy, training
 
 from .engine_fixtures import PlainNetwork, TinyDataset, make_run
+from .sentences import finding
 
 SETTINGS = {
     "datasets": ["mnist", "fashion_mnist"], "depth": [2, 6], "images": 150, "epochs": 1,
@@ -142,7 +143,7 @@ def test_a_small_measurement_is_tidy_and_drawn(monkeypatch):
     pixels = table[(table["quantity"] == "probe") & (table["layer"] == 0)]
     assert pixels.groupby("dataset")["value"].nunique().eq(1).all()
     fig, behind = exhibit.f36(table)
-    assert "networks of 6 layers: MNIST" in fig.get_label()
+    assert "trained networks of 6 layers" in finding(fig)
     assert torch.tensor(behind["median"].to_numpy()).isfinite().all()
     assert set(exhibit.FIGURES) == {"F36"}
 
@@ -151,7 +152,7 @@ def test_without_filters_the_probes_are_drawn(monkeypatch):
     table = measured(monkeypatch, seeds=[0], depth=[2], datasets=["fashion_mnist"])
     tidy.check(table, features)
     fig, _ = exhibit.f36(table[table["quantity"] != "filter"])
-    assert "networks of 2 layers: Fashion-MNIST" in fig.get_label()
+    assert "trained networks of 2 layers" in finding(fig)
 
 
 def test_probes_are_fitted_to_training_images():

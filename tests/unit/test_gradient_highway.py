@@ -12,6 +12,7 @@ from finicky.experiments import gradient_highway as experiment
 from finicky.experiments.chains import NOTHING, RELU
 
 from .engine_fixtures import TinyDataset
+from .sentences import finding
 
 SETTINGS = {
     "datasets": ["mnist"], "trials": 3, "width": 8, "depths": [6, 8], "trained_depths": [8],
@@ -179,7 +180,9 @@ def test_a_small_measurement_is_tidy_and_shown(dataset, monkeypatch):
     keys = ["quantity", "seed", *experiment.CONDITIONS]
     assert not table.duplicated(keys).any()
     fig, behind = exhibit.f21(table)
-    assert "back through 8 layers" in fig.get_label() and len(behind)
+    assert "back through 8 layers" in finding(fig) and len(behind)
+    assert "kinds of networks at the start" in finding(exhibit.t08(table, {}))
+    assert "but" in finding(exhibit.t09(table, {}))
     bodies = exhibit.t08(table, {}).bodies
     assert [body.label for body in bodies] == ["The chapter", "Standard", "Residual"]
     assert len(bodies[1].rows) == 4 and len(bodies[2].rows) == 8

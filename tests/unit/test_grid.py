@@ -2,10 +2,20 @@
 
 import pytest
 
+from finicky import runs
 from finicky.exhibits import grid as shown
 from finicky.exhibits import style
 from finicky.exhibits.tables import rows_at
 from finicky.experiments import grid
+
+from .sentences import finding
+
+PUBLISHED = {"20 layers, training error": 15, "56 layers, test error": 28}
+LEDGER = {
+    "claims": [
+        {"id": "C098", "also": [{"name": said, "number": of} for said, of in PUBLISHED.items()]}
+    ]
+}
 
 SEEDS = [0, 1, 2, 3, 4]
 
@@ -355,20 +365,54 @@ def test_heat_maps_of_a_rich_grid(rich_tables, drawing):
     median = rows_at(data, trained_by="SGD at 0.01", **cell)["median"].tolist()
     sgd = {"optimizer": "sgd", "learning_rate": 0.01, "images": 10_000}
     assert median == [rows_at(table, quantity="test_accuracy", **cell, **sgd)["value"].median()]
-    assert "10 000 images, 3 epochs" in fig.get_label().replace("\N{NARROW NO-BREAK SPACE}", " ")
+    assert "10 000 images, 3 epochs" in finding(fig).replace("\N{NARROW NO-BREAK SPACE}", " ")
+
+
+def test_heat_maps_keep_to_two_depths_if_they_can(make_tables, drawing):
+    square = {"init": ["he", "xavier"], "activation": ["relu", "tanh"]}
+
+    def depths(*levels):
+        _, data = shown.f16(grid.measure({}, make_tables(square | {"depth": list(levels)})))
+        return set(data["depth"])
+
+    assert depths(2, 6, 10, 20) == {2, 10} and depths(6, 10) == {10} and depths(6, 20) == {6, 20}
 
 
 def test_errors_by_depth_of_a_rich_grid(rich_tables, drawing):
-    fig, data = shown.f20(grid.measure({}, rich_tables))
+    table = grid.measure({}, rich_tables)
+    fig, data = shown.f20(table, LEDGER)
     assert set(data["quantity"]) == {"train_error", "test_error"}
     assert set(data["block"]) == {"plain", "batch_norm", "residual", "batch_norm_residual"}
-    assert "BN + residual" in fig.get_label()
+    marks = [line for line in fig.axes[0].lines if line.get_color() == style.CHAPTER]
+    assert [(*line.get_xdata(), *line.get_ydata()) for line in marks] == [(20, 15), (56, 28)]
+
+
+@pytest.mark.parametrize(
+    "errors, said",
+    [
+        ([50, 60, 70, 5], "Only BN + residual keeps the training error below 20 % at 56 layers "
+         "(5.0 %); the other networks end at 50.0 to 70.0 %."),
+        ([7, 60, 70, 5], "Only plain and BN + residual keep the training error below 20 % at 56 "
+         "layers (5.0 to 7.0 %); the other networks end at 60.0 to 70.0 %."),
+        ([50, 60, 70, 80], "In networks of 56 layers no block keeps its training error below 20 %: "
+         "it ends at 50.0 to 80.0 %."),
+        ([2, 3, 4, 5], "Plain, batch norm, residual and BN + residual all keep the training error "
+         "below 20 % at 56 layers (2.0 to 5.0 %)."),
+    ],
+)  # fmt: skip
+def test_who_survives_depth_turns_with_the_data(make_tables, drawing, errors, said):
+    blocks = dict(zip(runs.BLOCKS, errors, strict=True))
+    tables = make_tables({"depth": [20, 56], "block": list(blocks)})
+    table = grid.measure({}, tables)
+    right = table["quantity"].eq("train_accuracy")
+    table.loc[right, "value"] = 100.0 - table.loc[right, "block"].map(blocks)
+    assert finding(shown.f20(table, LEDGER)[0]) == said
 
 
 def test_one_row_or_column_of_cells_is_no_heat_map_and_one_depth_no_curve(make_tables, drawing):
     tables = make_tables({"init": ["he", "xavier"]}, {"activation": ["relu", "tanh"], "depth": 6})
     table = grid.measure({}, tables)
-    assert shown.f16(table) is None and shown.f20(table) is not None
+    assert shown.f16(table) is None and shown.f20(table, LEDGER) is not None
     tables = make_tables({"init": ["he", "xavier"], "activation": ["relu", "tanh"]})
     table = grid.measure({}, tables)
-    assert shown.f16(table) is not None and shown.f20(table) is None
+    assert shown.f16(table) is not None and shown.f20(table, LEDGER) is None

@@ -24,8 +24,12 @@ NO_DIFFERENCE = ["spread_halved_by_bn", "train_rise_beyond_half"]
 def drawn(experiment, table):
     """The experiment's figures, those without data aside."""
     shown = EXPERIMENTS[experiment]
+    numbers = getattr(shown, "WITH_LEDGER", ())
     with style.context():
-        figures = {name: getattr(shown, name.lower())(table) for name in shown.FIGURES}
+        figures = {
+            name: getattr(shown, name.lower())(table, *[LEDGER] * (name in numbers))
+            for name in shown.FIGURES
+        }
     return {name: figure for name, figure in figures.items() if figure}
 
 

@@ -10,6 +10,7 @@ from finicky.experiments import implicit_bias as bias
 from finicky.experiments import tidy
 
 from .engine_fixtures import training_process
+from .sentences import finding
 
 
 @pytest.fixture
@@ -161,7 +162,7 @@ def test_the_figure_has_a_panel_for_each_set_of_points(smallest):
     titles = [ax.get_title("left") for ax in fig.axes]
     assert titles[1:] == ["10 inputs, 100 examples", "50 inputs, 20 examples"]
     assert titles[0].endswith("2 inputs, 40 examples")
-    assert "by gradient descent (50 inputs, 20 examples)" in fig.get_label()
+    assert "gradient descent is still" in finding(fig)
     assert set(behind["optimizer"]) == {"gradient descent", "gradient flow", "adam"}
 
 

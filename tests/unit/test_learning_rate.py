@@ -13,6 +13,7 @@ from finicky.experiments import learning_rate as experiment
 from finicky.experiments import tidy
 
 from .engine_fixtures import OPTIMIZERS, TinyDataset, make_run, training_process
+from .sentences import finding
 
 RATES = [0.001, 0.01, 0.1, 1.0]
 
@@ -176,7 +177,7 @@ def test_a_small_measurement_is_tidy_and_drawn(dataset, monkeypatch):
     slow = table[table["quantity"] == "slow_at_hundredth"]
     assert len(slow) == 2 * 5 * 2 and slow["value"].isin([0, 1]).all()
     fig, behind = exhibit.f32(table)
-    assert "Decades" in fig.get_label() and set(behind["tolerance"].dropna()) == {1, 5}
+    assert "decades for" in finding(fig) and set(behind["tolerance"].dropna()) == {1, 5}
     assert set(exhibit.FIGURES) == {"F32"} and set(exhibit.TABLES) == {"T11"}
 
 
@@ -194,7 +195,10 @@ def test_the_longer_comparison_is_longer(dataset, monkeypatch):
 
 
 def test_the_table_has_the_chapter_s_rates_beside_the_best():
-    rows = [("tuned_rate", 0.003, None), ("tuned_accuracy", 91.0, None), ("decades", 1.5, 1.0)]
+    rows = [
+        ("tuned_rate", 0.003, None), ("tuned_accuracy", 91.0, None), ("decades", 1.5, 1.0),
+        ("recommended_accuracy", 90.0, None),
+    ]  # fmt: skip
     table = pd.DataFrame(
         [
             {"quantity": quantity, "optimizer": "adam", "schedule": "constant", "tolerance": points,
@@ -203,7 +207,8 @@ def test_the_table_has_the_chapter_s_rates_beside_the_best():
         ]
     )  # fmt: skip
     made = exhibit.t11(table, {})
+    assert finding(made).endswith("in points of test accuracy: Adam 1.0.")
     (adam,) = (row for row in made.bodies[0].rows if row.heads == ["Adam"])
     assert [cell.text or cell.value for cell in adam.cells] == [
-        "0.001", None, "0.003", 91.0, 1.5, None
+        "0.001", 90.0, "0.003", 91.0, 1.5, None
     ]  # fmt: skip

@@ -147,7 +147,7 @@ def test_the_effects_of_an_answer_are_parts_of_claims(load, refused):
         ),
         (
             lambda d: d.update(colour="red"),
-            r"found unknown key 'colour'; allowed: sections, tables, figures, claims",
+            r"found unknown key 'colour'; allowed: sections, headings, tables, figures, claims",
         ),
         (
             lambda d: first_part(d).update(margin="one"),
@@ -335,6 +335,16 @@ def test_a_wrong_amendment_is_named_in_one_line(tmp_path, old, new, said):
     with pytest.raises(InputError) as error:
         amendments(tmp_path, SMALL, f"- {{{ENTRY.replace(old, new)}}}\n")
     assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_line_stands_under_the_last_heading_before_it():
+    real = ledger.load(REAL)
+    lines = [one["line"] for one in real["headings"]]
+    assert lines == sorted(set(lines)) and len(lines) > 80
+    assert all(ledger.heading(real, claim["line"]) for claim in real["claims"])
+    assert ledger.heading(real, 685) == ledger.heading(real, 678) == "Empirical Validation"
+    assert ledger.heading(real, 677) != "Empirical Validation"
+    assert ledger.heading(real, 1) == ledger.heading({}, 685) == ""
 
 
 def test_the_real_amendments_load():

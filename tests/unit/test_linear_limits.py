@@ -15,6 +15,7 @@ from finicky.exhibits import linear_limits as exhibit
 from finicky.experiments import linear_limits, tidy
 
 from .engine_fixtures import PlainNetwork, TinyDataset, make_run
+from .sentences import finding
 
 SETTINGS = {
     "datasets": ["mnist"], "pool": 150, "shift": 2, "images": [50, 100], "steps": [2, 4],
@@ -200,7 +201,7 @@ def test_a_small_measurement_is_tidy_and_drawn(monkeypatch):
     assert set(table["quantity"]) == set(linear_limits.QUANTITIES)
     assert table.groupby("quantity").size()["accuracy"] == 2 * (2 * 2 * 4 + 1)
     fig, behind = exhibit.f35(table)
-    assert "With 100, permuted: convolution" in fig.get_label()
+    assert "trained on 100 images" in finding(fig)
     assert set(behind["quantity"]) == {"accuracy", "gain_of_convolution"}
     assert set(exhibit.FIGURES) == {"F35"}
 
@@ -209,7 +210,7 @@ def test_pixels_need_not_be_permuted_for_the_most_images(monkeypatch):
     table = measured(monkeypatch, permuted_images=[50], seeds=[0], datasets=["fashion_mnist"])
     tidy.check(table, linear_limits)
     fig, _ = exhibit.f35(table)
-    assert "With 100: centred" in fig.get_label() and "With 50, permuted" in fig.get_label()
+    assert "trained on 100 images" in finding(fig)
 
 
 @pytest.mark.parametrize(

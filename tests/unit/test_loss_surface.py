@@ -14,6 +14,7 @@ from finicky.experiments import chains, tidy
 from finicky.experiments import loss_surface as experiment
 
 from .engine_fixtures import TinyDataset
+from .sentences import finding
 
 SETTINGS = {
     "datasets": ["mnist"], "width": 4, "depths": [6, 8], "images": 150, "epochs": 2,
@@ -209,4 +210,4 @@ def test_a_small_measurement_is_tidy_and_shown(dataset, monkeypatch):
         same = at[(at["block"] == row.block) & (at["rate"] == row.rate)]["value"]
         assert row.value == pytest.approx(same.item(), rel=1e-4)
     fig, behind = exhibit.f24(table)
-    assert "8 layers" in fig.get_label() and len(behind)
+    assert "networks of 8 layers" in finding(fig) and len(behind)

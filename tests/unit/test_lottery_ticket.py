@@ -10,6 +10,7 @@ from finicky.experiments import lottery_ticket, tidy
 from finicky.runs import OUTCOMES
 
 from .engine_fixtures import TinyDataset, training_process
+from .sentences import finding
 
 
 @pytest.fixture(autouse=True)
@@ -144,5 +145,5 @@ def test_a_smoke_run_draws(dataset, monkeypatch):
     assert (gains["value"] == gains["a"] - gains["b"]).all() and len(gains) == 32
     with style.context():
         fig, behind = exhibit.f08(table)
-    assert "With 25 % of the weights left: Fashion-MNIST" in fig.get_label()
+    assert "Winning tickets stay within a point" in finding(fig)
     assert set(behind["network"]) == {"whole", *lottery_ticket.SPARSE} == {"whole", *exhibit.DRAWN}

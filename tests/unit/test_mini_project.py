@@ -6,6 +6,11 @@ from finicky.exhibits import mini_project as shown
 from finicky.exhibits import style
 from finicky.experiments import mini_project
 
+from .sentences import finding
+
+SAID = {"quantity": "test_accuracy", "where": {"recipe": "correct", "epoch": 5}, "number": 97.82}
+LEDGER = {"claims": [{"id": "C180", "parts": [SAID]}]}
+
 PURPOSES = ["comparison", "mini-project"]
 MINI = {"purposes": PURPOSES, "images": 60_000, "depth": 2, "epochs": 5}
 ADAM = {"optimizer": "adam", "learning_rate": 0.001}
@@ -98,24 +103,26 @@ def test_a_smoke_run_of_one_epoch_and_seed_draws(make_tables, drawing):
     tables = make_tables(CORRECT | {"epochs": 1, "seed": 0, "init": ["he", "zeros"]})
     table = mini_project.measure({}, tables)
     assert rows_of(table, "repair_gain", "value") == []
-    fig, data = shown.f01(table)
+    fig, data = shown.f01(table, {"claims": []})
     assert "median and range of 1 seed" in {text.get_text() for text in fig.texts}
 
 
 def test_the_figure_says_what_lies_beyond_its_scale(rich_tables, drawing):
-    fig, data = shown.f01(mini_project.measure({}, rich_tables))
+    fig, data = shown.f01(mini_project.measure({}, rich_tables), LEDGER)
     accuracy, loss = fig.axes
+    marks = [line for line in accuracy.lines if line.get_color() == style.CHAPTER]
+    assert [(*line.get_xdata(), *line.get_ydata()) for line in marks] == [(5, 97.82)]
     names = {text.get_text() for text in accuracy.texts}
     assert {"correct", "sigmoid", "zeros", "SGD at 10", "SGD at 0.1"} <= names
     assert any("up to 4" in text.get_text() for text in loss.texts)
     assert data.loc[data["recipe"] == "correct", "n"].eq(5).all()
     last = data.query("recipe == 'correct' and quantity == 'test_accuracy' and epoch == 5")
-    assert f"correct {last['median'].iloc[0]:.1f} %" in fig.get_label()
+    assert f"{last['median'].iloc[0]:.1f} %" in finding(fig)
 
 
 def test_a_figure_of_losses_that_are_all_nan(make_tables, drawing):
     tables = make_tables(SGD | {"learning_rate": 10.0}, end=lambda run: ("nan", 1))
-    fig, data = shown.f01(mini_project.measure({}, tables))
+    fig, data = shown.f01(mini_project.measure({}, tables), {"claims": []})
     assert data.loc[data["quantity"] == "test_loss", "median"].isna().all()
     assert "SGD at 10 (5 of 5 NaN)" in {text.get_text() for text in fig.axes[0].texts}
     assert pytest.approx(10.0) == data.query("quantity == 'test_accuracy'")["median"].max()

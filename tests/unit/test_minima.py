@@ -12,6 +12,7 @@ from finicky.exhibits import style
 from finicky.experiments import identities, minima, tidy
 
 from .engine_fixtures import TinyDataset
+from .sentences import finding
 
 SETTINGS = {
     "seeds": [0, 1], "data": "nowhere", "device": "cpu", "images": 100, "test_images": 60,
@@ -174,5 +175,5 @@ def test_a_run_draws(monkeypatch):
     assert (low.to_numpy() == (barrier < minima.LOW)).all() and (barrier >= 0).all()
     with style.context():
         fig, behind = exhibit.f06(table)
-    assert "nats trained curve (width 16)" in fig.get_label()
+    assert "nats on a trained curve" in finding(fig)
     assert {"path_loss", "final_train_loss"} <= set(behind["quantity"])

@@ -10,6 +10,7 @@ from finicky.exhibits import style
 from finicky.experiments import parity_depth, tidy
 
 from .engine_fixtures import training_process
+from .sentences import finding
 
 SETTINGS = {
     "seeds": [0, 1], "bits": 5, "degrees": [2, 3, 16], "trained_bits": [2, 3], "layers": [1, 2],
@@ -108,7 +109,7 @@ def test_a_start_learns_the_same_beside_others():
 def test_the_figure_says_its_numbers(table):
     with style.context():
         fig, data = exhibit.f04(table)
-    assert "ANDs and an OR 16" in fig.get_label() and "tree of XORs" in fig.get_label()
+    assert "16 hidden units in one layer of ANDs" in finding(fig)
     assert set(data["quantity"].dropna()) == {"units"}
 
 

@@ -13,6 +13,7 @@ from finicky.experiments import chains, tidy
 from finicky.experiments import paths as experiment
 
 from .engine_fixtures import TinyDataset
+from .sentences import finding
 
 SETTINGS = {
     "datasets": ["mnist"], "trials": 3, "width": 8, "depths": [8], "length_depths": [18, 20],
@@ -268,6 +269,6 @@ def test_a_small_measurement_is_tidy_and_shown(dataset, monkeypatch):
     keys = ["depth", "block", "after_the_sum", "stage", "paths", "seed"]
     assert shares.groupby(keys)["value"].sum().to_numpy() == pytest.approx(100)
     fig, behind = exhibit.f22(table)
-    assert "one block of 8 layers" in fig.get_label() and len(behind)
+    assert "deleted from networks of 8 layers" in finding(fig) and len(behind)
     fig, behind = exhibit.f23(table)
-    assert "Power of ln L" in fig.get_label() and len(behind)
+    assert "of log L" in finding(fig) and len(behind)

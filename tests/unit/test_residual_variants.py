@@ -25,6 +25,7 @@ from finicky.experiments import residual_variants as experiment
 from finicky.experiments.residual_blocks import POST, PRE, RESIDUAL
 
 from .engine_fixtures import TinyDataset, training_process
+from .sentences import finding
 
 CONFIG = Path(__file__).parents[2] / "config"
 SETTINGS = {
@@ -311,12 +312,14 @@ def test_budgets_are_those_of_each_training(table):
 
 def test_the_figure_shows_the_block(table):
     figure, behind = exhibit.f02(table)
-    assert "branch" in figure.get_label() and set(behind["form"]) == {RESIDUAL, POST, PRE}
+    assert "a residual block's branch is" in finding(figure)
+    assert set(behind["form"]) == {RESIDUAL, POST, PRE}
     assert set(exhibit.FIGURES) == {"F02"}
 
 
 def test_the_table_has_costs_and_accuracies(table):
     made = exhibit.residual_costs(table, {})
+    assert "the same without shortcuts" in finding(made)
     (body,) = made.bodies
     assert [row.heads[0] for row in body.rows] == list(exhibit.NETWORKS.values())
     for row in body.rows:

@@ -10,6 +10,7 @@ from finicky.experiments import best_rates, rate_schedules, schedules, tidy
 from finicky.runs import OUTCOMES
 
 from .engine_fixtures import TinyDataset, make_run, training_process
+from .sentences import finding
 
 SETTINGS = {"images": 150, "epochs": 1, "rates": [0.01, 0.1], "warm_up_epochs": 1,
             "warm_up_rates": [0.04], "seeds": [0], "data": "nowhere", "device": "cpu"}  # fmt: skip
@@ -124,6 +125,6 @@ def test_a_small_measurement_is_tidy_and_drawn(dataset, monkeypatch):
     gains = table[table["quantity"] == "schedule_gain"]
     assert (gains["value"] == gains["a"] - gains["b"]).all() and len(gains) == 8
     fig, behind = exhibit.f27(table)
-    assert "points on Fashion-MNIST" in fig.get_label()
+    assert "on Fashion-MNIST" in finding(fig)
     assert set(behind["quantity"]) == {"rate", "schedule_gain", "diverged"}
     assert set(exhibit.FIGURES) == {"F27"}

@@ -14,6 +14,7 @@ from finicky.experiments import smoothness as experiment
 from finicky.experiments import tidy, training
 
 from .engine_fixtures import PlainNetwork, TinyDataset, make_run
+from .sentences import finding
 
 SETTINGS = {
     "seeds": [0, 1], "device": "cpu", "data": "", "datasets": ["mnist"], "images": 150,
@@ -168,4 +169,4 @@ def test_the_table_and_its_figure(monkeypatch, tmp_path):
     with style.context():
         figure, data = exhibit.f18(table)
         style.save_svg(figure, tmp_path / "f18.svg", "F18")
-    assert len(data) and "batch norm" in figure.get_label()
+    assert len(data) and "times as large with batch norm" in finding(figure)

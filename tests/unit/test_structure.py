@@ -10,6 +10,7 @@ from finicky.exhibits import style
 from finicky.experiments import structure, tidy
 
 from .engine_fixtures import TinyDataset, make_run, training_process
+from .sentences import finding
 
 
 def test_images_are_counted():
@@ -139,7 +140,7 @@ def test_a_smoke_run_draws(dataset, monkeypatch):
     assert set(table.loc[once, "seed"]) == {0} and set(table["seed"]) == {0, 1}
     with style.context():
         fig, behind = exhibit.f10(table)
-    assert "Fashion-MNIST noise of equal covariance" in fig.get_label()
+    assert "noise of the same covariance" in finding(fig)
     assert set(behind["task"].dropna()) == set(structure.TASKS)
 
 
@@ -151,4 +152,4 @@ def test_the_smallest_settings_draw(dataset, monkeypatch):
     table = structure.measure(settings, {})
     tidy.check(table, structure)
     with style.context():
-        assert exhibit.f10(table)[0].get_label()
+        assert finding(exhibit.f10(table)[0])

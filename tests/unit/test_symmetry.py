@@ -16,6 +16,7 @@ from finicky.experiments import binary_story, stacked, tidy, training
 from finicky.experiments import symmetry as experiment
 
 from .engine_fixtures import FUNCTIONS, TinyDataset, make_run
+from .sentences import finding
 
 SETTINGS = {
     "datasets": ["mnist"], "depths": [2, 4], "width": 4, "images": 150, "epochs": 1,
@@ -203,4 +204,4 @@ def test_the_measurement(dataset, monkeypatch):
     counts = table.groupby([c for c in table if c not in ("value", "a", "b")], dropna=False).size()
     assert (counts == 1).all()
     figure, data = exhibit.f11(table)
-    assert figure.get_label() and isinstance(data, pd.DataFrame)
+    assert "From zero weights" in finding(figure) and isinstance(data, pd.DataFrame)

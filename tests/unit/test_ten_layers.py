@@ -6,6 +6,11 @@ from finicky.exhibits import style
 from finicky.exhibits import ten_layers as shown
 from finicky.experiments import ten_layers
 
+from .sentences import finding
+
+SAID = {"quantity": "test_accuracy", "where": {"init": "he", "epoch": 1}, "number": 92}
+LEDGER = {"claims": [{"id": "C062", "parts": [SAID]}]}
+
 TABLE = {"purposes": ["comparison", "ten-layers"], "images": 60_000, "epochs": 10}
 STARTS = TABLE | {"epochs": 1}
 
@@ -89,9 +94,24 @@ def test_he_minus_xavier_after_the_first_and_the_tenth_epoch(make_tables):
 
 def test_the_figure_has_a_column_per_optimizer_and_names_every_start(rich_tables):
     with style.context():
-        fig, data = shown.f15(ten_layers.measure({}, rich_tables))
+        fig, data = shown.f15(ten_layers.measure({}, rich_tables), LEDGER)
     assert [ax.get_title(loc="left") for ax in fig.axes[:2]] == ["SGD at 0.01", "Adam at 0.001"]
     said = {text.get_text() for ax in fig.axes for text in ax.texts}
     assert {"He", "Xavier", "zeros", "NaN: 4 of 5"} <= said or "NaN: 5 of 5" in said
     assert set(data["init"]) >= {"lecun", "he"} and data["n"].eq(5).all()
-    assert "He" in fig.get_label() and "Adam at 0.001" in fig.get_label()
+    assert "Xavier's under Adam at 0.001" in finding(fig)
+    marks = [line for line in fig.axes[0].lines if line.get_color() == style.CHAPTER]
+    assert [(*line.get_xdata(), *line.get_ydata()) for line in marks] == [(1, 92)]
+
+
+@pytest.mark.parametrize(
+    "he, said", [(95.0, "ahead of Xavier's"), (85.0, "level with"), (80.0, "behind Xavier's")]
+)
+def test_the_finding_turns_with_the_data(make_tables, he, said):
+    tables = make_tables(
+        TABLE | {"init": ["he", "xavier"]},
+        accuracy=lambda run: (he, he) if run["init"] == "he" else (85.0, 85.0), end=never,
+    )  # fmt: skip
+    with style.context():
+        fig, _ = shown.f15(ten_layers.measure({}, tables), {"claims": []})
+    assert f"He's start is {said}" in finding(fig) and f"({he:.1f} and 85.0 %)" in finding(fig)

@@ -14,6 +14,7 @@ from finicky.exhibits import trajectories as exhibit
 from finicky.experiments import tidy, trajectories
 
 from .engine_fixtures import training_process
+from .sentences import finding
 
 
 def largest(rule, kind, eps):
@@ -127,10 +128,18 @@ def test_the_table_is_as_declared(smallest):
 def test_the_figure_shows_the_steps_measured(smallest):
     with style.context():
         fig, behind = exhibit.f26(smallest)
-    assert "medians of 1 seed; walks from one start" in {text.get_text() for text in fig.texts}
+    assert "plain descent" in finding(fig)
+    assert {"median and range of 1 seed", "walks from one start"} <= {
+        text.get_text() for text in fig.texts
+    }
     steps = behind[behind["quantity"] == "steps"].set_index(["landscape", "optimizer"])["median"]
-    legend = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
-    assert f"descent: {steps['ravine', 'gradient descent']:.0f}" in legend
+    panel = fig.axes[3]
+    names = [text.get_text() for text in panel.get_yticklabels()]
+    (mark,) = [
+        line for line in panel.lines
+        if line.get_marker() != "None" and line.get_ydata()[0] == names.index("descent")
+    ]  # fmt: skip
+    assert mark.get_xdata()[0] == steps["ravine", "gradient descent"]
 
 
 def test_the_table_of_rules_has_the_largest_deviation():
@@ -146,6 +155,7 @@ def test_the_table_of_rules_has_the_largest_deviation():
         for seed, value in enumerate(values)
     ]  # fmt: skip
     table = exhibit.t12(pd.DataFrame(rows), {})
+    assert "printed rules" in finding(table)
     names = [row.heads for row in table.bodies[0].rows]
     assert names == [["Gradient descent"], ["Momentum"], ["RMSProp"], ["Adam"], ["AdamW"]]
     cells = table.bodies[0].rows[-1].cells

@@ -13,6 +13,7 @@ from finicky.experiments import nan_losses, stacked, tidy
 from finicky.experiments import traps as experiment
 
 from .engine_fixtures import TinyDataset, make_run
+from .sentences import finding
 
 SETTINGS = {
     "datasets": ["mnist"], "depth": [2], "width": 16, "images": 150, "epochs": 1,
@@ -200,5 +201,5 @@ def test_a_small_measurement_is_tidy_and_shown(dataset, monkeypatch):
     raw = table[(table["quantity"] == "scaled_minus_raw") & (table["optimizer"] == "sgd")]
     assert (raw["a"] - raw["b"] == raw["value"]).all()
     figure, behind = exhibit.f34(table)
-    assert isinstance(behind, pd.DataFrame) and "sorted by class" in figure.get_label()
+    assert isinstance(behind, pd.DataFrame) and "sorted by class" in finding(figure)
     assert set(exhibit.FIGURES) == {"F34"}

@@ -14,6 +14,7 @@ from finicky.experiments import variance as experiment
 from finicky.experiments.grid import MEANT_FOR
 
 from .engine_fixtures import TinyDataset, training_process
+from .sentences import finding
 
 SETTINGS = {
     "datasets": ["mnist"], "trials": 3, "samples": 2000, "images": 8, "width": 16,
@@ -196,8 +197,9 @@ def test_the_measurement(table):
 def test_the_exhibits(table):
     for figure in (exhibit.f12, exhibit.f13, exhibit.f14):
         drawn, data = figure(table)
-        assert drawn.get_label() and len(data)
+        assert finding(drawn) and len(data)
     t02, t04 = exhibit.t02(table, {}), exhibit.t04(table, {})
+    assert "the chapter calls best" in finding(t02) and "come out within" in finding(t04)
     assert [len(body.rows) for body in t02.bodies] == [5, 5, 5]
     assert len(t04.bodies) == 5
     assert all(row.cells[1].n for body in t04.bodies for row in body.rows)

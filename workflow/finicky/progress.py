@@ -60,7 +60,7 @@ def announcement(runs, store):
     missing = [run for run in runs if run.id not in store]
     device = next(iter(runs)).device  # a preset has one
     note, code = store.folder / f"engine.{device}.code", core_code(device)
-    before = note.read_text() if note.exists() else None
+    before = note.read_text(encoding="utf-8") if note.exists() else None
     if missing:
         if before not in (None, code):
             yield "The engine's code has changed: what the old code trained does not count."
@@ -68,4 +68,4 @@ def announcement(runs, store):
         place = "one core" if device == "cpu" else "one GPU"
         yield f"{len(missing):,} of {len(runs):,} runs to train, about {time_left} on {place}."
     with replaced(note) as temporary:
-        Path(temporary).write_text(code)
+        Path(temporary).write_text(code, encoding="utf-8")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 from job import job
 
+from finicky import documents
 from finicky.exhibits import style
 from finicky.store import replaced
 
@@ -13,8 +14,10 @@ with job(snakemake):
     slug, name = snakemake.params.slug, snakemake.wildcards.figure
     exhibit = importlib.import_module(f"finicky.exhibits.{slug.replace('-', '_')}")
     draw = getattr(exhibit, name.lower().replace("-", "_"))
+    # those that show the chapter's numbers read the ledger too
+    ledgers = [documents.read(path, "the ledger") for path in snakemake.input.get("ledger", [])]
     with style.context():
-        drawn = draw(pd.read_parquet(snakemake.input.table))
+        drawn = draw(pd.read_parquet(snakemake.input.table), *ledgers)
     if drawn:
         figure, behind = drawn
         style.save_svg(figure, snakemake.output.svg, name)

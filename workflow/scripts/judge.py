@@ -18,7 +18,10 @@ with job(snakemake):
     for path in snakemake.input.bench:  # at most one: there once `make bench` has run
         tables["bench"] = pd.read_parquet(path)
     claims, evidence = judge.judge(
-        ledger.load(snakemake.input.ledger), tables, snakemake.params.settings
+        ledger.load(snakemake.input.ledger),
+        tables,
+        snakemake.params.settings,
+        snakemake.params.failures,
     )
     references = provenance.references(snakemake.input.references, snakemake.config)
     judge.add_other_seeds(claims, references)
@@ -28,5 +31,5 @@ with job(snakemake):
     text = json.dumps(claims, indent=1, ensure_ascii=False, allow_nan=False)
     for path in (snakemake.output.claims, snakemake.output.of_device):
         with replaced(path) as temporary:
-            Path(temporary).write_text(text + "\n")
+            Path(temporary).write_text(text + "\n", encoding="utf-8")
     print(evidence.groupby("verdict").size().to_string())

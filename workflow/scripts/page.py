@@ -22,10 +22,10 @@ def beside(path, kinds):
 
 
 def read_figure(path):
-    """A figure as the page takes it: its SVG, the alt text that this carries, its files."""
+    """A figure as the page takes it: its SVG, the finding that this carries, its files."""
     text = Path(path).read_text(encoding="utf-8")
-    alt = ElementTree.fromstring(text).get("aria-label")
-    return {"svg": text, "alt": alt, "files": beside(path, ["csv", "svg", "png"])}
+    finding = ElementTree.fromstring(text).get("aria-label")
+    return {"svg": text, "finding": finding, "files": beside(path, ["csv", "svg", "png"])}
 
 
 def read_table(path):
@@ -51,6 +51,7 @@ with job(snakemake):
         provenance.references(given.references, snakemake.config),
         ledger.amendments(given.amendments, claims),
         {Path(path).suffixes[0].strip("."): read_json(path) for path in given.other_devices},
+        read_json(given.grid),
         Path("report"),
     )
     with replaced(snakemake.output[0]) as temporary:

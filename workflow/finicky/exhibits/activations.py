@@ -4,14 +4,15 @@ import numpy as np
 import pandas as pd
 
 from finicky.exhibits import style
+from finicky.exhibits.phrases import span
 from finicky.experiments.activations import IMAGES, RIVALS, sigmoid, slope
 from finicky.labels import label
 
 FIGURES = {
-    "F09": "Above: three activations and their slopes; the sigmoid's is at most 1/4. Below left: "
-    "the share of zeros in ReLU networks, over images and units, at the start and after training; "
-    "the band is 50 ± 10 %. Below right: the time that a ReLU saves; a dot is a repetition, the "
-    "bar the median. What counts for a reader is the whole training step.",
+    "F09": "Above: three activations and their slopes; the sigmoid's is at most 1/4, as the "
+    "chapter says. Below left: the share of zeros in ReLU networks, over images and units, at the "
+    "start and after training; the band is the chapter's 50 %, ± 10. Below right: the time that a "
+    "ReLU saves; a dot is a repetition, the bar the median.",
 }
 
 
@@ -37,22 +38,21 @@ def f09(table: pd.DataFrame):
 
     timed = speed[["quantity", "width", "depth"]].drop_duplicates()
     height = max(2.3, 0.29 * len(timed))
-    fig, axes = style.panels([1.9, height], columns=2, left=0.4, right=0.8, between=(1.65, 0.75))
+    fig, axes = style.panels([1.9, height], columns=2, left=0.4, right=1.0, between=(1.85, 0.75))
     _functions(*axes[0])
     _zeros(axes[1, 0], shares, images, epochs)
     _speed(axes[1, 1], speed)
     lines = {"solid": "after training, Adam", "dashed": "at the start (below left)"}
     style.footer(fig, shares, lines)
-    plain = shares[shares["block"] == "plain"].groupby("quantity")["median"]
-    spans = {
-        quantity: f"{medians.min():.0f} to {medians.max():.0f} %" for quantity, medians in plain
-    }
-    start, end = (spans.get(q, "not measured") for q in ("zeros_at_start", "zeros_after_training"))
-    saved = [f"{rows['median'].min():.0f} to {rows['median'].max():.0f} %" for rows in speeds]
+    plain = shares[shares["block"] == "plain"]
+    start, end = (
+        span(plain.loc[plain["quantity"] == quantity, "median"], "%", 0)
+        for quantity in ("zeros_at_start", "zeros_after_training")
+    )
+    saved = [span(rows["median"], "%", 0) for rows in speeds]
     fig.set_label(
-        "ReLU, sigmoid and tanh with their slopes. Zeros in plain ReLU networks: "
-        f"{start} at the start, {end} after training with Adam. Time that ReLU saves: "
-        f"{saved[0]} of the activation's, {saved[1]} of a training step's."
+        f"In plain ReLU networks {start} of hidden units are zero at the start, {end} after "
+        f"training; ReLU saves {saved[0]} of the activation's time, {saved[1]} of a whole step's."
     )
     return fig, pd.concat([shares, *speeds], ignore_index=True)
 
@@ -67,19 +67,18 @@ def _functions(left, right):
     }
     names = {  # x and y of the names in both panels
         "relu": ((1.4, 1.75), (5.2, 1.0)),
-        "sigmoid": ((5.2, 1.1), (5.2, 0.14)),
-        "tanh": ((5.2, 0.8), (-1.2, 0.6)),
+        "sigmoid": ((5.2, 1.15), (5.2, 0.14)),
+        "tanh": ((5.2, 0.75), (-1.0, 0.6)),
     }
     left.set(title="Activation", ylim=(-1.1, 2), xlim=(-5, 5), xlabel="x")
     right.set(title="Slope", ylim=(0, 1.08), xlim=(-5, 5), xlabel="x")
     right.set_yticks([0, 0.25, 0.5, 1], ["0", "1/4", "1/2", "1"])
-    right.axhline(0.25, color=style.INK, linestyle=style.DASHES, linewidth=0.9)
+    right.axhline(0.25, **style.CHAPTER_LINE)
     for name, both in curves.items():
         colour = style.level_style(name).colour
         for ax, y, place in zip((left, right), both, names[name], strict=True):
             ax.plot(x, y, color=colour)
-            side = "left" if place[0] > 5 else "right"
-            ax.text(*place, label(name), color=colour, ha=side, va="center")
+            style.name(ax, label(name), place, colour, right=place[0] < 5)
 
 
 def _zeros(ax, shares, images, epochs):
@@ -90,7 +89,7 @@ def _zeros(ax, shares, images, epochs):
     ax.set(ylim=(0, 100))
     length = "1 epoch" if epochs == 1 else f"{epochs} epochs"
     ax.set_xlabel(f"layers; MNIST, {label(images)} images, {length}")
-    ax.axhspan(40, 60, color=style.INK, alpha=0.08, linewidth=0)
+    ax.axhspan(40, 60, color=style.CHAPTER, alpha=0.12, linewidth=0)
     for (block, quantity), rows in shares.groupby(["block", "quantity"]):
         style.line(ax, rows, "depth", block, dashed=quantity == "zeros_at_start")
     style.label_ends(ax, shares[shares["quantity"] == "zeros_after_training"], "depth", "block")
@@ -121,11 +120,9 @@ def _speed(ax, speed):
             ax.plot(values, np.full(len(values), y), marker, color=colour, markersize=3)
             ax.plot([values.median()] * 2, [y - 0.15, y + 0.15], color=colour, linewidth=1.6)
             if place == 0:
-                ax.text(
-                    1.02, place + 2 * shift, f"than {label(rival)}", color=colour, fontsize=7.5,
-                    va="center",
-                    transform=ax.get_yaxis_transform(),
-                )  # fmt: skip
+                at = (1.02, place + 2 * shift)
+                within = ax.get_yaxis_transform()
+                style.name(ax, f"than {label(rival)}", at, colour, marker, within=within)
     ax.set_yticks(range(len(timed)), [name for name, _ in timed], fontsize=7.5)
 
 

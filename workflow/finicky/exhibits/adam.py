@@ -4,15 +4,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from finicky.exhibits import style
+from finicky.exhibits.phrases import span
 from finicky.experiments.adam import CONDITIONS, COUNTEREXAMPLES, REPORTED
+from finicky.numbers import significant
 
 FIGURES = {
-    "F37": "Left: how much longer a step is without the bias correction, by its number. The "
-    "chapter's example is the first moment alone, which would make steps shorter; the second "
-    "moment wins, and its correction lasts for thousands of steps. Middle and right: two sums of "
-    "linear functions on the interval from −1 to 1 whose minimum is −1 (theorem 1 of Reddi et al. "
-    "2018, and one for the usual β). Adam walks to the far end and AdamW with it, AMSGrad to the "
-    "minimum; lines are medians, bands go from the lowest to the highest seed.",
+    "F37": "Left: length of a step without the bias correction over that with it, by the step's "
+    "number: of both moments, and of the first alone, which is the chapter's example and makes "
+    "steps shorter. Middle and right: positions on two sums of linear functions on the interval "
+    "from −1 to 1 whose minimum is −1 (theorem 1 of Reddi et al. 2018, and one for the usual β); "
+    "lines are medians, bands go from the lowest to the highest seed.",
 }
 
 
@@ -33,12 +34,13 @@ def f37(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         _walks(ax, COUNTEREXAMPLES[name], data[data["counterexample"] == name])
     style.footer(fig, data)
     ends = data[data["quantity"] == "position"].sort_values("step")
-    ends = ends.groupby(["counterexample", "optimizer"])["median"].last()
+    ends = ends.groupby(["optimizer", "counterexample"])["median"].last()
+    ratios = data[data["quantity"] == "uncorrected_over_corrected"].sort_values("step")
+    first = ratios["median"].iloc[0]
     fig.set_label(
-        "Step length without bias correction over that with it, by step; positions on two "
-        "counterexamples whose minimum is at -1. At the end: "
-        + ", ".join(f"{name}, {optimizer} {x:.2f}" for (name, optimizer), x in ends.items())
-        + "."
+        f"Adam's first step without bias correction is {significant(first, 2)} times as long as "
+        f"with it. On sums of functions whose minimum is −1, Adam ends at "
+        f"{span(ends['adam'], places=1)} and AMSGrad at {span(ends['amsgrad'], places=1)}."
     )
     return fig, data
 
@@ -50,9 +52,8 @@ def _lengths(ax, data):
     style.log_axis(ax, "y", 0.08, 12, [0.1, 0.2, 0.5, 1, 2, 5, 10])
     ax.axhline(1, color=style.INK, linewidth=0.8)
     lines = (
-        ("uncorrected_over_corrected", style.PLUM, "both moments:\nlonger", 120, (4, 2), "left"),
-        ("chapter_factor", style.GREY, "first moment alone,\nas in the chapter", 3, (10, -4),
-         "left"),
+        ("uncorrected_over_corrected", style.PLUM, "both moments", 120, (4, 2), "left"),
+        ("chapter_factor", style.CHAPTER, "chapter: the first\nmoment alone", 3, (10, -4), "left"),
     )  # fmt: skip
     for quantity, colour, label, at, offset, ha in lines:
         rows = data[data["quantity"] == quantity].sort_values("step")
@@ -61,6 +62,7 @@ def _lengths(ax, data):
         ax.annotate(
             label, (near["step"], near["median"]), xytext=offset, textcoords="offset points",
             ha=ha, va="bottom" if offset[1] > 0 else "top", fontsize=7.5,
+            color=style.CHAPTER if colour == style.CHAPTER else style.INK,
         )  # fmt: skip
     ax.set_xlabel("step t")
 
@@ -90,6 +92,6 @@ def _walks(ax, example, data):
         ax.set_xlabel(f"periods of {example['period']:,} steps")
     ax.set_ylim(-1.25, 1.4)
     ax.legend(
-        loc="upper left", ncols=3, fontsize=7.5, handlelength=1.3, columnspacing=0.8, borderpad=0,
+        loc="upper left", ncols=3, fontsize=7.5, handlelength=1.1, columnspacing=0.6, borderpad=0,
         borderaxespad=0.2,
     )  # fmt: skip

@@ -5,15 +5,17 @@ import math
 import numpy as np
 import pandas as pd
 
+from finicky.evidence.words import listed
 from finicky.exhibits import style
-from finicky.experiments.approximation import RATES, TARGETS, bumps, sigmoid
+from finicky.exhibits.phrases import span
+from finicky.experiments.approximation import TARGETS, bumps, sigmoid
 
 FIGURES = {
-    "F03": "First panel: bumps, each the difference of two sigmoids, add up to a function, the "
-    "chapter's proof. The others: error by number of units on two logarithmic scales, where a "
-    "power law is a straight line. Where trained networks lie above the built broken line, which "
-    "has the same ReLUs, descent misses weights that exist; where they lie below, it finds better "
-    "ones than evenly spaced kinks.",
+    "F03": "First panel: the chapter's proof, bumps that are differences of two sigmoids add up to "
+    "a function. The others: error by number of units on two logarithmic scales, where a power law "
+    "is a straight line. Where trained networks lie above the built broken line, which has the "
+    "same ReLUs, descent misses weights that exist; where they lie below, it finds better ones "
+    "than evenly spaced kinks.",
 }
 FUNCTIONS = {"wave": "sin 4πx", "kink": "|x − 0.4|", "root": "√x"}
 # network or optimizer: colour, marker, name
@@ -37,18 +39,22 @@ def f03(table: pd.DataFrame):
         ax.set_title(f"RMS error for {function}")
         _errors(ax, data[(data["target"] == target) & (data["units"] <= 256)])
     style.footer(fig, data)
-    last = data[data["kind"].isin(RATES) | (data["kind"] == "broken line")]
-    last = last[last["units"] == last[last["kind"] == "adam"]["units"].max()]
-    fig.set_label(
-        f"Median error with {last['units'].max()} units. "
-        + " ".join(
-            f"{target}: "
-            + ", ".join(f"{KINDS[row.kind][2]} {row.median:.2g}" for row in rows.itertuples())
-            + "."
-            for target, rows in last.groupby("target")
-        )
-    )
+    fig.set_label(_finding(data))
     return fig, pd.concat([data, sums])
+
+
+def _finding(data):
+    """How trained networks compare with built ones that have the same ReLUs."""
+    units = data.loc[data["kind"] == "adam", "units"].max()
+    last = data[data["units"] == units].pivot(index="target", columns="kind", values="median")
+    ratios = (last["adam"] / last["broken line"]).dropna()
+    better = [FUNCTIONS[target] for target in FUNCTIONS if ratios.get(target, 1) < 1]
+    worse = [FUNCTIONS[target] for target in FUNCTIONS if ratios.get(target, 1) > 1]
+    sides = [f"{said} for {listed(of)}" for said, of in (("less", better), ("more", worse)) if of]
+    return (
+        f"Trained by Adam, a network of {units} hidden units errs {span(ratios)} times as much as "
+        f"one built by hand from the same ReLUs: {', '.join(sides) or 'as much for all'}."
+    )
 
 
 def _bumps(ax, units=28):

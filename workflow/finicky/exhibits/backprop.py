@@ -4,6 +4,8 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from finicky.exhibits import style
+from finicky.exhibits.phrases import span
+from finicky.numbers import number
 
 FIGURES = {
     "F25": "Left: what a gradient costs in forward passes of the same network. A line along the "
@@ -31,11 +33,10 @@ def f25(table: pd.DataFrame):
              f"median and range of {slopes['seed'].nunique()} interleaved repetitions "
              "on one core", fontsize=8)  # fmt: skip
     fig.set_label(
-        "Cost of a gradient in forward passes. By finite differences it grows with the number "
-        f"of parameters to the power {slope.loc['differences_slope', 'median']:.2f}, by a "
-        f"backward pass to the power {slope.loc['backward_slope', 'median']:.2f}. Over all "
-        f"depths and widths a backward pass takes the time of {times.min():.2f} to "
-        f"{times.max():.2f} forward passes."
+        "A gradient's cost in forward passes grows with the number of parameters to the power "
+        f"{number(slope.loc['differences_slope', 'median'])} by finite differences, "
+        f"{number(slope.loc['backward_slope', 'median'])} by backpropagation: one backward pass "
+        f"takes the time of {span(times, places=2)} forward passes."
     )
     return fig, pd.concat([by_size, by_shape], ignore_index=True)
 
@@ -51,11 +52,11 @@ def _sizes(ax, data, slope):
         names = ["10" + "⁰¹²³⁴⁵⁶⁷⁸⁹"[len(str(power)) - 1] for power in powers]
         getattr(ax, f"set_{which}ticks")(powers, names)
     ax.set_xlabel("parameters")
-    chapter = {"color": style.INK, "linewidth": 0.9, "linestyle": style.DASHES}
-    ax.plot([20, min(top, right)], [20, min(top, right)], **chapter)
-    ax.plot([20, right], [1, 1], **chapter)
-    ax.text(0.9 * right, 0.88, "chapter: 1", ha="right", va="top")
-    ax.text(0.9 * right, 0.008 * right, "chapter:\n1 a parameter", va="top", ha="right")
+    ax.plot([20, min(top, right)], [20, min(top, right)], **style.CHAPTER_LINE)
+    ax.plot([20, right], [1, 1], **style.CHAPTER_LINE)
+    ax.text(0.9 * right, 0.88, "chapter: 1", ha="right", va="top", color=style.CHAPTER)
+    ax.text(0.9 * right, 0.008 * right, "chapter:\n1 a parameter", va="top", ha="right",
+            color=style.CHAPTER)  # fmt: skip
     ways = {
         "differences": (style.VERMILLION, "finite differences", 24, 0.8 * top, "left", -1),
         "backward": (style.BLUE, "backward pass", 0.9 * right, 40, "right", -2),
@@ -82,8 +83,8 @@ def _shapes(ax, data):
     ax.set_ylim(0, max(2.9, 1.05 * timed["high"].max()))
     ax.set_xlabel("counted: operations of the matrix products")
     ax.plot([0.95, 2.05], [0.95, 2.05], color=style.INK, linewidth=0.9)
-    ax.plot([0.95, 2.05], [1, 1], color=style.INK, linewidth=0.9, linestyle=style.DASHES)
-    ax.text(2.07, 1, "chapter: 1", va="center")
+    ax.plot([0.95, 2.05], [1, 1], **style.CHAPTER_LINE)
+    ax.text(2.07, 1, "chapter: 1", va="center", color=style.CHAPTER)
     ax.text(2.07, 2.05, "as counted", va="center")
     handles = []
     colours = [style.BLUE, style.VERMILLION, style.SAGE, style.PLUM, style.TAN]

@@ -8,15 +8,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from finicky.exhibits import style
+from finicky.exhibits.phrases import compared
 from finicky.exhibits.tables import Body, Cell, Column, Row, Table, measured_cell, with_digits
 from finicky.experiments.identities import variance_law
 from finicky.labels import label
+from finicky.numbers import significant
 
 FIGURES = {
-    "F29": "By batch size, the rightmost being the full batch. Gradient: measured noise and the "
-    "laws with and without replacement. Time: to the same training loss, each size at its fastest "
-    "rate. Sharpness and gap: where that loss is reached, at equal rates (solid, the same "
-    "colours in both) and at each size's own best rate (dashed).",
+    "F29": "By batch size, the rightmost being the full batch. Gradient: measured noise (blue) and "
+    "the law of batches drawn without replacement. Time: to the same training loss, each size at "
+    "its fastest rate. Sharpness and gap: where that loss is reached, at each size's own best rate "
+    "(blue) and at one rate for all (grey, a line for each).",
 }
 TABLES = {
     "T10": "The chapter's words, and what was measured: medians over the seeds, with their "
@@ -42,41 +44,53 @@ def f29(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     data = data[data["metric"].isna() | (data["metric"] == "error")]
     data = data[data["n"] == data["n"].max()]  # rates at which every seed reached the loss
     fig, axes = style.panels(
-        [2.1, 2.1], columns=2, left=0.55, right=0.95, between=(1.2, 0.75), bottom=0.75
+        [2.1, 2.1], columns=2, left=0.55, right=0.95, between=(1.2, 0.95), bottom=0.75, top=0.5
     )
     (gradient, seconds), (sharp, gap) = axes
     _noise(gradient, data[data["quantity"] == "gradient_noise"])
     _time(seconds, data[data["quantity"] == "time_to_loss"])
-    _by_rate(sharp, data, "sharpness", "tuned_sharpness")
-    _by_rate(gap, data, "gap", "tuned_gap")
-    gradient.set_title("Noise of the gradient (%)")
-    seconds.set_title("Time to the loss (ms)")
-    sharp.set_title("Sharpness at the loss, by rate")
-    gap.set_title("Test minus training error (pp)")
-    for ax in axes.flat:
+    ends = {
+        sharp: _by_rate(sharp, data, "sharpness", "tuned_sharpness"),
+        gap: _by_rate(gap, data, "gap", "tuned_gap"),
+    }
+    for ax, title, said in (
+        (gradient, "Noise of the gradient (%)", "falls like 1/√B"),
+        (seconds, "Time to the loss (ms)", "rises with the batch"),
+        (sharp, "Sharpness where the loss is reached", "rises with the batch"),
+        (gap, "Test minus training error (pp)", "rises with the batch"),
+    ):
+        style.expected(ax, title, said)
         sizes = sorted(set(data["batch_size"]))
-        low = 0.3 if ax is sharp else 0.75  # space for the names of the lines
-        style.log_axis(ax, "x", low * sizes[0], 1.35 * sizes[-1], sizes)
+        style.log_axis(ax, "x", 0.75 * sizes[0], 1.35 * sizes[-1], sizes)
     for ax in axes[1]:
         ax.set_xlabel("images in a batch")
-    style.footer(fig, data, {"solid": "one rate for all", "dashed": "own best rate"})
-    medians = data[data["quantity"] == "tuned_sharpness"].set_index("batch_size")["median"]
-    fig.set_label(
-        "Noise, time to a loss, sharpness and gap by batch size. Median sharpness at each size's "
-        "own best rate: "
-        + ", ".join(f"{value:.0f} at {size}" for size, value in medians.items())
-        + "."
-    )
+        style.name_ends(ax, ends[ax])
+    style.footer(fig, data)
+    style.note(fig, "blue: own best rate; grey: one rate for all sizes")
+    fig.set_label(_finding(data))
     return fig, data
 
 
-def _band(ax, rows, colour, dashed=False, band=True):
-    """Medians, and unless `band` is False the range of the seeds, by batch size."""
+def _finding(data):
+    """How the full batch compares with the smallest in sharpness and in time."""
+    (small, full), (fast, slow) = (
+        data[data["quantity"] == quantity].sort_values("batch_size").iloc[[0, -1]].itertuples()
+        for quantity in ("tuned_sharpness", "time_to_loss")
+    )
+    words = "less sharp than", "as sharp as", "sharper than"
+    return (
+        f"Trained to one loss, each at its best rate, the full batch ends "
+        f"{compared(full, small, words)} batches of {small.batch_size} (largest curvature "
+        f"{significant(full.median, 2)} and {significant(small.median, 2)}) and takes "
+        f"{significant(slow.median / fast.median, 2)} times as long."
+    )
+
+
+def _band(ax, rows, colour):
+    """Medians and range of the seeds by batch size."""
     x = rows["batch_size"].astype(float)
-    if band:
-        ax.fill_between(x, rows["low"], rows["high"], color=colour, alpha=0.2, linewidth=0)
-    marker = {"marker": "s", "linestyle": style.DASHES} if dashed else {"marker": "o"}
-    ax.plot(x, rows["median"], color=colour, **marker)
+    ax.fill_between(x, rows["low"], rows["high"], color=colour, alpha=0.2, linewidth=0)
+    ax.plot(x, rows["median"], color=colour, marker="o")
 
 
 def _noise(ax, rows):
@@ -88,8 +102,9 @@ def _noise(ax, rows):
     one = first["median"] / np.sqrt(variance_law(1, first["batch_size"], full))
     law = {"color": style.INK, "linewidth": 0.9}
     ax.plot(sizes, one * np.sqrt(variance_law(1, sizes, full)), **law)
-    ax.plot(sizes, one / np.sqrt(sizes), linestyle=style.DASHES, **law)
-    ax.text(1.02 * full, one / np.sqrt(full), " chapter:\n 1/√B", va="center", fontsize=8)
+    ax.plot(sizes, one / np.sqrt(sizes), **style.CHAPTER_LINE)
+    ax.text(1.02 * full, one / np.sqrt(full), " chapter:\n 1/√B", va="center", fontsize=8,
+            color=style.CHAPTER)  # fmt: skip
     ax.text(0.5 * full, 0.055 * first["median"], "drawn without\nreplacement", ha="right",
             fontsize=8)  # fmt: skip
     seen = rows[rows["median"] > 0]
@@ -100,28 +115,27 @@ def _noise(ax, rows):
 def _time(ax, rows):
     style.log_axis(ax, "y", 0.7 * rows["low"].min(), 1.4 * rows["high"].max())
     _band(ax, rows.sort_values("batch_size"), style.BLUE)
-    ax.text(0.02, 0.98, "chapter: rises", transform=ax.transAxes, fontsize=8, va="top")
 
 
 def _by_rate(ax, data, quantity, tuned):
-    """A line for each learning rate, and dashed the own best rates. Sharpness names the lines at
-    their first points; the gaps lie too close for names and bands."""
+    """The own best rates with their range, and grey a line for each learning rate; returns the ends
+    of the lines with their names."""
     rows = data[data["quantity"] == quantity].sort_values("batch_size")
-    colours = [style.SAGE, style.BLUE, style.PLUM, style.VERMILLION, style.OLIVE]
-    named = quantity == "sharpness"
-    if named:
-        style.log_axis(ax, "y", 0.7 * rows["low"].min(), 1.6 * rows["high"].max())
-    for colour, (rate, mine) in zip(colours, rows.groupby("learning_rate"), strict=False):
-        _band(ax, mine, colour, band=named)
-        if named:
-            first = mine.iloc[0]
-            ax.text(0.87 * first["batch_size"], first["median"], f"{rate:g}", color=colour,
-                    fontsize=8, ha="right", va="center")  # fmt: skip
-    _band(ax, data[data["quantity"] == tuned].sort_values("batch_size"), style.INK, dashed=True)
-    if not named:
-        low, high = ax.get_ylim()
-        ax.set_ylim(low, high + 0.12 * (high - low))  # space for the chapter's word
-    ax.text(0.98, 0.98, "chapter: rises", transform=ax.transAxes, fontsize=8, va="top", ha="right")
+    best = data[data["quantity"] == tuned].sort_values("batch_size")
+    if quantity == "sharpness":
+        low, high = (pd.concat([rows, best])[end] for end in ("low", "high"))
+        style.log_axis(ax, "y", 0.7 * low.min(), 1.6 * high.max())
+    ends = []
+    for rate, mine in rows.groupby("learning_rate"):
+        if len(mine) == 1:
+            continue
+        ax.plot(mine["batch_size"].astype(float), mine["median"], color=style.GREY, linewidth=0.9)
+        end = mine.iloc[-1]
+        ends.append((float(end["batch_size"]), end["median"], f"rate {label(rate)}", style.GREY))
+    _band(ax, best, style.BLUE)
+    end = best.iloc[-1]
+    ends.append((float(end["batch_size"]), end["median"], "own best", style.BLUE))
+    return ends
 
 
 def t10(table: pd.DataFrame, ledger: dict) -> Table:
@@ -151,4 +165,15 @@ def t10(table: pd.DataFrame, ledger: dict) -> Table:
         "with the best validation accuracy, both chosen by the other seeds. Memory: what a batch "
         "adds to the network."
     ]
-    return with_digits(["Batch", ""], [("", len(columns))], columns, [Body("", rows)], notes)
+    ends = zip(quantities, rows[2].cells, rows[-1].cells, strict=True)
+    went = {
+        quantity: " to ".join(significant(cell.value, 2) for cell in cells if cell.n)
+        for quantity, *cells in ends
+    }
+    finding = (
+        f"From batches of {rows[2].heads[0]} to the full batch the gradient's noise goes from "
+        f"{went['gradient_noise']} %, the time to the same loss from {went['time_to_loss']} ms, "
+        f"memory from {went['memory']} KiB, sharpness from {went['tuned_sharpness']}."
+    )
+    body = [Body("", rows)]
+    return with_digits(["Batch", ""], [("", len(columns))], columns, body, notes, finding=finding)

@@ -5,9 +5,9 @@ import statistics
 from dataclasses import replace
 
 import pandas as pd
-from matplotlib.colors import to_rgb
 
 from finicky.exhibits import style
+from finicky.exhibits.phrases import span
 from finicky.exhibits.tables import Body, Column, Row, Table, measured_cell, rows_at, with_digits
 from finicky.numbers import number, significant
 from finicky.runs import RUNS_A_SEED
@@ -85,14 +85,15 @@ def bench(table: pd.DataFrame):
         points = rows_at(speed, way=way)
         roof.plot(points["flops_per_byte"], points["median"], marker, color=colour)
         last = points.sort_values("flops_per_byte").iloc[-1]
-        roof.text(1.12 * last["flops_per_byte"], last["median"], way, color=colour, va="center")
+        style.name(roof, way, (1.12 * last["flops_per_byte"], last["median"]), colour, marker)
     _parts(parts, share, works(table))
     engine = rows_at(speed, way="engine").set_index("work")["median"]
+    shares = 100 * engine / limit
+    gain = style.summary(rows_at(table, quantity="ratio_to_one_by_one", way="engine"), ["work"])
     said = (
-        f"Speed of a training step against the limit of {limit:.0f} GFLOP/s that the matrix "
-        "products alone reach: "
-        + ", ".join(f"{work} {engine[work]:.0f}" for work in works(table))
-        + " GFLOP/s; and the share of each part of a step."
+        f"A fused training step runs at {span(engine, 'GFLOP/s', 0)}, {span(shares, '%', 0)} of "
+        f"what its matrix products alone reach, and {span(gain['median'])} times as fast as "
+        "networks trained one by one."
     )
     if gpu:
         on_card, of_card = _gpu(table, *axes[1])
@@ -150,8 +151,9 @@ def _gpu(table, roof, times):
     )
     _times(times, table, drawn)
     best = tera.groupby(speed["work"]).max()
-    said = ", ".join(f"{work} {best[work]:.2g}" for work in works(table))
-    return speed, f"On the GPU, of {limit:.0f} TFLOP/s that a large product reaches: {said}."
+    return speed, (
+        f"On the GPU it is {span(best, 'TFLOP/s')} of the {limit:.0f} that a large product reaches."
+    )
 
 
 def _times(ax, table, drawn):
@@ -168,12 +170,12 @@ def _times(ax, table, drawn):
     for (fused, streams), look in drawn.items():
         points(rows_at(on_gpu, way=MANY, fused=fused, streams=streams), *look)
     times = points(core.assign(value=1000 * core["value"]), *BESIDE["one core"])
-    ax.text(0.8 * times[order[0]], 0, "one core", color=BESIDE["one core"][0], ha="right",
-            va="center")  # fmt: skip
+    at = (0.8 * times[order[0]], 0)
+    style.name(ax, "one core", at, *BESIDE["one core"], right=True)
     for way, above in {"one network, eager": True, "one network, a graph": False}.items():
         for work, time in points(rows_at(on_gpu, way=way), *BESIDE[way]).items():
             ax.text(time, order.index(work) + (0.16 if above else -0.16), way, ha="center",
-                    va="bottom" if above else "top", color=BESIDE[way][0], fontsize=8)  # fmt: skip
+                    va="bottom" if above else "top", fontsize=8)  # fmt: skip
     ax.set_title("Time of a step of one network (µs)")
     style.log_axis(ax, "x", 1, 10_000, [1, 10, 100, 1000, 10_000])
     ax.grid(axis="x")
@@ -191,12 +193,12 @@ def _parts(ax, share, order):
             width = 100 * rows.get(part, 0.0)
             ax.barh(y, width, left=left, height=0.62, color=colour)
             if width >= 9:
-                ink = "black" if style.luminance(to_rgb(colour)) > 0.2 else "white"
-                ax.text(left + width / 2, y, f"{width:.0f}", ha="center", va="center", color=ink)
+                ax.text(left + width / 2, y, f"{width:.0f}", ha="center", va="center",
+                        color=style.text_on(colour))  # fmt: skip
             if y == len(order) - 1:
                 turn = 30 if width < 12 else 0
-                ax.text(left + width / 2, y + 0.42, part, ha="center", va="bottom", color=colour,
-                        rotation=turn, fontsize=8)  # fmt: skip
+                ax.text(left + width / 2, y + 0.42, part, ha="center", va="bottom", rotation=turn,
+                        fontsize=8)  # fmt: skip
             left += width
     ax.set_yticks(range(len(order)), labels=list(reversed(order)))
     ax.set_xlim(0, 100)
@@ -243,7 +245,15 @@ def bench_table(table: pd.DataFrame, ledger: dict) -> Table:
         "images, as the grid has them on average. A new training process is ready after "
         f"{number(start, 1)} s. {_gpu_said(table)}"
     )
-    made = with_digits(["Work", "Runs fused"], groups, columns, [Body("", rows)], shows=shows)
+    ratios = [row.cells[len(COMPARED)].value for row in rows]
+    textbook = [row.cells[len(COMPARED) + 1].value for row in rows]
+    finding = (
+        f"The engine's fused step is {span(ratios)} times as fast as networks one by one and "
+        f"{span(textbook)} times as fast as a textbook's loop."
+    )
+    made = with_digits(
+        ["Work", "Runs fused"], groups, columns, [Body("", rows)], shows=shows, finding=finding
+    )
     return replace(made, over="turn")
 
 

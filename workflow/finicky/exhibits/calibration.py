@@ -1,25 +1,30 @@
 """The verdict rules, judged: the figure and the table of how often they decide wrongly."""
 
+import itertools
+
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from finicky.exhibits import style
 from finicky.exhibits.tables import Body, Cell, Column, Row, Table, rows_at
+from finicky.numbers import number
 
 FIGURES = {
     "calibration": "How often the verdict rules decide wrongly and how often not at all, by the "
-    "distance of the truth from the limit that decides. A dot is one rule with one shape of the "
-    "seeds’ numbers, a bar twice the simulation error of the worst; the dashed line is the "
-    "promise, 5 % a side. Claims of several conditions or parts have seeds that share nothing or "
-    "much of their variance. On the limit nothing is right: what counts there is how rarely "
-    "anything is said at all.",
+    "distance of the truth from the limit that decides. A line is one rule, at the worst of four "
+    "shapes of the seeds’ numbers, of the shares of their variance that seeds have in common, and "
+    "of both sides; the level line above is the promise, 5 % a side. On the limit nothing is "
+    "right: what counts there is how rarely anything is said at all.",
 }
 TABLES = {
     "calibration-table": "Verdicts on simulated seeds whose truth is known, in % of the claims, ± "
     "the standard error of the simulation: the worst of four shapes of the seeds’ numbers, of all "
     "shares of the variance that belong to the seed, and of both sides. All rules see the same "
     "seeds. Clear is what the seeds should decide in nine of ten cases if their numbers are "
-    "normal.",
+    "normal. Conditions that are not clear lie on the limit where there are few of them; where "
+    "there are many, they fail. Claims about what happens sometimes, and those with clear, dropped "
+    "or mirrored conditions, have normal numbers only.",
 }
 CHANCELESS = ["identity", "construction"]  # rules on which chance has no say
 
@@ -34,59 +39,77 @@ DISTANCES = {
     "zero": "no effect", "inside": "¼ SD inside", "on": "on the limit",
     "outside": "¼ SD outside", "clear": "clear effect",
 }  # fmt: skip
-COLOURS = [style.BLUE, style.TAN, style.PLUM, style.SAGE, style.VERMILLION, style.OLIVE]
+COLOURS = [
+    style.BLUE, style.VERMILLION, style.SAGE, style.PLUM, style.TAN, style.OLIVE, style.GREY,
+]  # fmt: skip
+PROMISED = 5  # % wrong on either side of the limit
 
 
 def calibration(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """Wrong verdicts above, undecided ones below, by the distance of the truth from the limit."""
-    data = table[~table["rule"].isin(CHANCELESS)]
-    wrong, undecided = data[data["quantity"] != "undecided"], data[data["quantity"] == "undecided"]
-    cell = ["rule", "shape", "seeds", "distance", "shared", "combined", "count"]
-    wrong = wrong.loc[wrong.groupby(cell)["value"].idxmax()]  # the worse side
-    sizes = {n: COLOURS[place % len(COLOURS)] for place, n in enumerate(sorted(set(data["seeds"])))}
+    """Wrong verdicts above, undecided ones below, by the distance of the truth from the limit: a
+    line for each rule, of the fewest and of the most seeds."""
+    shown = pd.MultiIndex.from_frame(table[["combined", "count"]]).isin(PANELS.values())
+    data = table[~table["rule"].isin(CHANCELESS) & shown]
+    data = data.assign(said=data["quantity"].where(data["quantity"] == "undecided", "wrong"))
+    cell = ["said", "rule", "seeds", "distance", "combined", "count"]
+    data = data.loc[data.groupby(cell)["value"].idxmax()]  # of sides, shapes and shares the worst
+    wrong = data[data["said"] == "wrong"]
+    rules = [rule for rule in dict.fromkeys(table["rule"]) if rule not in CHANCELESS]
+    rules = dict(zip(rules, itertools.cycle(COLOURS), strict=False))
+    few, many = data["seeds"].min(), data["seeds"].max()
     fig, axes = style.panels(
-        [1.7, 1.3], columns=len(PANELS), left=0.5, right=0.1, bottom=1.2, between=(0.14, 0.25)
+        [1.7, 1.3], columns=len(PANELS), left=0.5, right=0.1, bottom=1.5, between=(0.14, 0.25)
     )
     for column, (name, (combined, count)) in enumerate(PANELS.items()):
         above, below = axes[:, column]
-        for ax, rows in ((above, wrong), (below, undecided)):
-            here = rows[(rows["combined"] == combined) & (rows["count"] == count)]
-            draw_dots(ax, here, sizes)
-            ax.set_xlim(-0.6, len(DISTANCES) - 0.4)
+        here = data[(data["combined"] == combined) & (data["count"] == count)]
+        for ax, said in ((above, "wrong"), (below, "undecided")):
+            mine = here[(here["said"] == said) & here["seeds"].isin([few, many])]
+            _lines(ax, mine, rules, dashed=many if many > few else None)
+            ax.set_xlim(-0.4, len(DISTANCES) - 0.6)
             ax.set_xticks(range(len(DISTANCES)), [""] * len(DISTANCES))
             ax.tick_params(labelleft=column == 0)
         above.set_title(name)
-        above.set_ylim(-0.5, max(16, (wrong["value"] + 2.2 * wrong["error"]).max()))
-        above.axhline(5, color=style.INK, linestyle=style.DASHES, linewidth=0.8)
+        above.set_ylim(-0.5, max(16, 1.05 * wrong["value"].max()))
+        above.axhline(PROMISED, color=style.INK, linewidth=0.8)
         below.set_ylim(-4, 104)
         below.set_xticks(range(len(DISTANCES)), DISTANCES.values(), rotation=90)
     axes[0, 0].set_ylabel("decided wrongly, %")
     axes[1, 0].set_ylabel("undecided, %")
-    width, height = fig.get_size_inches()
-    for place, (n, colour) in enumerate(sizes.items()):
-        at = (0.06 + 0.8 * place) / width
-        fig.text(at, 0.08 / height, f"● {n} seeds", color=colour, fontsize=8, va="baseline")
+    handles = [Line2D([], [], color=colour, label=rule) for rule, colour in rules.items()]
+    handles += [
+        Line2D([], [], color=style.INK, label=f"{n} seeds", linestyle=dashes)
+        for n, dashes in sorted({many: style.DASHES, few: "-"}.items())
+    ]
+    fig.legend(
+        handles=handles, ncols=4, fontsize=8, loc="lower left", borderaxespad=0.3,
+        handlelength=2.4,
+    )  # fmt: skip
     single = wrong[(wrong["combined"] == "conditions") & (wrong["count"] == 1)]
+    several = wrong.drop(single.index)
     fig.set_label(
-        "Wrong verdicts by the distance of the truth from the limit that decides: at most "
-        f"{single['value'].max():.1f} % on single conditions, {wrong['value'].max():.1f} % "
-        "on claims of several conditions or parts."
+        "With seeds whose truth is known, the rules decide at most "
+        f"{number(single['value'].max(), 1)} % of single conditions wrongly"
+        + (
+            f", and at most {number(several['value'].max(), 1)} % of claims of several conditions "
+            "or parts that lie alike"
+            if len(several)
+            else ""
+        )
+        + f"; promised are {PROMISED} % a side."
     )
-    return fig, data
+    return fig, data.drop(columns="said")
 
 
-def draw_dots(ax, rows, sizes):
-    """One dot per row at its distance, side by side for the numbers of seeds ({number: colour});
-    equal ones once."""
-    rows = rows.sort_values("value").drop_duplicates(["seeds", "distance", "value"])
-    worst = rows.drop_duplicates(["seeds", "distance"], keep="last")
-    for place, (n, colour) in enumerate(sizes.items()):
-        beside = 0.22 * (place - (len(sizes) - 1) / 2)
-        every, most = (of[of["seeds"] == n] for of in (rows, worst))
-        x = every["distance"].map(list(DISTANCES).index) + beside
-        ax.plot(x, every["value"], "o", color=colour, markersize=2.4, markeredgewidth=0)
-        ends = most["value"] - 2 * most["error"], most["value"] + 2 * most["error"]
-        ax.vlines(x[most.index], *ends, color=colour, linewidth=0.7)
+def _lines(ax, data, rules, dashed):
+    """A line for each rule; those of so many seeds are dashed."""
+    places = list(DISTANCES)
+    for (rule, seeds), rows in data.groupby(["rule", "seeds"]):
+        rows = rows.assign(place=rows["distance"].map(places.index)).sort_values("place")
+        ax.plot(
+            rows["place"], rows["value"], color=rules[rule], linewidth=1.3, marker=".",
+            linestyle=style.DASHES if seeds == dashed else "-", markersize=4,
+        )  # fmt: skip
 
 
 # ---- The table ----------------------------------------------------------------------------------
@@ -96,41 +119,97 @@ def calibration_table(table: pd.DataFrame, ledger: dict) -> Table:
     """The verdict rules on simulated seeds: how often they decide wrongly, and how often not.
 
     The worst over shapes of the seeds' numbers, over what the conditions share, and over both
-    sides; of claims of several conditions or parts over all rules as well.
+    sides; of claims of several conditions or parts over all rules as well. A note lists all that
+    stays above the promise.
     """
     sizes = sorted(set(table["seeds"]))
     wrong, on = table["quantity"] != "undecided", table["distance"] == "on"
     clear = (table["distance"] == "clear") & (table["shape"] == "normal")
     parts = {
-        "Wrong on the limit, %": table[wrong & on],
-        "Wrong elsewhere, %": table[wrong & ~on],
-        "Undecided where clear, %": table[~wrong & clear],
+        "Wrong on the limit, %": wrong & on,
+        "Wrong elsewhere, %": wrong & ~on,
+        "Undecided where clear, %": ~wrong & clear,
     }
+    by_chance, sometimes = ~table["rule"].isin(CHANCELESS), table["rule"] == "sometimes"
 
-    def row(head, **levels):
-        cells = [
-            worst_of(rows_at(part, seeds=n, **levels)) for part in parts.values() for n in sizes
-        ]
-        return Row([head], cells)
+    def row(head, rules, **levels):
+        shown = [rows_at(table[part & rules], **levels) for part in parts.values()]
+        return Row([head], [worst_of(rows_at(rows, seeds=n)) for rows in shown for n in sizes])
 
-    single = {"combined": "conditions", "count": 1}
-    several = sorted(set(zip(table["combined"], table["count"], strict=True)))[1:]
-    bodies = [
-        Body(
-            "One condition",
-            [row(rule, rule=rule, **single) for rule in dict.fromkeys(table["rule"])],
-        ),
-        Body(
-            "A claim of several, any of the rules that depend on chance",
-            [row(f"{count} {name}", combined=name, count=count) for name, count in several],
-        ),
+    single = [
+        row(rule, table["rule"] == rule, combined="conditions", count=1)
+        for rule in dict.fromkeys(table["rule"][~sometimes])
     ]
+    of_several = {
+        "A claim of several, any of the rules that depend on chance": by_chance & ~sometimes,
+        "A claim about what happens sometimes": sometimes,
+    }
+    bodies = [Body("One condition", single)] + [
+        Body(name, [row(head, rules, **levels) for head, levels in several(table[rules])])
+        for name, rules in of_several.items()
+    ]
+    once = table["clear"].isna() & (table["combined"] != "conditions, each twice")
+    luck = [
+        number(worst_of(table[wrong & by_chance & there]).value, 1)
+        for there in (on, ~on & once, ~on & table["clear"].notna())
+    ]
+    columns = [Column(f"{n} seeds", "measured", label) for label in parts for n in sizes]
+    bodies = [body for body in bodies if body.rows]
     return Table(
         ["Rule"],
         [(label, len(sizes)) for label in parts],
-        [Column(f"{n} seeds", "measured", label) for label in parts for n in sizes],
-        [body for body in bodies if body.rows],
+        columns,
+        bodies,
+        notes=above_promise(bodies, columns),
+        finding="On the limit of their rule, luck decides at most "
+        f"{luck[0]} % of simulated claims for or against. Elsewhere at most {luck[1]} % with like "
+        f"conditions, counted once, are decided wrongly, and {luck[2]} % where about as many hold "
+        "as a side needs.",
     )
+
+
+def several(table):
+    """The simulated claims of several conditions or parts: (head, the levels of their rows)."""
+    columns = ["combined", "count", "clear"]
+    kinds = table[table["count"] > 1][columns].drop_duplicates().sort_values(columns)
+    for combined, count, clear in kinds.itertuples(index=False):
+        noun, _, how = combined.partition(", ")
+        levels = {"combined": combined, "count": count}
+        if not pd.isna(clear):
+            how, levels = f"{int(clear)} of them clear", levels | {"clear": clear}
+        yield ", ".join(filter(None, [f"{count} {noun}", how])), levels
+
+
+def above_promise(bodies, columns):
+    """A note on either group of wrong verdicts: the rows that are wrong in more than the promise,
+    by more than twice the error of the simulation, each at its worst."""
+    notes = []
+    for part in dict.fromkeys(c.quantity for c in columns if c.quantity.startswith("Wrong")):
+        found = []
+        for body in bodies:
+            worst = [worst_cell(row, columns, part) for row in body.rows]
+            said = [
+                f"{row.heads[0]} ({number(cell.value, 1)} %, {cell.n} seeds)"
+                for row, cell in zip(body.rows, worst, strict=True)
+                if cell is not None
+            ]
+            if said:
+                found.append(f"{body.label}: {'; '.join(said)}.")
+        what = part.removesuffix(", %")
+        notes.append(f"{what} in more than {PROMISED} %: {' '.join(found) or 'none.'}")
+    return notes
+
+
+def worst_cell(row, columns, part):
+    """The largest of a row's cells in a group of columns that are surely above the promise."""
+    above = [
+        cell
+        for cell, column in zip(row.cells, columns, strict=True)
+        if column.quantity == part
+        and cell.value is not None
+        and cell.value - 2 * cell.error > PROMISED
+    ]
+    return max(above, key=lambda cell: cell.value, default=None)
 
 
 def worst_of(rows):

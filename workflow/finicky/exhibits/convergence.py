@@ -6,14 +6,14 @@ from matplotlib.figure import Figure
 
 from finicky.exhibits import style
 from finicky.experiments.convergence import NOT_CONVEX
+from finicky.numbers import number
 
 FIGURES = {
     "F28": "Above: error by step. Each dot is one function, made to be the worst for that number "
     "of steps: they lie on the chapter's rates (dashed), which are bounds. Lines are single "
     "functions, which may do as badly for a while and better later on, or be stopped by a constant "
     "rate. Below: squared gradient of the whole loss under SGD with one example per step, on two "
-    "losses that are smooth and not convex. It goes to zero only with a rate that falls, and not "
-    "too fast.",
+    "losses that are smooth and not convex, with constant and with falling rates.",
 }
 
 
@@ -24,7 +24,7 @@ def f28(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     fig, axes = style.panels([2.2, 2.2], columns=2, left=0.6, right=1.15, between=(1.75, 0.85))
     smooth, nonsmooth, *noisy = axes.flat
     _errors(
-        smooth, data, "worst smooth", lambda t: 1 / (4 * t + 2), "worst: 1/t,\nas claimed",
+        smooth, data, "worst smooth", lambda t: 1 / (4 * t + 2), "worst functions;\nchapter: 1/t",
         {
             ("logistic", "constant"): (style.PLUM, "log(1 + e⁻ˣ): 1/t", 9),
             ("quadratic", "constant"): (style.BLUE, "quadratics", 0),
@@ -34,7 +34,7 @@ def f28(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     smooth.set_title("Smooth: error / (L R²)")
     _errors(
         nonsmooth, data, "worst nonsmooth", lambda t: 1 / np.sqrt(t + 1),
-        "worst: 1/√t,\nas claimed",
+        "worst functions;\nchapter: 1/√t",
         {
             ("absolute deviations", "constant"):
                 (style.PLUM, "mean |Xw − y|,\nconstant rate", -6),
@@ -58,8 +58,10 @@ def f28(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         for kind in ("smooth", "nonsmooth")
     }
     fig.set_label(
-        f"Error by step: exponent {found['smooth']:.2f} on the worst smooth convex functions, "
-        f"{found['nonsmooth']:.2f} on those that are not smooth; squared gradient under SGD."
+        "Descent's error falls with the steps to the power "
+        f"{number(found['smooth'])} on the worst smooth convex functions and "
+        f"{number(found['nonsmooth'])} on the worst that are not smooth; the chapter's bounds say "
+        "−1 and −1/2."
     )
     return fig, data
 
@@ -68,7 +70,7 @@ def _errors(ax, data, worst, bound, name, lines):
     """The worst functions as dots on their bound, single functions as lines."""
     _lines(ax, data, lines)
     steps = np.geomspace(1, ax.get_xlim()[1], 50)
-    ax.plot(steps, bound(steps), color=style.INK, linestyle=style.DASHES, linewidth=1)
+    ax.plot(steps, bound(steps), **style.CHAPTER_LINE)
     dots = data[data["function"] == worst]
     ax.plot(dots["step"], dots["median"], "o", color=style.VERMILLION, zorder=3)
     _name(ax, (steps[-1], bound(steps[-1])), name, 4)

@@ -4,16 +4,18 @@ import math
 
 import numpy as np
 import pandas as pd
+from matplotlib.lines import Line2D
 
 from finicky.exhibits import style
+from finicky.exhibits.phrases import span
 from finicky.experiments.critical_points import LANDSCAPES
 
 FIGURES = {
-    "F05": "Left: minima among random critical points. The chapter's 2⁻ᵈ is the law of independent "
-    "signs. Eigenvalues of a random symmetric matrix repel each other, so its curve bends down; at "
-    "the critical points of a random smooth function it is a straight line again, of another "
-    "slope; a trained network's loss is none of the three. Right: what noise and momentum save, "
-    "exactly on the saddle's stable manifold and beside it.",
+    "F05": "Left: share of minima among random critical points, by dimension; the chapter's 2⁻ᵈ is "
+    "the law of independent signs, and the line through the squares the exact law of random "
+    "symmetric matrices, whose eigenvalues repel each other. Right: share of the steps out of a "
+    "saddle that noise and momentum save, exactly on the saddle's stable manifold and beside it; "
+    "bars go from the lowest to the highest seed.",
 }
 CALLED = {
     "separable": "independent signs",
@@ -27,6 +29,12 @@ SAVED = [
     ("saved_by_momentum", "tuning", "same rate", "momentum, same rate"),
     ("saved_by_momentum", "tuning", "each at its best", "momentum, own rate"),
 ]
+HELPS = {  # words: colour, marker
+    "isotropic noise": (style.SAGE, "o"),
+    "mini-batch noise": (style.OLIVE, "D"),
+    "momentum, same rate": (style.PLUM, "s"),
+    "momentum, own rate": (style.LAVENDER, "X"),
+}
 BITS = math.log2(10)  # of a power of ten
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
@@ -48,22 +56,30 @@ def f05(table: pd.DataFrame):
     saved["group"] = saved["landscape"].map(list(LANDSCAPES).index)
     saved = saved.sort_values(["group", "start", "row"], ascending=[True, False, True])
     saved = saved.drop(columns=["group", "row"]).reset_index(drop=True)
-    fig, axes = style.panels([3.4], columns=2, left=0.5, right=0.12, between=(3.0, 0))
+    fig, axes = style.panels([3.2], columns=2, left=0.5, right=0.12, between=(2.45, 0), bottom=0.95)
     _minima(axes[0, 0], minima)
     _saved(axes[0, 1], saved)
     style.footer(fig, minima)
-    rates = table[table["quantity"] == "bits_a_dimension"].groupby("ensemble")["value"]
-    fig.set_label(
-        "Fitted log2 of the share of minima per dimension, where the chapter says -1: "
-        + ", ".join(f"{CALLED[name]} {rate:.2f}" for name, rate in rates.median().items())
-        + ". Median steps saved: "
-        + ", ".join(
-            f"{row.help} at {row.landscape}, {row.start} {row.median:.0f} %"
-            for row in saved.itertuples()
-        )
-        + "."
-    )
+    fig.set_label(_finding(table))
     return fig, pd.concat([minima, saved])
+
+
+def _finding(table):
+    """By which factor minima grow rarer with every dimension, and what noise saves at saddles."""
+    rates = table[table["quantity"] == "bits_a_dimension"]
+    rates = rates.groupby(["ensemble", "inputs"], dropna=False)["value"].median().reset_index()
+    factors = {
+        ensemble: span(2 ** -rates.loc[rates["ensemble"] == ensemble, "value"])
+        for ensemble in ("smooth_random_function", "small_network")
+    }
+    noise = table[table["quantity"] == "saved_by_noise"]
+    saved = span(noise.groupby(["landscape", "start"])["value"].median(), "%", 0)
+    return (
+        "With every dimension minima grow rarer by a factor of "
+        f"{factors['smooth_random_function']} for smooth random functions, "
+        f"{factors['small_network']} for small networks (chapter: 2); noise saves {saved} of the "
+        "steps out of a saddle."
+    )
 
 
 def exact_goe(dimension):
@@ -109,7 +125,7 @@ def _minima(ax, minima):
     ax.set(xlim=(0, most * 1.02), ylim=(lowest, 0.3), xlabel="d, dimensions")
     ticks = np.arange(0, lowest, -3)
     ax.set_yticks(ticks, [f"10{str(int(tick)).translate(SUPERSCRIPT)}" for tick in ticks])
-    ax.plot([0, most], [0, -most / BITS], color=style.INK, linestyle=style.DASHES, linewidth=1)
+    ax.plot([0, most], [0, -most / BITS], **style.CHAPTER_LINE)
     exact = range(1, 11)
     ax.plot(exact, [exact_goe(d) / BITS for d in exact], color=style.VERMILLION, linewidth=1)
 
@@ -131,29 +147,34 @@ def _minima(ax, minima):
     leader = {"arrowstyle": "-", "linewidth": 0.5, "color": style.INK, "alpha": 0.5}
     for words, height, at in sorted(names, key=lambda name: -name[1]):
         place = min(height, place - gap)
-        ax.annotate(words, (at, height), (most * 1.06, place), fontsize=8, va="center",
-                    arrowprops=leader)  # fmt: skip
+        ax.annotate(
+            words, (at, height), (most * 1.06, place), fontsize=8, va="center", arrowprops=leader,
+            color=style.CHAPTER if "chapter" in words else style.INK,
+        )  # fmt: skip
 
 
 def _saved(ax, saved):
-    """One line per way of helping, grouped by saddle and start."""
-    order = [words for *_, words in SAVED]
-    colours = [style.SAGE, style.OLIVE, style.PLUM, style.LAVENDER]
-    ax.set_title("Steps saved (%)")
+    """A row for each saddle and start, a mark in it for each way of helping."""
+    ax.set_title("Steps saved against descent (%)", fontsize=8.5)
     ax.axvline(0, color=style.INK, linewidth=0.7)
-    heights, height = [], 0.0
-    for (landscape, start), rows in saved.groupby(["landscape", "start"], sort=False):
-        height += 0.9
-        ax.text(-0.025, height - 0.85, f"{landscape}, {start}", fontsize=7.5, weight="bold",
-                ha="right", va="center", transform=ax.get_yaxis_transform())  # fmt: skip
-        for row in rows.itertuples():
-            place = order.index(row.help)
-            ax.plot([row.low, row.high], [height] * 2, color=colours[place])
-            ax.plot(row.median, height, "oDsX"[place], color=colours[place], clip_on=False)
-            heights.append(height)
-            height += 1
-    ax.set_yticks(heights, saved["help"], fontsize=7)
-    ax.set_ylim(heights[-1] + 0.7, heights[0] - 1.5)
+    places = list(dict.fromkeys(zip(saved["landscape"], saved["start"], strict=True)))
+    for row in saved.itertuples():
+        colour, marker = HELPS[row.help]
+        y = places.index((row.landscape, row.start)) + 0.17 * (list(HELPS).index(row.help) - 1.5)
+        ax.plot([row.low, row.high], [y, y], color=colour)
+        ax.plot(row.median, y, marker, color=colour, clip_on=False)
+    ax.set_yticks(range(len(places)), [f"{saddle},\n{start}" for saddle, start in places])
+    ax.set_ylim(len(places) - 0.5, -0.5)
     ax.set_xlim(min(-20, saved["low"].min()) * 1.05, 104)
-    ax.grid(axis="both")
-    ax.set_xlabel("against plain descent (%)")
+    ax.grid(True, axis="x")
+    ax.grid(False, axis="y")
+    for between in range(1, len(places)):
+        ax.axhline(between - 0.5, color=style.INK, alpha=0.14, linewidth=0.6)
+    handles = [
+        Line2D([], [], color=colour, marker=marker, label=words)
+        for words, (colour, marker) in HELPS.items()
+    ]
+    ax.legend(
+        handles=handles, ncols=2, fontsize=7.5, loc="upper left", bbox_to_anchor=(-0.5, -0.1),
+        handlelength=1.6, columnspacing=1, borderpad=0, borderaxespad=0,
+    )  # fmt: skip

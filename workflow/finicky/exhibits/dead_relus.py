@@ -3,7 +3,9 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from finicky.evidence.words import listed
 from finicky.exhibits import style
+from finicky.exhibits.phrases import span
 from finicky.labels import label
 
 FIGURES = {
@@ -41,18 +43,26 @@ def f31(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
             axes[row, column].set_title(f"{label(optimizer)}: {name} (%)", fontsize=8.5)
     style.footer(fig, data)
     style.note(fig, f"{depth} layers, {style.trained_on(table)}")
-    highest = data[data["activation"] == "relu"].sort_values("learning_rate")
-    highest = highest.groupby(["optimizer", "init"]).tail(1)
-    fig.set_label(
-        f"Dead ReLUs after training at the highest rate, networks of {depth} layers: "
-        + ", ".join(
-            f"{label(one.optimizer)} at {one.learning_rate:g} from {label(one.init)} "
-            f"{one.median:.0f} %"
-            for one in highest.itertuples()
-        )
-        + "."
-    )
+    fig.set_label(_finding(data, depth))
     return fig, data
+
+
+def _finding(data, depth):
+    """Dead ReLUs from He's and Xavier's starts at the lowest and the highest rates, by "
+    "optimizer."""
+    good = data[(data["activation"] == "relu") & data["init"].isin(["he", "xavier"])]
+    said = []
+    for optimizer, rows in good.groupby("optimizer"):
+        at = rows.groupby("learning_rate")["median"]
+        low, high = (span(at.get_group(end), places=0) for end in (min(at.groups), max(at.groups)))
+        said.append(
+            f"{low} % at {label(min(at.groups))} and {high} % at {label(max(at.groups))} "
+            f"({label(optimizer)})"
+        )
+    return (
+        f"In {depth} layers started by He or Xavier, the share of dead ReLUs after training is "
+        f"{listed(said)}."
+    )
 
 
 def _panel(ax, data, rates, start):

@@ -3,12 +3,14 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from finicky.evidence.words import listed
 from finicky.exhibits import style
+from finicky.exhibits.phrases import span
 from finicky.experiments.double_descent import FEATURES, TRAINED
 
 FIGURES = {
-    "F07": "Test error (solid) and training error (dashed) by size, with true labels and with "
-    "every fifth label wrong. The vertical line is where the chapter expects the peak: as many "
+    "F07": "Test error (solid) and training error (dashed) by size, with true and with wrong "
+    "labels. The vertical line is where the chapter expects the peak: as many "
     "features as images on the left; on the right as many weights as numbers to be fitted, ten a "
     "training image. The triangles mark the smallest size that fits, measured.",
 }
@@ -33,25 +35,49 @@ def f07(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         draw_errors(ax, data[data["model"] == model], fits.get(model, pd.Series(dtype=float)))
         ax.set_title(f"Error (%), {model}")
         ax.set_xlabel(axis)
-        ax.axvline(counted[model], color=style.INK, linestyle=":", linewidth=1)
+        ax.axvline(counted[model], **style.CHAPTER_LINE)
         side, offset = ("right", -3) if model == FEATURES else ("left", 3)
         ax.annotate(
-            "claimed\npeak", (counted[model], 91), xytext=(offset, 0), va="top", ha=side,
-            textcoords="offset points", fontsize=7.5,
+            "chapter:\npeak", (counted[model], 91), xytext=(offset, 0), va="top", ha=side,
+            textcoords="offset points", fontsize=7.5, color=style.CHAPTER,
         )  # fmt: skip
     style.footer(fig, data)
     fig.text(0.99, 0.08 / fig.get_figheight(), "solid: test, dashed: training", fontsize=8,
              ha="right")  # fmt: skip
-    ends = table[table["quantity"] == "second_fall"].groupby(cell)["value"]
-    fig.set_label(
-        "Test error by size. From its peak near the smallest model that fits it falls by "
-        + ", ".join(
-            f"{value:.1f} points ({model}, {said(share)})"
-            for (model, share), value in ends.median().items()
-        )
-        + "."
-    )
+    fig.set_label(_finding(table))
     return fig, data
+
+
+def _finding(table):
+    """For which models test error has a peak where they begin to fit, and how high it is."""
+    medians = table.groupby(["quantity", "model", "share_of_wrong_labels"])["value"].median()
+    peaks = medians["peaks_and_falls"] > 0.5
+    sides = {True: [], False: []}
+    for model, found in peaks.groupby("model"):
+        if found.nunique() == 1:
+            sides[bool(found.iloc[0])].append(model)
+        else:
+            for (_, share), peak in found.items():
+                sides[bool(peak)].append(f"{model} with {said(share)}")
+
+    def points(quantity, of):
+        return span(medians[medians.index.isin([(quantity, *cell) for cell in of])], places=1)
+
+    if not sides[True]:
+        errors = table[table["quantity"] == "test_error"]
+        largest = errors[errors["size"] == errors.groupby("model")["size"].transform("max")]
+        last = largest.groupby(["model", "share_of_wrong_labels"])["value"].median()
+        return (
+            "Test error has no peak near the smallest model that fits its images; with the largest "
+            f"it is {span(last, '%', 1)}."
+        )
+    there = peaks[peaks].index
+    return (
+        "A peak of test error near the smallest model that fits its images shows for "
+        f"{listed(sides[True])} ({points('rise', there)} points up, "
+        f"{points('second_fall', there)} down)"
+        + (f", not for {listed(sides[False])}." if sides[False] else ".")
+    )
 
 
 def said(share):

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from finicky.exhibits import style
+from finicky.exhibits.phrases import span
 from finicky.labels import in_order, label
 
 FIGURES = {
@@ -26,7 +27,7 @@ def f36(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     data = style.summary(probes, ["quantity", "dataset", "depth", "layer"])
     names, depths = in_order(data["dataset"]), sorted(set(data["depth"]))
     fig, axes = style.panels(
-        [1.65, 2.3], columns=len(names), left=0.55, right=0.95, between=(1.05, 0.62)
+        [1.65, 2.3], columns=len(names), left=0.55, right=0.95, between=(1.05, 0.75)
     )
     top, end = axes[0, 0].get_position(), axes[0, -1].get_position()
     for ax in axes[0, 1:]:
@@ -35,24 +36,22 @@ def f36(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     _filters(axes[0, 0], table)
     for ax, name in zip(axes[1], names, strict=True):
         _probes(ax, data[data["dataset"] == name], depths)
-        ax.set_title(f"{label(name)}: accuracy (%)", fontsize=8.5)
-    axes[1, 0].text(
-        0.38, 0.495, "the chapter: the solid lines\nrise with every layer", fontsize=7.5,
-        style="italic", transform=axes[1, 0].transAxes,
-    )  # fmt: skip
+        style.expected(ax, f"{label(name)}: accuracy (%)", "rises with every layer")
     style.footer(fig, data)
-    last = data[(data["quantity"] == "probe") & (data["depth"] == depths[-1])]
-    fig.set_label(
-        f"Linear probes by layer in trained networks of {depths[-1]} layers: "
-        + "; ".join(
-            f"{label(name)} "
-            + ", ".join(f"{value:.1f}" for value in last[last["dataset"] == name]["median"])
-            + " %"
-            for name in names
-        )
-        + "."
-    )
+    fig.set_label(_finding(data[(data["quantity"] == "probe") & (data["depth"] == depths[-1])]))
     return fig, data
+
+
+def _finding(probes):
+    """Where linear probes are best, and what the layers behind lose; of the deepest networks."""
+    by = probes.pivot(index="layer", columns="dataset", values="median")
+    best, lost = by.idxmax(), by.max() - by.iloc[-1]
+    end = f" and loses {span(lost, 'points', 1)} up to the last" if lost.max() > 0 else ", the last"
+    return (
+        f"In trained networks of {probes['depth'].max()} layers a linear probe gains "
+        f"{span(by.max() - by.iloc[0], 'points', 1)} from the pixels to hidden layer "
+        f"{span(best, places=0)} of {by.index.max()}{end}."
+    )
 
 
 def _probes(ax, data, depths):

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from finicky.exhibits import style
+from finicky.exhibits.phrases import of_all, span
 from finicky.exhibits.residual import (
     NOTHING,
     PLAIN,
@@ -67,18 +68,21 @@ def f21(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     _after_training(axes[1, 0], ratios)
     _smallest(axes[1, 1], data[data["quantity"] == "smallest_singular_value"])
     footer(fig, data, trained_for(table))
-    deepest = ratios[(ratios["depth"] == ratios["depth"].max()) & (ratios["stage"] == START)]
-    fig.set_label(
-        f"Doublings of the gradient back through {ratios['depth'].max():.0f} layers at the start: "
-        + ", ".join(
-            label(block)
-            + (f" with {after}" if after else "")
-            + f" {number(rows['median'].iloc[0], 1)}"
-            for block, after, rows in kinds(deepest)
-        )
-        + "."
-    )
+    fig.set_label(_finding(ratios[ratios["stage"] == START]))
     return fig, data
+
+
+def _finding(ratios):
+    """How often the gradient doubles on its way back through the deepest networks."""
+    depth = ratios["depth"].max()
+    at = ratios[ratios["depth"] == depth].groupby("block")["median"]
+    said = {block: span(rows, places=1) for block, rows in at}
+    known = [block for block in PLAIN + RESIDUAL if block in said]
+    blocks = ", ".join(f"{label(block)} {said[block]}" for block in known)
+    return (
+        f"On its way back through {depth:.0f} layers at the start a gradient doubles so many times "
+        f"(halves, if negative): {blocks}."
+    )
 
 
 def _by_depth(ax, rows):
@@ -95,9 +99,9 @@ def _at_the_start(ax, ratios):
     ax.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
     _by_depth(ax, ratios)
     style.label_ends(ax, ratios[ratios["after_the_sum"] != NOTHING], "depth", "block")
-    ax.axhline(0, color=style.INK, linewidth=0.9)
+    ax.axhline(0, **style.CHAPTER_LINE)
     ax.text(0.97, 0, "chapter: residual ≥ 0", transform=ax.get_yaxis_transform(), fontsize=8,
-            ha="right", va="bottom")  # fmt: skip
+            ha="right", va="bottom", color=style.CHAPTER)  # fmt: skip
     ax.set_xlabel("layers (dashed: nothing after the sum)")
 
 
@@ -126,7 +130,8 @@ def _through_layers(ax, data):
         found = dict.fromkeys(number(end, 2) for end in (small.min(), small.max()))
         ax.text(1.03, 1.0, f"dashed, σ = 0.01:\n{' to '.join(found)}", transform=ax.transAxes,
                 fontsize=8, va="top")  # fmt: skip
-    ax.text(0.03, 0.97, "power p of Lᵖ; chapter: 1", transform=ax.transAxes, fontsize=8, va="top")
+    ax.text(0.03, 0.97, "power p of Lᵖ; chapter: 1", transform=ax.transAxes, fontsize=8, va="top",
+            color=style.CHAPTER)  # fmt: skip
     ax.set_xlabel("layers L")
 
 
@@ -159,9 +164,9 @@ def _smallest(ax, least):
     shown = least[(least["stage"] == START) & (least["after_the_sum"] == NOTHING)]
     _by_depth(ax, shown)
     style.label_ends(ax, shown, "depth", "block")
-    ax.axhline(1, color=style.INK, linewidth=0.9)
+    ax.axhline(1, **style.CHAPTER_LINE)
     ax.text(0.02, 1.01, "chapter: at least 1", transform=ax.get_yaxis_transform(), fontsize=8,
-            va="bottom")  # fmt: skip
+            va="bottom", color=style.CHAPTER)  # fmt: skip
     ax.set_xlabel("layers; 0 with a ReLU after the sum")
 
 
@@ -208,7 +213,16 @@ def t08(table: pd.DataFrame, ledger: dict) -> Table:
         "images. With batch norm, its statistics are taken from training images and held fixed. "
         f"He's start; {trained_for(table)} at 0.001."
     ]
-    return with_digits(["Network", "Layers"], groups, columns, bodies, notes)
+    held = [row.cells[4].value for body in bodies[1:] for row in body.rows if row.cells[4].n]
+    finding = (
+        f"The chapter's bound on the gradient holds on all images in "
+        f"{of_all((share == 100 for share in held), 'kinds of networks')} at the start; "
+        f"elsewhere it holds on {span((s for s in held if s < 100), '%', 0)}."
+        if min(held) < 100
+        else f"The chapter's bound on the gradient holds on all images in all {len(held)} kinds of "
+        "networks at the start."
+    )
+    return with_digits(["Network", "Layers"], groups, columns, bodies, notes, finding=finding)
 
 
 def t09(table: pd.DataFrame, ledger: dict) -> Table:
@@ -255,4 +269,14 @@ def t09(table: pd.DataFrame, ledger: dict) -> Table:
         "An error near 10⁻¹⁵ is rounding, one near 1 means that the formula is not this block's. "
         "Outputs add up over paths only if F is linear (C107); gradients always do."
     ]
-    return with_digits(["Concept", "Formula"], groups, columns, [Body("", rows)], notes)
+    about_a_block = ["block_error", "identity_error", "expansion_error"]
+    worst_of = table[table["quantity"].isin(about_a_block)].groupby(["after_the_sum", "quantity"])
+    worst_of = worst_of["value"].max()
+    exact = {after: span(worst_of.get(after, ())) for after in (NOTHING, RELU)}
+    finding = (
+        "The chapter's formulas of a residual block are off by relative errors of "
+        f"{exact[NOTHING]} with nothing after the sum, but {exact[RELU]} with the ReLU that its "
+        "code has."
+    )
+    body = [Body("", rows)]
+    return with_digits(["Concept", "Formula"], groups, columns, body, notes, finding=finding)

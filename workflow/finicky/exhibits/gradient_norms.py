@@ -3,8 +3,11 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from finicky.evidence.words import listed
 from finicky.exhibits import style
+from finicky.exhibits.phrases import span
 from finicky.labels import label
+from finicky.numbers import significant
 
 FIGURES = {
     "F30": "Gradient by a layer's sums over that at the last hidden layer, before training and "
@@ -52,9 +55,13 @@ def f30(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         (data["layer"] == 1) & (data["optimizer"] == "") & (data["activation"] == "sigmoid")
     ]
     ends = ends[ends["depth"] == ends["depth"].max()].set_index("remedy")["median"]
+    remedied = ends.drop("none")
+    saved = listed(ends.index[(ends >= VANISHED) & (ends.index != "none")]) or "no remedy"
     fig.set_label(
-        "Share of the gradient that arrives at the first layer of a sigmoid network before "
-        "training: " + ", ".join(f"{name} {value:.2g}" for name, value in ends.items()) + "."
+        f"Of the gradient at the last layer of {depth} sigmoid layers "
+        f"{significant(ends['none'], 2)} "
+        f"arrives at the first before training; {span(remedied)} with a remedy, a tenth or more "
+        f"with {saved}."
     )
     return fig, pd.concat([data, kept], ignore_index=True)
 

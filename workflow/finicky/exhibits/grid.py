@@ -1,9 +1,13 @@
 """F16, F20 and T07, all from the grid: heat maps of accuracy, and errors by depth."""
 
+from dataclasses import replace
+
 import pandas as pd
 
 from finicky.data import CHANCE
+from finicky.evidence.words import capitalised, listed
 from finicky.exhibits import style
+from finicky.exhibits.phrases import span
 from finicky.exhibits.tables import (
     Body,
     Cell,
@@ -16,22 +20,28 @@ from finicky.exhibits.tables import (
     with_digits,
 )
 from finicky.labels import in_order, label, optimizer_rates, trained_by
+from finicky.numbers import number
 from finicky.runs import BLOCKS
 
 FIGURES = {
     "F16": "Which initialisation suits which activation: read along a row for an initialiser that "
     "works everywhere, down a column for an activation that forgives. A bar below a number is the "
-    "share of seeds whose loss became infinite or NaN.",
-    "F20": "Degradation: where the solid line (training) climbs with depth, the network fails to "
-    "fit what it has seen, so the dashed one (test) does not climb for overfitting. Batch norm and "
-    "residual connections should keep both flat.",
+    "share of seeds whose loss became infinite or NaN. Other depths, blocks and budgets are in the "
+    "explorer of the grid, further down this page.",
+    "F20": "Error by depth, from He's start with ReLU. Where the solid line (training) climbs, the "
+    "network fails to fit what it has seen, so the dashed one (test) does not climb for "
+    "overfitting. Diamonds: the chapter's numbers for plain networks, which it has from "
+    "convolutional ones. The chapter expects residual connections to keep the lines from climbing.",
 }
+WITH_LEDGER = ["F20"]
 TABLES = {
     "T07": "Training and test error in % by depth, for every block that was trained: at fixed "
     "learning rates, and at the best one of each block and depth, chosen by the other seeds.",
 }
 SETTING = ["dataset", "images", "epochs"]
+HEAT_MAP_DEPTHS = [2, 10]  # the page's explorer has the others
 OWN = "own best"  # learning rate
+FITS = 20  # % of training error, below which a network is said to fit its images
 
 
 def f16(table: pd.DataFrame):
@@ -39,7 +49,7 @@ def f16(table: pd.DataFrame):
 
     Returns (Figure, summary behind it), or None without a panel: each needs two initialisers and
     two activations. Of several data sets and lengths of training, the one with the most cells is
-    drawn.
+    drawn, and of its depths HEAT_MAP_DEPTHS, or all if it has neither.
     """
     accuracy = rows_at(table, quantity="test_accuracy", rate="fixed").copy()
     accuracy["trained_by"], optimizers = style.trained_by(accuracy)
@@ -51,6 +61,8 @@ def f16(table: pd.DataFrame):
         return None
     dataset, images, epochs = data.groupby(SETTING).size().idxmax()
     data = rows_at(data, dataset=dataset, images=images, epochs=epochs)
+    chosen = data["depth"].isin(HEAT_MAP_DEPTHS)
+    data = data[chosen] if chosen.any() else data
 
     columns = [optimizer for optimizer in optimizers if optimizer in set(data["trained_by"])]
     activations = in_order(data["activation"])
@@ -91,22 +103,28 @@ def f16(table: pd.DataFrame):
     )
     best = data.loc[data["median"].idxmax()]
     fig.set_label(
-        f"Median test accuracy of {len(data)} cells by initialisation and activation ({said}). "
-        f"{(data['median'] >= 90).sum()} reach 90 %, {(data['failed'] == 1).sum()} became NaN "
-        f"with every seed. Best: {label(best['init'])} with "
-        f"{label(best['activation'])}, {best['depth']} layers, "
-        f"{label(best['block'])}, {best['trained_by']}: {best['median']:.1f} %."
+        f"Of {len(data)} networks ({said}) {(data['median'] >= 90).sum()} reach 90 % of test "
+        f"accuracy and {(data['failed'] == 1).sum()} become NaN from every seed; the best, "
+        f"{label(best['init'])} with {label(best['activation'])} in {best['depth']} layers "
+        f"({label(best['block'])}, {best['trained_by']}), reaches {number(best['median'], 1)} %."
     )
     return fig, data
 
 
-def f20(table: pd.DataFrame):
+def f20(table: pd.DataFrame, ledger: dict):
     """F20: error by depth for the four blocks, He and ReLU, at fixed learning rates; training solid
     and test dashed.
 
     A panel for each data set, length of training and optimizer that has at least half of the
-    depths trained there. Returns (Figure, summary behind it), or None without a panel.
+    depths trained there; in each the chapter's numbers, those of claim C098. Returns (Figure,
+    summary behind it), or None without a panel.
     """
+    chapter = {
+        (depth, part): cell.value
+        for depth in (20, 56)
+        for part in ("training", "test")
+        if (cell := part_numbers(ledger, "C098").get(f"{depth} layers, {part} error"))
+    }
     table = rows_at(table, init="he", activation="relu", rate="fixed")
     accuracy = table[table["quantity"].isin(["train_accuracy", "test_accuracy"])].copy()
     accuracy["value"] = 100 - accuracy["value"]
@@ -130,7 +148,6 @@ def f20(table: pd.DataFrame):
         row = places[-1][0] + 1
 
     lowest = max(0.8 * min(data["low"].min(), 2), 0.02)
-    alt = ["Median training error from the smallest to the largest depth."]
     fig, axes = style.panels(
         [2.4] * row, columns=2, left=0.55, right=1.1, top=0.6, between=(1.85, 1.0)
     )
@@ -142,7 +159,7 @@ def f20(table: pd.DataFrame):
         ax.set_title(f"{optimizer}\n")
         ax.text(0, 1.03, said, transform=ax.transAxes)
         depths = sorted(set(panel["depth"]))
-        style.log_axis(ax, "x", low=0.93 * depths[0], high=1.07 * depths[-1], ticks=depths)
+        style.log_axis(ax, "x", 0.93 * depths[0], 1.07 * depths[-1], _clear_of_each_other(depths))
         style.log_axis(ax, "y", low=lowest, high=100)
         ax.tick_params(axis="x", labelsize=7.5)
         ax.set_xlabel("depth (layers)")
@@ -151,19 +168,54 @@ def f20(table: pd.DataFrame):
         ax.axhline(chance, color=style.INK, alpha=0.6, linewidth=0.8)
         ax.text(depths[0], chance, "chance", va="top", fontsize=7.5)
 
-        ends = []
         for block in in_order(panel["block"]):
             train = rows_at(panel, block=block, quantity="train_error").sort_values("depth")
             test = rows_at(panel, block=block, quantity="test_error")
             style.line(ax, train, "depth", block)
             style.line(ax, test, "depth", block, dashed=True)
-            first, last = train["median"].iloc[0], train["median"].iloc[-1]
-            ends.append(f"{label(block)} {first:.1f} to {last:.1f} %")
         style.label_ends(ax, rows_at(panel, quantity="test_error"), "depth", "block")
-        alt.append(f"{optimizer} ({said}): {', '.join(ends)}.")
-    style.footer(fig, data, {"solid": "training error", "dashed": "test error"})
-    fig.set_label(" ".join(alt))
+        for (depth, part), percent in chapter.items():
+            if depth in depths:
+                fill = style.CHAPTER if part == "training" else "none"
+                ax.plot(depth, percent, **style.CHAPTER_MARK | {"markerfacecolor": fill})
+    lines = {"solid": "training error", "dashed": "test error"}
+    style.footer(fig, data, lines, "the chapter's, plain (training filled)" if chapter else "")
+    fig.set_label(_who_survives_depth(data))
     return fig, data
+
+
+def _clear_of_each_other(depths):
+    """Of ascending depths those whose names have room on a logarithmic axis, from the deepest "
+    "on."""
+    kept = [depths[-1]]
+    for depth in depths[-2::-1]:
+        if kept[-1] / depth >= 1.35:
+            kept.append(depth)
+    return kept[::-1]
+
+
+def _who_survives_depth(data):
+    """Which blocks still fit their training images in the deepest networks of every panel."""
+    train = data[data["quantity"] == "train_error"]
+    panels = train.groupby([*SETTING, "trained_by"])["depth"]
+    deepest = train[train["depth"] == panels.transform("max")]
+    fits = deepest.groupby("block")["median"].max() < FITS
+    names = [label(block) for block in in_order(fits[fits].index)]
+    errors = {
+        fit: span(deepest.loc[deepest["block"].map(fits) == fit, "median"], "%", 1)
+        for fit in (True, False)
+    }
+    layers = span(deepest["depth"], "layers", 0)
+    if not names:
+        return f"In networks of {layers} no block keeps its training error below {FITS} %: " + (
+            f"it ends at {errors[False]}."
+        )
+    said = f"keep{'s' * (len(names) == 1)} the training error below {FITS} % at {layers}"
+    if fits.all():
+        return f"{capitalised(listed(names))} all {said} ({errors[True]})."
+    return (
+        f"Only {listed(names)} {said} ({errors[True]}); the other networks end at {errors[False]}."
+    )
 
 
 def t07(table: pd.DataFrame, ledger: dict) -> Table | None:
@@ -212,7 +264,22 @@ def t07(table: pd.DataFrame, ledger: dict) -> Table | None:
         "were not measured.",
         *_rates_chosen(start[start["quantity"] == "own_best_rate"]),
     ]
-    return with_digits(["Block", "Depth"], groups, columns, bodies, notes)
+    made = with_digits(["Block", "Depth"], groups, columns, bodies, notes)
+    return replace(made, finding=_at_20_and_56(bodies))
+
+
+def _at_20_and_56(bodies):
+    """Training errors of plain networks of 20 and of 56 layers, and there of the other blocks."""
+
+    def errors(block, depth):
+        rows = [row for body in bodies for row in body.rows if row.heads == [label(block), depth]]
+        return span([cell.value for row in rows for cell in row.cells[2::2]], "%", 1)
+
+    others = ", ".join(f"{label(block)} {errors(block, '56')}" for block in BLOCKS[1:])
+    return (
+        f"The training error of plain networks is {errors('plain', '20')} with 20 layers and "
+        f"{errors('plain', '56')} with 56; there the others have: {others}."
+    )
 
 
 def _has_both(rows):

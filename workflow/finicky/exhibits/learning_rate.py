@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from finicky.exhibits import style
+from finicky.exhibits.phrases import span
 from finicky.exhibits.tables import (
     Body,
     Cell,
@@ -32,6 +34,9 @@ TABLES = {
 }
 
 
+RING = style.CHAPTER_MARK | {"marker": "o", "markersize": 11}
+
+
 def f32(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """F32, and the medians and ranges behind it."""
 
@@ -48,7 +53,7 @@ def f32(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         ignore_index=True,
     )
     fig, axes = style.panels(
-        [2.7, 1.9], columns=2, left=0.9, right=0.6, between=(0.65, 0.55), bottom=0.75
+        [2.7, 1.9], columns=2, left=0.9, right=0.6, between=(0.65, 0.55), bottom=0.75, top=0.62
     )
     for column, name in enumerate(DATASETS):
         mine = data[data["dataset"] == name]
@@ -56,19 +61,33 @@ def f32(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         _widths(axes[1, column], mine, named=column == 0)
         axes[0, column].set_title(label(name))
     axes[0, 0].set_ylabel("test accuracy (%)")
+    handles = [
+        Line2D([], [], color=colour, marker=marker, label=label(name))
+        for name in OPTIMIZERS
+        for colour, marker in [style.level_style(name)]
+    ]
+    handles.append(Line2D([], [], **RING | {"markersize": 8}, label="the chapter's rate"))
+    fig.legend(handles=handles, ncols=6, loc="upper left", fontsize=8, borderaxespad=0.3)
     style.footer(fig, data)
-    says = "rings: the chapter's rates; bars: within 1 point (thick), 5 points (thin) of the best"
-    fig.text(0.985, 0.08 / fig.get_figheight(), says, fontsize=8, va="baseline", ha="right")
+    style.note(fig, "bars: within 1 point (thick), 5 points (thin) of the best")
     widths = data[(data["quantity"] == "decades") & (data["tolerance"] == TOLERANCES[0])]
-    fig.set_label(
-        "Test accuracy by learning rate. Decades of rates within 1 point of the own best: "
-        + ", ".join(
-            f"{_way_name(row.optimizer, row.schedule)} {row.median:.1f} on {label(row.dataset)}"
-            for row in widths.itertuples()
-        )
-        + "."
-    )
+    fig.set_label(_finding(widths[widths["schedule"] == "constant"]))
     return fig, data
+
+
+def _finding(widths):
+    """Which optimizer works over the widest range of rates, and which over the narrowest."""
+    means = widths.groupby("optimizer")["median"].mean()
+    ends = {
+        name: span(widths.loc[widths["optimizer"] == name, "median"], places=1)
+        for name in (means.idxmax(), means.idxmin())
+    }
+    (widest, most), (narrowest, least) = [*ends.items(), *ends.items()][:2]
+    return (
+        f"Rates within a point of an optimizer's best accuracy span {most} decades for "
+        f"{label(widest)}, the most forgiving of {len(means)}, and {least} for {label(narrowest)}, "
+        "the least."
+    )
 
 
 def _way_name(optimizer, schedule):
@@ -92,8 +111,7 @@ def _accuracies(ax, data):
         mine = rows[rows["optimizer"] == optimizer]
         style.line(ax, mine, "learning_rate", optimizer)
         ring = mine[mine["learning_rate"] == RECOMMENDED_RATES.get(optimizer)]
-        ax.plot(ring["learning_rate"], ring["median"], "o", markersize=11, zorder=5,
-                color=style.level_style(optimizer).colour, markerfacecolor="none")  # fmt: skip
+        ax.plot(ring["learning_rate"], ring["median"], **RING)
 
 
 def _widths(ax, data, named):
@@ -113,8 +131,7 @@ def _widths(ax, data, named):
             text = f"{row.median:.1f}"
             ax.text(1.03, place, text, transform=ax.get_yaxis_transform(), va="center", fontsize=8)
         if schedule == "constant" and optimizer in RECOMMENDED_RATES:
-            ax.plot([RECOMMENDED_RATES[optimizer]], [place], "o", markersize=8, zorder=5,
-                    color=style.INK, markerfacecolor="none")  # fmt: skip
+            ax.plot([RECOMMENDED_RATES[optimizer]], [place], **RING | {"markersize": 8})
     ax.set_ylim(len(places) - 0.4, -0.6)
     names = [_way_name(*place) for place in places] if named else []
     ax.set_yticks(range(len(places)) if named else [], names)
@@ -165,4 +182,16 @@ def t11(table: pd.DataFrame, ledger: dict) -> Table:
         "if its test accuracy is within 1 or 5 points of the optimizer's own best. The chapter "
         "gives no rate for SGD without momentum."
     ]
-    return with_digits(["Optimizer"], groups, columns, bodies, notes)
+    costs = []
+    for of in zip(*(body.rows for body in bodies), strict=True):  # an optimizer on every data set
+        pairs = [(row.cells[3].value, row.cells[1].value) for row in of]
+        points = [best - chapter for best, chapter in pairs if None not in (best, chapter)]
+        if points:
+            costs.append(f"{of[0].heads[0]} {span(points, places=1)}")
+    finding = (
+        "Against the best rate found the chapter's costs, in points of test accuracy: "
+        f"{', '.join(costs)}."
+        if costs
+        else ""
+    )
+    return with_digits(["Optimizer"], groups, columns, bodies, notes, finding=finding)

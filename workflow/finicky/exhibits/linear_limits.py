@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 
 from finicky.exhibits import style
 from finicky.labels import in_order, label
+from finicky.numbers import number
 
 FIGURES = {
     "F35": "Test accuracy by the number of training images, on a scale spaced by the error that is "
@@ -47,9 +48,9 @@ def f35(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         ax.set_title(title, fontsize=8.5)
         for model in models:
             style.line(ax, of_place[of_place["model"] == model], "images", model)
-        for at, word in ((0.02, "simple\nahead"), (0.98, "learned\nahead")):
+        for at, word in ((0.02, "chapter:\nsimple ahead"), (0.98, "chapter:\nlearned ahead")):
             ax.text(
-                at, 0.955, word, transform=ax.transAxes, fontsize=7.5, style="italic",
+                at, 0.955, word, transform=ax.transAxes, fontsize=7.5, color=style.CHAPTER,
                 ha="left" if at < 0.5 else "right", va="top",
             )  # fmt: skip
     style.label_ends(there, of_place, "images", "model")
@@ -63,21 +64,15 @@ def f35(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         style.line(gain, of_place, "images", placement, dashed=placement == "permuted")
     style.label_ends(gain, gains, "images", "placement")
     style.footer(fig, data)
-    fig.text(
-        0.99, 0.08 / fig.get_figheight(), "in italics: the chapter", fontsize=8, ha="right",
-        va="baseline",
-    )  # fmt: skip
-    most = curves[curves["images"] == sizes[-1]].set_index(["placement", "model"])["median"]
-    permuted = curves[curves["placement"] == "permuted"].sort_values("images").iloc[-1]
+    most = curves[curves["images"] == sizes[-1]].set_index(["model", "placement"])["median"]
+    ends = {
+        model: f"{number(most[model, 'centred'], 1)} to {number(most[model, 'moved'], 1)} %"
+        for model in models
+    }
     fig.set_label(
-        f"Test accuracy by number of training images. With {sizes[-1]}: "
-        + "; ".join(
-            f"{placement} "
-            + ", ".join(f"{model} {most[placement, model]:.1f} %" for model in models)
-            for placement in ("centred", "moved")
-        )
-        + f". With {permuted['images']}, permuted: {permuted['model']} "
-        f"{permuted['median']:.1f} %."
+        f"When digits move by a few pixels, a linear model's test accuracy goes from "
+        f"{ends['linear']}, a convolution's from {ends['convolution']}, trained on "
+        f"{label(int(sizes[-1]))} images."
     )
     return fig, data
 

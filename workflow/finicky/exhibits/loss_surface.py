@@ -7,6 +7,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from finicky.exhibits import style
+from finicky.exhibits.phrases import compared, span
 from finicky.exhibits.residual import (
     PLAIN,
     START,
@@ -17,7 +18,7 @@ from finicky.exhibits.residual import (
     trained_for,
 )
 from finicky.labels import label
-from finicky.numbers import number
+from finicky.numbers import number, significant
 
 FIGURES = {
     "F24": "Top: training loss on a plane through the deepest networks after training, along two "
@@ -50,13 +51,25 @@ def f24(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     _evenness(wide[1], data[(data["quantity"] == "evenness") & (data["depth"] == depth)])
     footer(fig, data, f"{depth} layers, {trained_for(table)}")
     even = data[(data["quantity"] == "evenness") & (data["rate"] == "chapter")]
-    even = even[even["depth"] == depth].set_index("block")["median"]
-    fig.set_label(
-        f"Evenness of the Hessian's eigenvalues after training, {depth} layers: "
-        + ", ".join(f"{label(block)} {number(even[block], 4)}" for block in BLOCKS if block in even)
-        + "."
-    )
+    fig.set_label(_finding(even[even["depth"] == depth].set_index("block"), planes, depth))
     return fig, pd.concat([drawn, data], ignore_index=True)
+
+
+def _finding(even, planes, depth):
+    """The losses on each plane, and whether residual networks curve more evenly than plain ones."""
+    known = [block for block in BLOCKS if block in set(planes["block"])]
+    losses = {block: planes.loc[planes["block"] == block, "value"] for block in known}
+    spans = ", ".join(f"{label(block)} {span(of)}" for block, of in losses.items())
+    said = ""
+    if {"plain", "residual"} <= set(even.index):
+        words = "less evenly than", "as evenly as", "more evenly than"
+        plain, residual = (even.loc[block] for block in ("plain", "residual"))
+        found = compared(residual, plain, words)
+        said = (
+            f"; residual networks curve {found} plain ones "
+            f"({significant(residual['median'], 2)} and {significant(plain['median'], 2)})"
+        )
+    return f"Loss on a plane around trained networks of {depth} layers, in nats: {spans}{said}."
 
 
 def _plane(ax, rows, block):
@@ -112,7 +125,8 @@ def _spectra(ax, rows, depth):
                 markerfacecolor="none" if block in PLAIN else drawn.colour)  # fmt: skip
     if len(rows):
         reach = 3 * rows["eigenvalue"].abs().max()
-        powers = np.arange(-1, np.ceil(np.log10(reach)), 2)
+        top = max(0, int(np.floor(np.log10(reach))))
+        powers = np.array([top // 2, top] if top > 2 else [top])  # names that have room
         ticks = [*-(10.0 ** powers[::-1]), 0, *10.0**powers]
         ax.set_xlim(-reach, reach)
         ax.set_xticks(ticks, [_power(tick) for tick in ticks])
@@ -135,7 +149,7 @@ def _power(tick):
 
 def _evenness(ax, rows):
     """A row for each kind: start hollow, trained at the chapter's rate full."""
-    ax.set_title("Evenness of their sizes")
+    style.expected(ax, "Evenness of their sizes", "higher if residual")
     low, high = rows["low"].min(), rows["high"].max()
     style.log_axis(ax, "x", 0.5 * low, 2 * high, [10.0**power for power in range(-8, 1)])
     ticks = ax.get_xticks()
@@ -152,4 +166,4 @@ def _evenness(ax, rows):
     ax.set_yticks(range(len(BLOCKS)), [label(block) for block in BLOCKS])
     ax.grid(False)
     ax.grid(True, axis="x")
-    ax.set_xlabel("start hollow, trained full; chapter: residual higher")
+    ax.set_xlabel("start hollow, trained full")

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pandas as pd
 
+from finicky.evidence.words import listed
 from finicky.exhibits import style
+from finicky.exhibits.phrases import of_all, span
 from finicky.exhibits.tables import (
     Body,
     Cell,
@@ -20,10 +22,11 @@ from finicky.numbers import number
 
 FIGURES = {
     "F01": "The chapter's own picture, with seeds: each line is the median, the band reaches from "
-    "the lowest to the highest seed. Where the bands of two recipes do not touch, their order is "
-    "no accident of the seed. Accuracies are spaced by the error that is left, so that recipes "
-    "that work and recipes that fail fit on one axis.",
+    "the lowest to the highest seed; diamonds are the numbers that the chapter prints, filled for "
+    "training. Accuracies are spaced by the error that is left, so that recipes that work and "
+    "recipes that fail fit on one axis.",
 }
+WITH_LEDGER = ["F01"]
 TABLES = {
     "T13": "Every number that the chapter's log prints, beside ours: for training, means over the "
     "epoch's batches as they came; for the test set, the value after the epoch.",
@@ -40,13 +43,13 @@ PRINTED = {  # the recipes of which the chapter prints a log
     "rate_10": "SGD at rate 10",
     "sigmoid": "Xavier, sigmoid",
 }
+LEARNED = 50  # % of test accuracy, of which a recipe that has not learned is far
 TOP_LOSS = 5.0  # nats, where the picture ends: twice the loss of a guess among ten classes
 
 
-def f01(table: pd.DataFrame):
-    """F01: accuracy and loss by epoch, a line for each recipe, training solid and test dashed.
-
-    Returns (Figure, summary behind it), or None without runs.
+def f01(table: pd.DataFrame, ledger: dict):
+    """F01: accuracy and loss by epoch, a line for each recipe, training solid and test dashed, with
+    the chapter's numbers. Returns (Figure, summary behind it), or None without runs.
     """
     logged = table[table["quantity"].isin(METRICS)]
     if logged.empty:
@@ -70,6 +73,10 @@ def f01(table: pd.DataFrame):
             style.line(ax, running[running["recipe"] == recipe], "epoch", recipe)
             style.line(ax, test[test["recipe"] == recipe], "epoch", recipe, dashed=True)
         style.label_ends(ax, test, "epoch", "recipe")
+        for (_, epoch, quantity), cell in _printed(ledger).items():
+            if quantity.endswith(metric) and cell.value and cell.value <= ax.get_ylim()[1]:
+                fill = style.CHAPTER if quantity.startswith("running") else "none"
+                ax.plot(epoch, cell.value, **style.CHAPTER_MARK | {"markerfacecolor": fill})
 
     beyond = [
         f"↑ {label(recipe)}: up to {number(worst, 0)}"
@@ -80,25 +87,38 @@ def f01(table: pd.DataFrame):
     style.footer(
         fig,
         data,
-        {"solid": "training, mean during the epoch", "dashed": "test, after the epoch"},
+        {"solid": "training, during the epoch", "dashed": "test, after it"},
+        chapter="the chapter's (training filled)",
     )
     last = data[(data["quantity"] == "test_accuracy") & data["median"].notna()]
-    last = last.sort_values("epoch").groupby("recipe").tail(1)
-    fig.set_label(
-        "Accuracy and loss by epoch. Median test accuracy at the end: "
-        + ", ".join(f"{label(row.recipe)} {row.median:.1f} %" for row in last.itertuples())
-        + "."
-    )
+    fig.set_label(_finding(last.sort_values("epoch").groupby("recipe").tail(1)))
     return fig, data
+
+
+def _finding(last):
+    """Which recipes have learned at their end, and what they and the others reach."""
+    last = last.set_index("recipe")["median"]
+    said = []
+    for learned, words in ((True, "learn the digits"), (False, "learn nothing")):
+        of = last[(last >= LEARNED) == learned]
+        if len(of):
+            names = listed(label(recipe) for recipe in in_order(of.index))
+            said.append(f"{names} {words} ({span(of, '%', 1)} of test accuracy)")
+    return f"Of the mini project's recipes {'; '.join(said)}."
+
+
+def _printed(ledger):
+    """The numbers that the chapter prints: {(recipe, epoch, quantity): a cell}."""
+    found = {}
+    for metric in METRICS:
+        said = chapter_numbers(ledger, {"C180", "C182", "C184"}, metric, "recipe", "epoch")
+        found |= {(*levels, metric): cell for levels, cell in said.items()}
+    return found
 
 
 def t13(table: pd.DataFrame, ledger: dict) -> Table:
     """T13: every number that the chapter's log prints, beside ours, epoch by epoch."""
-    chapter = {}
-    for metric in METRICS:
-        said = chapter_numbers(ledger, {"C180", "C182", "C184"}, metric, "recipe", "epoch")
-        chapter |= {(*levels, metric): cell for levels, cell in said.items()}
-    chapter["rate_10", 1, "running_loss"] = Cell(text="NaN")  # C183
+    chapter = _printed(ledger) | {("rate_10", 1, "running_loss"): Cell(text="NaN")}  # C183
     bodies = []
     for recipe, name in PRINTED.items():
         rows = []
@@ -114,4 +134,16 @@ def t13(table: pd.DataFrame, ledger: dict) -> Table:
             bodies.append(Body(name, rows))
     groups = [(name, 2) for name in METRICS.values()]
     columns = [Column(kind, kind, metric) for metric in METRICS for kind in ("chapter", "measured")]
-    return with_digits(["Recipe"], groups, columns, bodies)
+    off = [
+        measured.value - said.value
+        for body in bodies
+        for row in body.rows
+        for said, measured in zip(row.cells[6::8], row.cells[7::8], strict=True)
+        if said.value is not None and measured.value is not None
+    ]
+    near = of_all((abs(points) <= 1 for points in off), "numbers")
+    finding = (
+        f"Our test accuracies lie {span(off, 'points', 1)} off the {len(off)} that the chapter's "
+        f"log prints; {near} within one point."
+    )
+    return with_digits(["Recipe"], groups, columns, bodies, finding=finding if off else "")

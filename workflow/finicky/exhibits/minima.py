@@ -4,14 +4,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from finicky.exhibits import style
+from finicky.exhibits.phrases import span
 from finicky.experiments.minima import CURVE, LOW, MATCHED, STRAIGHT
 
 FIGURES = {
-    "F06": "Left: losses at the end of equal trainings from different starts, by width; training "
-    "losses fall to zero together, so their spread has to. Middle and right: training loss between "
-    "two trained networks of three hidden layers: on the straight line, on that line after one "
-    "network's units are put into the order that fits the other's best, and on a curve with one "
-    "bend that is trained to be low. The claim is the band: a path that stays in it.",
+    "F06": "Left: losses at the end of equal trainings from different starts, by width. Middle and "
+    "right: training loss between two trained networks of three hidden layers: on the straight "
+    "line, on that line after one network's units are put into the order that fits the other's "
+    "best, and on a curve with one bend that is trained to be low. The chapter expects a path that "
+    "stays in the band.",
 }
 
 
@@ -41,14 +42,15 @@ def f06(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame] | None:
         draw_paths(ax, along[along["width"] == width], named=ax is between[-1])
         ax.set_title(f"Training loss on a path,\nwidth {width} (nats)", fontsize=8.5)
     style.footer(fig, along)
-    barriers = table[table["quantity"] == "barrier"].groupby(["width", "path"])["value"]
+    barriers = table[table["quantity"] == "barrier"].groupby(["path", "width"])["value"].median()
+    heights = {
+        path: span(barriers[barriers.index.get_level_values("path") == path], "nats")
+        for path in PATHS
+    }
     fig.set_label(
-        "Final losses by width; training loss on paths between two networks. Median barriers: "
-        + ", ".join(
-            f"{value:.2g} nats {path} (width {width})"
-            for (width, path), value in barriers.median().items()
-        )
-        + "."
+        f"Between two trained networks the training loss rises by {heights[STRAIGHT]} on the "
+        f"straight line, by {heights[MATCHED]} once their units are matched, and by "
+        f"{heights[CURVE]} on a trained curve."
     )
     return fig, pd.concat([final, along.assign(quantity="path_loss")], ignore_index=True)
 

@@ -4,17 +4,18 @@ import numpy as np
 import pandas as pd
 
 from finicky.exhibits import style
+from finicky.exhibits.phrases import span
 from finicky.labels import label
 
 FIGURES = {
     "norm-start": "Left: what ε = 10⁻⁵ takes. A normalised feature lacks ε/(σ² + ε) of its "
     "variance (line: the law, points: measured), and about as much of the correlation that its "
-    "gradient should lose stays. Right: the factor by which the gradient grows with every layer "
+    "gradient ought to lose stays. Right: the factor by which the gradient grows with every layer "
     "on its way back, in networks before their first step, whatever the scale of the weights. "
     "Lines: the exact law of wide networks; points: networks of finite width. The chapter says "
     "that gradients cannot explode; above 1 they do, in deep networks.",
 }
-SHOWN = {"relu": 0, "tanh": 1, "selu": 0, "sigmoid": 0, "identity": -1}  # and how far up the name
+SHOWN = ["relu", "tanh", "selu", "sigmoid", "identity"]
 
 
 def norm_start(table: pd.DataFrame):
@@ -29,7 +30,7 @@ def norm_start(table: pd.DataFrame):
     growth = growth[growth["width"].isna() | (growth["width"] == width)]
     growth = style.summary(growth, ["quantity", "activation", "batch_size"])
     depth = table.loc[table["quantity"] == "gradient_growth", "depth"].max()
-    fig, axes = style.panels([2.7], columns=2, left=0.55, right=0.75, between=(1.0, 0))
+    fig, axes = style.panels([2.7], columns=2, left=0.55, right=0.85, between=(1.0, 0), top=0.5)
     _lost(axes[0, 0], lost)
     _growth(axes[0, 1], growth)
     axes[0, 1].set_xlabel(f"images in a batch; {depth} layers of {width} units")
@@ -37,9 +38,10 @@ def norm_start(table: pd.DataFrame):
     style.footer(fig, measured)
     largest = measured[measured["batch_size"] == measured["batch_size"].max()]
     fig.set_label(
-        f"Growth of the gradient a layer at {largest['batch_size'].max()} images: "
-        + ", ".join(f"{label(row.activation)} {row.median:.3f}" for row in largest.itertuples())
-        + "."
+        f"With batch norm the gradient changes by a factor of {span(largest['median'], places=2)} "
+        "a "
+        f"layer on its way back, at {largest['batch_size'].max()} images in a batch: over {depth} "
+        f"layers {span(largest['median'] ** depth)}-fold."
     )
     return fig, pd.concat([lost, growth], ignore_index=True)
 
@@ -60,9 +62,9 @@ def _lost(ax, lost):
     for quantity, (colour, marker, name) in names.items():
         mine = rows[rows["quantity"] == quantity].sort_values("deviation")
         ax.plot(mine["deviation"], mine["median"], marker, color=colour, markersize=5)
-        place = (0.97, 0.9) if quantity == "variance_missing" else (0.03, 0.25)
-        ax.text(*place, name, color=colour, transform=ax.transAxes, fontsize=8, va="top",
-                ha="right" if place[0] > 0.5 else "left")  # fmt: skip
+        above = quantity == "variance_missing"
+        style.name(ax, name, (0.97, 0.85) if above else (0.03, 0.2), colour, marker, right=above,
+                   within="axes fraction")  # fmt: skip
     ax.axhline(0.01, color=style.INK, linestyle=style.DASHES, linewidth=0.9)
     ax.annotate("read as none: 0.01", (1.6 * high, 0.01), (0, 3), ha="right", fontsize=7.5,
                 textcoords="offset points")  # fmt: skip
@@ -77,10 +79,9 @@ def _growth(ax, growth):
     style.log_axis(ax, "x", 0.8 * sizes[0], 1.25 * sizes[-1], sizes)
     top = growth["high"].max()
     ax.set_ylim(0.98, top + 0.04)
-    ax.axhline(1, color=style.INK, linestyle=style.DASHES, linewidth=0.9)
-    ax.text(0.98, 0.98, "above 1: exponential in depth", transform=ax.transAxes, fontsize=7.5,
-            ha="right", va="top")  # fmt: skip
-    for activation, up in SHOWN.items():
+    ax.axhline(1, **style.CHAPTER_LINE)
+    ends = []
+    for activation in SHOWN:
         colour, marker = style.level_style(activation)
         mine = growth[growth["activation"] == activation].sort_values("batch_size")
         law = mine[mine["quantity"] == "growth_law"]
@@ -93,7 +94,6 @@ def _growth(ax, growth):
             yerr=[seen["median"] - seen["low"], seen["high"] - seen["median"]],
             color=colour, marker=marker, linestyle="none", elinewidth=0.8, clip_on=False,
         )  # fmt: skip
-        ax.annotate(label(activation), (sizes[-1], law["median"].iloc[-1]), (12, 5 * up),
-                    textcoords="offset points", color=colour, fontsize=8, va="center",
-                    annotation_clip=False)  # fmt: skip
-    ax.set_title("Growth of the gradient, a layer")
+        ends.append((sizes[-1], law["median"].iloc[-1], label(activation), colour))
+    style.name_ends(ax, ends)
+    style.expected(ax, "Growth of the gradient, a layer", "not above 1")

@@ -3,9 +3,12 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from finicky.evidence.words import listed
 from finicky.exhibits import style
+from finicky.exhibits.phrases import of_all
 from finicky.exhibits.tables import Body, Cell, Column, Row, Table, measured_cell, with_digits
 from finicky.labels import in_order, label
+from finicky.numbers import number
 
 FIGURES = {
     "F19": "Test accuracy by batch size, on a scale spaced by the error that is left: a fully "
@@ -54,7 +57,7 @@ def f19(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         ax.set_ylabel("test accuracy (%)")
     style.footer(fig, data)
     style.note(fig, style.trained_on(table))
-    fig.set_label(_summary(data))
+    fig.set_label(_finding(data))
     return fig, data
 
 
@@ -71,25 +74,31 @@ def _advice(ax, sizes, named):
         (sizes[0] / 1.3, SMALL, "chapter:\nno batch norm", "left"),
         (LARGE, sizes[-1] * 1.3, "chapter:\nbatch norm", "right"),
     ):
-        ax.axvspan(low, high, color=style.INK, alpha=0.05, linewidth=0)
+        ax.axvspan(low, high, color=style.CHAPTER, alpha=0.07, linewidth=0)
         if named:
             at = low * 1.06 if side == "left" else high / 1.06
             ax.text(at, 0.98, words, transform=ax.get_xaxis_transform(), fontsize=7.5, ha=side,
-                    va="top", style="italic")  # fmt: skip
+                    va="top", color=style.CHAPTER)  # fmt: skip
 
 
-def _summary(data):
-    """What a reader who does not see the figure has to know."""
+def _finding(data):
+    """Below which batch size batch norm falls behind, and by how much at the smallest."""
     own = data[data["rate"] == "own best"]
-    own = own.set_index(["network", "batch_size", "normalisation"]).sort_index()
     said = []
     for network in NETWORKS:
-        sizes = sorted({size for of, size, _ in own.index if of == network})
-        for size in (sizes[0], sizes[-1]):
-            medians = own.loc[network, size]["median"]
-            named = ", ".join(f"{name} {value:.1f} %" for name, value in medians.items())
-            said.append(f"{network}, batches of {size}: {named}")
-    return "Median test accuracy at the own best rate. " + "; ".join(said) + "."
+        by = own[own["network"] == network]
+        by = by.pivot(index="batch_size", columns="normalisation", values="median")
+        ahead = by.idxmax(axis=1) == "batch norm"
+        others = by.drop(columns="batch norm")
+        where = (
+            f"best in {of_all(ahead, 'batch sizes')}" if ahead.any() else "best at no batch size"
+        )
+        behind = others.iloc[0].max() - by["batch norm"].iloc[0]
+        said.append(
+            f"{where} of {network} networks, {number(behind, 1)} points behind another at batches "
+            f"of {by.index[0]}"
+        )
+    return f"Batch norm is {'; it is '.join(said)}."
 
 
 def t05(table: pd.DataFrame, ledger: dict) -> Table:
@@ -118,7 +127,12 @@ def t05(table: pd.DataFrame, ledger: dict) -> Table:
         Column("highest at", "measured", "size"),
     ]
     groups = [("Chapter", 2), ("Images in a batch", len(shown)), ("", 1)]
-    return with_digits(["Method"], groups, columns, bodies, [_budget(table)])
+    ranks = medians.groupby(level=["network", "batch_size"]).idxmax().map(lambda cell: cell[-1])
+    wins = ranks.value_counts()
+    said = listed(f"{name} in {wins[name]}" for name in in_order(wins.index))
+    finding = f"Of {len(ranks)} pairs of network and batch size, highest accuracy has {said}."
+    notes = [_budget(table)]
+    return with_digits(["Method"], groups, columns, bodies, notes, finding=finding)
 
 
 def _budget(table):

@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from finicky.exhibits import style
+from finicky.exhibits.phrases import span
 from finicky.labels import in_order, label
 
 FIGURES = {
@@ -24,50 +25,57 @@ def f33(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     data = style.summary(curves, ["quantity", "images", "remedy", "split", "epoch"])
     sizes = sorted(set(data["images"]))
     fig, axes = style.panels(
-        [1.9] * len(sizes), columns=3, left=0.4, right=1.05, between=(0.75, 0.65), bottom=0.75
-    )
-    said = []
+        [1.9] * len(sizes), columns=3, left=0.4, right=1.05, between=(1.0, 0.8), bottom=0.75,
+        top=0.5,
+    )  # fmt: skip
     for row, images in zip(axes, sizes, strict=True):
         here = data[data["images"] == images]
         alone, losses, accuracies = row
-        lowest = _alone(alone, here, images)
+        _alone(alone, here, f"{label(int(images))} images: loss (nats)")
         held = here[here["split"] == "validation"]
         _remedies(losses, held[held["quantity"] == "loss"], names=False)
         _remedies(accuracies, held[held["quantity"] == "accuracy"], names=True)
-        alone.set_title(f"{label(int(images))} images: loss (nats)", fontsize=8.5)
         losses.set_title("Held-out loss (nats)", fontsize=8.5)
         accuracies.set_title("Held-out accuracy (%)", fontsize=8.5)
-        last = here[here["epoch"] == here["epoch"].max()].set_index(["quantity", "split", "remedy"])
-        said.append(
-            f"{images} images, no remedy: held-out loss lowest at epoch {lowest}, at the end "
-            f"{last.loc[('loss', 'validation', 'none'), 'median']:.2f} nats, training loss "
-            f"{last.loc[('loss', 'train', 'none'), 'median']:.3f}; held-out accuracy "
-            + ", ".join(
-                f"{remedy} {last.loc[('accuracy', 'validation', remedy), 'median']:.1f} %"
-                for remedy in REMEDIES
-            )
-        )
     for ax in axes[-1]:
         ax.set_xlabel("epochs")
     style.footer(fig, data)
     epochs = label(int(data["epoch"].max()))
     style.note(fig, f"trained for {epochs} epochs in batches of 50")
-    fig.set_label("Overfitting. " + "; ".join(said) + ".")
+    fig.set_label(_finding(data))
     return fig, data
 
 
-def _alone(ax, here, images):
-    """Training and held-out loss without a remedy; returns the epoch of the lowest median."""
+def _finding(data):
+    """From when on the held-out loss rises without a remedy, and which remedy gains the most."""
+    held = data[data["split"] == "validation"]
+    loss = held[(held["quantity"] == "loss") & (held["remedy"] == "none")]
+    loss = loss.sort_values("epoch").groupby("images")
+    lowest = loss["median"].min()
+    epochs = loss.apply(lambda rows: rows.loc[rows["median"].idxmin(), "epoch"])
+    rise = loss["median"].last() / lowest
+    last = held[(held["epoch"] == held["epoch"].max()) & (held["quantity"] == "accuracy")]
+    last = last.pivot(index="remedy", columns="images", values="median")
+    gains = last.sub(last.loc["none"]).drop("none")
+    best = gains.mean(axis=1).idxmax()
+    return (
+        f"Without a remedy held-out loss is lowest at epoch {span(epochs, places=0)} and ends "
+        f"{span(rise)} times as high; of the remedies {label(best)} helps most, by "
+        f"{span(gains.loc[best], 'points', 1)} of accuracy."
+    )
+
+
+def _alone(ax, here, title):
+    """Training and held-out loss without a remedy, and the epoch of the lowest median."""
     rows = here[(here["remedy"] == "none") & (here["quantity"] == "loss")].sort_values("epoch")
-    colour = style.level_style("none").colour
+    colour, ends = style.level_style("none").colour, []
     for split, (dashes, words) in SPLITS.items():
         mine = rows[rows["split"] == split]
         ax.fill_between(mine["epoch"], mine["low"], mine["high"], color=colour, alpha=0.2,
                         linewidth=0)  # fmt: skip
         ax.plot(mine["epoch"], mine["median"], color=colour, linestyle=dashes)
         end = mine.iloc[-1]
-        place = 1.04 * end["epoch"], end["median"]
-        ax.text(*place, words.replace(" ", "\n"), fontsize=8, va="center")
+        ends.append((end["epoch"], end["median"], words, colour))
     held = rows[rows["split"] == "validation"]
     lowest = held.loc[held["median"].idxmin()]
     ax.plot(lowest["epoch"], lowest["median"], "o", color=style.INK, markersize=4)
@@ -76,9 +84,8 @@ def _alone(ax, here, images):
         textcoords="offset points", fontsize=7.5,
     )  # fmt: skip
     ax.set_ylim(0, 1.15 * max(rows["high"].max(), 0.1))
-    ax.text(0.98, 0.98, "chapter: training falls,\nheld out rises", transform=ax.transAxes,
-            fontsize=7.5, style="italic", ha="right", va="top")  # fmt: skip
-    return int(lowest["epoch"])
+    style.name_ends(ax, ends)
+    style.expected(ax, title, "training falls, held out rises")
 
 
 def _remedies(ax, rows, names):

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 
 from finicky.exhibits import style
+from finicky.exhibits.phrases import span
+from finicky.labels import label
 
 FIGURES = {
     "F04": "Left: networks that give the parity of every input, checked on all of them. One hidden "
@@ -31,15 +33,13 @@ def f04(table: pd.DataFrame):
     ends = _learned(axes[0, 1], trained)
     style.footer(fig, trained)
     most = int(built["bits"].max())
+    units = built[built["bits"] == most].set_index("network")["value"]
     fig.set_label(
-        f"Hidden units of exact networks of {most} bits: "
-        + ", ".join(
-            f"{NETWORKS[row.network][2].split(':')[0]} {row.value:.0f}"
-            for row in built[built["bits"] == most].itertuples()
-        )
-        + f". Median share of starts that learn {trained['bits'].max()} bits: "
-        + ", ".join(f"{layers} hidden layers {height:.0f} %" for height, layers, _ in ends)
-        + "."
+        f"The parity of {most} bits takes {label(int(units['and_or']))} hidden units in one layer "
+        "of "
+        f"ANDs, but {units['thresholds']:.0f} thresholds, and {units['tree']:.0f} in a deep tree; "
+        f"training finds {trained['bits'].max()} bits from "
+        f"{span((height for height, *_ in ends), '%', 0)} of starts."
     )
     return fig, pd.concat([built.dropna(axis=1, how="all"), trained])
 
@@ -49,9 +49,10 @@ def _sizes(ax, built):
     bits = np.arange(2, built["bits"].max() + 1)
     ax.set_title("Hidden units (log scale)")
     style.log_axis(ax, "y", 0.8, 1.4 * 2.0 ** bits[-1], [4.0**power for power in range(16)])
-    ax.plot(bits, 2.0**bits, color=style.INK, linestyle=style.DASHES, linewidth=1)
+    ax.plot(bits, 2.0**bits, **style.CHAPTER_LINE)
     ax.annotate("the chapter, one layer: 2ⁿ", (bits[-1], 2.0 ** bits[-1]), (7, 2),
-                textcoords="offset points", fontsize=8, va="center")  # fmt: skip
+                textcoords="offset points", fontsize=8, va="center",
+                color=style.CHAPTER)  # fmt: skip
     for name, (colour, marker, said, up) in NETWORKS.items():
         rows = built[built["network"] == name].sort_values("bits")
         hollow = name == "relus"  # lies on the thresholds' line

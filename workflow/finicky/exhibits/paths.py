@@ -8,8 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from finicky.exhibits import style
+from finicky.exhibits.phrases import span
 from finicky.exhibits.residual import (
     NOTHING,
+    PLAIN,
+    RESIDUAL,
     START,
     TRAINED,
     first_data_set,
@@ -30,10 +33,11 @@ FIGURES = {
     "F23": "Top: how many paths go through so many blocks (grey), and how much gradient they "
     "carry, for the deepest networks at their start and after training. Bottom: mean length by "
     "number of blocks, all paths of a length together and single paths as Veit et al. weigh them. "
-    "Lines are networks at their start, rings trained ones; dotted lines are three laws from one "
-    "point, of which the chapter names log L.",
+    "Lines are networks at their start, rings trained ones; beside them stand three laws from "
+    "one point, of which the chapter names log L.",
 }
 TOGETHER, SINGLE = "all of a length together", "single paths"
+LAW = {"color": style.INK, "linewidth": 0.8, "linestyle": ":"}
 DROPS = [0, 0.5, 2, 5, 20, 80]
 
 
@@ -58,10 +62,12 @@ def f22(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     _one_after_another(axes[0, 1], shown)
     footer(fig, data, f"{shown['depth'].max():.0f} layers, {trained_for(table)}")
     means = shown[shown["quantity"] == "drop"].set_index("block")["median"]
+    losses = ", ".join(
+        f"{label(block)} {number(means[block], 1)}" for block in PLAIN + RESIDUAL if block in means
+    )
     fig.set_label(
-        f"Accuracy lost with one block of {shown['depth'].max():.0f} layers, mean over blocks: "
-        + ", ".join(f"{label(block)} {number(loss, 1)} points" for block, loss in means.items())
-        + "."
+        f"One block deleted from networks of {shown['depth'].max():.0f} layers costs, on average "
+        f"over the blocks, these points of accuracy (chapter: 0.5 if residual): {losses}."
     )
     return fig, data
 
@@ -83,9 +89,9 @@ def _by_place(ax, data):
     ax.set_ylim(min(-1, 1.2 * rows["low"].min()), 100)
     for block, mine in rows.groupby("block"):
         style.line(ax, mine, "place", block)
-    ax.axhline(0.5, color=style.INK, linewidth=0.9, linestyle=style.DASHES)
+    ax.axhline(0.5, **style.CHAPTER_LINE)
     ax.text(0.98, 0.55, "chapter: 0.5", transform=ax.get_yaxis_transform(), fontsize=8, ha="right",
-            va="bottom")  # fmt: skip
+            va="bottom", color=style.CHAPTER)  # fmt: skip
     places = sorted(set(rows["place"]))
     ax.set_xticks(places[:: math.ceil(len(places) / 10)])
     ax.set_xlabel("block, or pair of plain layers")
@@ -141,13 +147,13 @@ def f23(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     _names(axes[0, 1], data)
     footer(fig, data, trained_for(table))
     powers = data[(data["quantity"] == "growth") & (data["paths"] == TOGETHER)]
+    lengths = data[(data["quantity"] == "path_length") & (data["paths"] == TOGETHER)]
+    lengths = lengths[lengths["depth"] == lengths["depth"].max()]
+    grows = span(powers.loc[powers["stage"] == START, "median"])
     fig.set_label(
-        "Power of ln L with which path lengths grow at the start: "
-        + ", ".join(
-            f"{label(block)} with {after} {number(rows['median'].iloc[0], 1)}"
-            for block, after, rows in kinds(powers[powers["stage"] == START])
-        )
-        + "."
+        f"Through {lengths['blocks'].max():.0f} residual blocks the gradient takes paths of "
+        f"{span(lengths['median'])} blocks on average, which grow with the power {grows} of log L "
+        "at the start; the chapter has power 1."
     )
     return fig, data
 
@@ -192,9 +198,10 @@ def _lengths(ax, rows, paths):
     for law, said in ((np.log, "log L"), (np.sqrt, "√L"), (np.asarray, "L")):
         y = start * law(fine) / law(fine[:1])
         inside = y <= ax.get_ylim()[1]
-        ax.plot(fine[inside], y[inside], color=style.INK, linewidth=0.8, linestyle=":")
+        drawn = style.CHAPTER_LINE if said == "log L" else LAW
+        ax.plot(fine[inside], y[inside], **drawn)
         ax.annotate(said, (fine[inside][-1], y[inside][-1]), (3, 0), textcoords="offset points",
-                    fontsize=8, va="center")  # fmt: skip
+                    fontsize=8, va="center", color=drawn["color"])  # fmt: skip
     ax.set_xlabel("L, blocks")
 
 

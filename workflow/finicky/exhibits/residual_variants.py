@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 
 from finicky.exhibits import style
+from finicky.exhibits.phrases import span
 from finicky.exhibits.tables import Body, Column, Row, Table, measured_cell, rows_at, with_digits
 from finicky.numbers import number
 
@@ -61,10 +62,14 @@ def f02(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     style.note(fig, f"{trained['depth'].max()} layers, {style.trained_on(trained)}", at=0.46)
     ends = data[(data["quantity"] == "branch_over_input") & (data["when"] == "after training")]
     ends = ends.groupby("form")["median"].agg(["min", "max"])
+    said = ", ".join(
+        f"{span(ends.loc[form], places=2)} ({name})"
+        for form, (*_, name) in FORMS.items()
+        if form in ends.index
+    )
     fig.set_label(
-        "A residual block, and the length of its branch over that of its input after training: "
-        + "; ".join(f"{form} {of['min']:.2f} to {of['max']:.2f}" for form, of in ends.iterrows())
-        + "."
+        f"After training, a residual block's branch is {said} times as long as its input; below "
+        f"{ALMOST_NOTHING} it would do almost nothing."
     )
     return fig, data
 
@@ -108,7 +113,6 @@ def _block(ax, here, middle):
     for quantity, (x, y, name) in said.items():
         ax.text(
             x, y, name + number(here[quantity], 1), fontsize=8.5, va="center", weight="bold",
-            color=style.PLUM if quantity == "branch_norm" else style.INK,
         )  # fmt: skip
     ax.text(side + 0.2, 3.6, "shortcut", fontsize=8, va="center")
 
@@ -118,7 +122,7 @@ def _ratios(ax, data):
     ax.set_title("|F(x)| / |x|, by block", fontsize=8.5)
     low, high = min(0.075, data["low"].min() / 1.2), 1.3 * data["high"].max()
     style.log_axis(ax, "y", low, high)
-    ax.axhline(ALMOST_NOTHING, color=style.INK, linestyle=style.DASHES, linewidth=0.9)
+    ax.axhline(ALMOST_NOTHING, **style.CHAPTER_LINE)
     last = int(data["block_number"].max())
     ends = []
     for (form, when), rows in data.groupby(["form", "when"]):
@@ -140,7 +144,8 @@ def _ratios(ax, data):
             name, (last, at), (8, 0), textcoords="offset points", fontsize=8, va="center",
             annotation_clip=False,
         )  # fmt: skip
-    ax.text(1, 0.96 * ALMOST_NOTHING, "the chapter: many blocks below", fontsize=8, va="top")
+    ax.text(1, 0.96 * ALMOST_NOTHING, "chapter: many blocks below", fontsize=8, va="top",
+            color=style.CHAPTER)  # fmt: skip
     ax.set_xticks(sorted({1, last, *range(1, last, max(1, last // 6))}))
     ax.set_xlabel("block")
 
@@ -173,4 +178,15 @@ def residual_costs(table: pd.DataFrame, ledger: dict) -> Table:
     ]
     notes = [f"All networks are {style.trained_on(rows_at(table, quantity='test_accuracy'))}."]
     groups = [("Cost", 2), ("Test accuracy, %", 2)]
-    return with_digits(["Network"], groups, columns, bodies, notes)
+    finding = (
+        f"At its own best rate the residual network reaches "
+        f"{_accuracies(bodies, 'BN, post-activation')}, the same without shortcuts "
+        f"{_accuracies(bodies, 'plain')}, a wide and shallow one {_accuracies(bodies, 'wide')}."
+    )
+    return with_digits(["Network"], groups, columns, bodies, notes, finding=finding)
+
+
+def _accuracies(bodies, form):
+    """What a kind of network reaches at its own best rate, over all numbers of channels."""
+    rows = [row for body in bodies for row in body.rows if row.heads == [NETWORKS[form]]]
+    return span((row.cells[-1].value for row in rows), "%", 1)

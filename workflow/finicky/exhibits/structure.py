@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from finicky.exhibits import style
+from finicky.exhibits.phrases import span
 from finicky.experiments.structure import NOISE, RANDOM, SIDE, TASKS, TRUE
 from finicky.labels import label
 
@@ -32,7 +33,7 @@ def f10(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         ],
         ignore_index=True,
     )
-    fig, axes = style.panels([2.7], columns=3, left=0.45, right=0.95, between=(1.0, 0))
+    fig, axes = style.panels([2.7], columns=3, left=0.45, right=1.1, between=(1.25, 0))
     draw_dimensions(axes[0, 0], data[data["quantity"] == "dimension"])
     random_pair = table[(table["quantity"] == "same_label") & table["rank"].isna()]
     draw_labels(axes[0, 1], data[data["quantity"] == "same_label"], random_pair["value"])
@@ -41,18 +42,16 @@ def f10(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     style.footer(fig, data)
     ends = data[(data["quantity"] == "dimension") & (data["images"] == data["images"].max())]
     last = widest[widest["images"] == widest["images"].max()].set_index(["quantity", "task"])
+    dimensions = {
+        noise: span(ends.loc[ends["noise"] == noise, "median"], places=0)
+        for noise in ("none", "equal covariance")
+    }
+    new = {task: last.loc[("test_accuracy", task), "median"] for task in TASKS}
     fig.set_label(
-        "Intrinsic dimension by two nearest neighbours: "
-        + ", ".join(
-            f"{row.median:.0f} for {label(row.dataset)}"
-            + ("" if row.noise == "none" else f" noise of {row.noise}")
-            for row in ends.itertuples()
-        )
-        + ". Accuracy on new images: "
-        + ", ".join(
-            f"{last.loc[('test_accuracy', task), 'median']:.0f} % with {task}" for task in TASKS
-        )
-        + "."
+        f"By their two nearest neighbours, images have {dimensions['none']} dimensions, noise of "
+        "the "
+        f"same covariance {dimensions['equal covariance']}; networks reach {new[TRUE]:.0f} % on "
+        f"new images with true labels, {new[RANDOM]:.0f} % with random ones."
     )
     return fig, data
 
@@ -66,7 +65,7 @@ def draw_dimensions(ax, data):
     ax.set_xlabel("images")
     ax.axhline(SIDE**2, color=style.INK, linestyle=style.DASHES, linewidth=0.9)
     ax.text(counts[0], 0.95 * SIDE**2, f" {SIDE**2} pixels", fontsize=7.5, va="top")
-    names, colours = [], {}
+    ends = []
     for (dataset, noise), rows in data.groupby(["dataset", "noise"]):
         name = label(dataset).replace("Fashion-MNIST", "Fashion")
         colour = style.BLUE if dataset == "mnist" else style.TAN
@@ -75,11 +74,10 @@ def draw_dimensions(ax, data):
                 continue  # white noise of the same size once more
             name, colour = "white noise", style.PLUM
         elif noise == "equal covariance":
-            name = f"noise, cov.\nof {name}"
+            name = f"noise like {name}"
         band(ax, rows, "images", colour, noise == "equal covariance")
-        names.append((rows["median"].iloc[-1], name))
-        colours[name] = colour
-    name_ends(ax, names, colours)
+        ends.append((counts[-1], rows["median"].iloc[-1], name, colour))
+    style.name_ends(ax, ends)
 
 
 def draw_labels(ax, data, random_pair):
@@ -92,8 +90,8 @@ def draw_labels(ax, data, random_pair):
     for dataset, rows in data.dropna(subset="rank").groupby("dataset"):
         colour = style.BLUE if dataset == "mnist" else style.TAN
         band(ax, rows, "rank", colour)
-        x, y = (0.3, 0.88) if dataset == "mnist" else (0.03, 0.3)
-        ax.text(x, y, label(dataset), transform=ax.transAxes, color=colour, fontsize=8)
+        at = (0.42, 0.95 if dataset == "mnist" else 0.88)
+        style.name(ax, label(dataset), at, colour, within="axes fraction")
 
 
 def draw_accuracies(ax, data):
@@ -105,12 +103,12 @@ def draw_accuracies(ax, data):
     ax.set_yticks([0, 10, 50, 100])
     ax.text(1.03, 100, "all, images\ntrained on", transform=ax.get_yaxis_transform(), fontsize=7.5,
             va="center", linespacing=1)  # fmt: skip
-    names = []
+    ends = []
     for (quantity, task), rows in data.groupby(["quantity", "task"]):
         band(ax, rows, "images", COLOURS[task], quantity == "train_accuracy")
         if quantity == "test_accuracy":
-            names.append((rows["median"].iloc[-1], task))
-    name_ends(ax, names, COLOURS)
+            ends.append((counts[-1], rows["median"].iloc[-1], task, COLOURS[task]))
+    style.name_ends(ax, ends)
 
 
 def band(ax, rows, x, colour, dashed=False):
@@ -120,18 +118,3 @@ def band(ax, rows, x, colour, dashed=False):
         rows[x], rows["median"], color=colour, linestyle=style.DASHES if dashed else "-",
         clip_on=False,
     )  # fmt: skip
-
-
-def name_ends(ax, names, colours):
-    """Names right of the axes at the ends [(y, name)] of the lines, clear of each other."""
-    to_axes = (ax.transData + ax.transAxes.inverted()).transform
-    x = ax.get_xlim()[1]
-    taken = -1.0
-    for y, name in sorted((float(to_axes((x, y))[1]), name) for y, name in names):
-        half = 0.024 * (1 + name.count("\n"))
-        y = max(y, taken + half)
-        taken = y + half
-        ax.text(
-            1.03, y, name, transform=ax.transAxes, color=colours[name], fontsize=7.5, va="center",
-            linespacing=1,
-        )  # fmt: skip

@@ -1,11 +1,13 @@
 """One style for every figure: a level looks the same wherever it appears, and every SVG can be put
 into a page that is light or dark.
 
-Colours have a relative luminance between 0.118 and 0.3, so each keeps a contrast of 3:1 (WCAG 2.2,
-1.4.11) against white and against near-black; in simulations of the three colour-vision
-deficiencies (Machado, Oliveira and Fernandes 2009) any two stay at least 15 apart in CIELAB. Text
-and axes are drawn in INK, which `save_svg` turns into `currentColor`: they take the page's text
-colour.
+Colours have a relative luminance between 0.125 and 0.292, so each keeps a contrast of 3:1 (WCAG
+2.2, 1.4.11) against the page's light and its dark paper; in simulations of the three colour-vision
+deficiencies (Machado, Oliveira and Fernandes 2009) any two stay at least 15 apart in CIELAB. No one
+colour is dark and pale enough for letters on both, which need 4.5:1. So text and axes are drawn in
+INK, which `save_svg` turns into `currentColor`, the page's text colour; names stand beside a mark
+in their colour (`name`); and what the chapter says is drawn in CHAPTER, the page's colour for it in
+either theme.
 """
 
 import os
@@ -22,7 +24,9 @@ from matplotlib.collections import PatchCollection
 from matplotlib.colors import FuncNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.offsetbox import AnnotationBbox, DrawingArea, HPacker, TextArea
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.transforms import ScaledTranslation
 
 from finicky import labels
 from finicky.labels import label, optimizer_rates
@@ -31,7 +35,13 @@ from finicky.runs import FAILED
 
 WIDTH = 7.5  # inches: the page's text column
 INK = "#1b1b1d"  # stands for the page's text colour
+CHAPTER = "#a13d2d"  # stands for the page's variable --chapter, whose light value it is
 DASHES = (0, (3, 1.6))
+CHAPTER_LINE = {"color": CHAPTER, "linestyle": DASHES, "linewidth": 1.1}
+CHAPTER_MARK = {
+    "color": CHAPTER, "marker": "D", "markersize": 5.5, "markerfacecolor": "none",
+    "markeredgewidth": 1.3, "linestyle": "none", "zorder": 5, "clip_on": False,
+}  # fmt: skip
 # The layout is computed with a font that ships with matplotlib, so it is the same on every machine;
 # the system fonts that replace it in the SVG are narrower, so nothing overlaps there.
 LAYOUT_FONT = "DejaVu Sans"
@@ -81,8 +91,8 @@ class LevelStyle(NamedTuple):
     marker: str
 
 
-BLUE, VERMILLION, GREY, SAGE = "#0072b2", "#d55e00", "#808080", "#739e72"
-PLUM, LAVENDER, TAN, OLIVE = "#98437f", "#9286ef", "#c3874d", "#706229"
+BLUE, VERMILLION, GREY, SAGE = "#0072b2", "#d55e00", "#808080", "#719b70"
+PLUM, LAVENDER, TAN, OLIVE = "#9b4482", "#8f83ee", "#c08449", "#72642a"
 PALETTE = [BLUE, VERMILLION, GREY, SAGE, PLUM, LAVENDER, TAN, OLIVE]
 
 LEVEL_STYLES = {
@@ -242,32 +252,60 @@ def label_ends(ax, data: pd.DataFrame, x: str, level: str) -> None:
     """
     last = data.dropna(subset="median").sort_values(x).groupby(level).tail(1)
     last = last[last["median"].between(*ax.get_ylim())]
-    to_axes = ax.transData + ax.transAxes.inverted()
     ends = []
     for _, end in last.iterrows():
-        at_x, at_y = to_axes.transform((end[x], end["median"]))
-        failed = f"{end['failed'] * end['n']:.0f} of {end['n']} NaN" if end["failed"] else ""
-        ends.append((at_y, at_x, end[level], f" ({failed})" if failed else ""))
-    ends.sort()
+        failed = f" ({end['failed'] * end['n']:.0f} of {end['n']} NaN)" if end["failed"] else ""
+        said, colour = label(end[level]) + failed, level_style(end[level]).colour
+        ends.append((end[x], end["median"], said, colour))
+    name_ends(ax, ends)
+
+
+def name_ends(ax, ends: list[tuple[float, float, str, str]]) -> None:
+    """Names right of the axes for the lines that end at (x, y): [(x, y, name, colour)].
+
+    Each is led to its line's end and clear of the others. Call it when limits and size of the axes
+    are final.
+    """
+    to_axes = ax.transData + ax.transAxes.inverted()
+    placed = sorted((*to_axes.transform((x, y))[::-1], said, colour) for x, y, said, colour in ends)
     text_line = 11 / (ax.get_position().height * ax.figure.get_figheight() * 72)
-    places = apart([y for y, *_ in ends], text_line)
-    for place, (y, at_x, name, note) in zip(places, ends, strict=True):
+    places = apart([y for y, *_ in placed], text_line)
+    for place, (y, at_x, said, colour) in zip(places, placed, strict=True):
         ax.plot(
             [at_x + 0.02, max(1.02, at_x + 0.02), 1.07],
             [y, y, place],
             transform=ax.transAxes,
-            color=level_style(name).colour,
+            color=colour,
             linewidth=0.8,
             clip_on=False,
         )
-        ax.text(
-            1.085,
-            place,
-            label(name) + note,
-            transform=ax.transAxes,
-            fontsize=8,
-            va="center_baseline",
+        ax.text(1.085, place, said, transform=ax.transAxes, fontsize=8, va="center_baseline")
+
+
+def name(
+    ax, said: str, at: tuple, colour: str, marker: str | None = None, *, right: bool = False,
+    within="data", size: float = 8, dashed: bool = False, hollow: bool = False,
+) -> None:  # fmt: skip
+    """A name in ink behind its mark: a piece of line in its colour, a marker on it if there is one.
+
+    at: where mark and name begin, or with `right` where they end, in the coordinates `within`, as
+    `xycoords` of matplotlib's annotations; `dashed` and `hollow` as the line that is named.
+    """
+    key = DrawingArea(14, 8)
+    key.add_artist(
+        Line2D(
+            [1, 7, 13], [4, 4, 4], color=colour, linestyle=DASHES if dashed else "-",
+            marker=marker, markevery=[1], markerfacecolor="none" if hollow else colour,
         )
+    )  # fmt: skip
+    words = TextArea(said, textprops={"fontsize": size, "color": INK, "linespacing": 1})
+    box = HPacker(children=[key, words], align="center", pad=0, sep=3)
+    ax.add_artist(
+        AnnotationBbox(
+            box, at, xycoords=within, frameon=False, pad=0, annotation_clip=False,
+            box_alignment=(1 if right else 0, 0.5),
+        )
+    )  # fmt: skip
 
 
 def apart(wanted: list[float], gap: float) -> list[float]:
@@ -354,7 +392,7 @@ def heat_map(ax, cells: pd.DataFrame, x: str, columns: list[str], y: str, rows: 
             said,
             ha="center",
             va="center_baseline",
-            color="#111111" if luminance(colour) > 0.18 else "#ffffff",
+            color=text_on(colour),
             fontsize=7.5 if wide > 0.24 else 6,
         )
     # a collection draws many boxes several times faster than a patch each
@@ -403,6 +441,23 @@ def luminance(colour) -> float:
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
+def expected(ax, title: str, said: str = "") -> None:
+    """The title of axes and below it, in the chapter's colour, what the chapter expects to see."""
+    ax.set_title(title, fontsize=8.5, pad=18 if said else None)
+    if said:
+        above = ScaledTranslation(0, 6 / 72, ax.figure.dpi_scale_trans)
+        ax.text(
+            0, 1, f"chapter: {said}", transform=ax.transAxes + above, fontsize=7.5, va="bottom",
+            color=CHAPTER,
+        )  # fmt: skip
+
+
+def text_on(colour) -> str:
+    """Black or white, whichever stands out from this colour (a name, or RGB from 0 to 1): by 4.58:1
+    at the least."""
+    return "#000000" if luminance(to_rgb(colour)) > 0.179 else "#ffffff"
+
+
 def seeds_said(data: pd.DataFrame) -> str:
     """Of how many seeds the rows of a `summary` are, in words."""
     low, high = int(data["n"].min()), int(data["n"].max())
@@ -433,10 +488,13 @@ def note(fig: Figure, said: str, at: float | None = None) -> None:
     )
 
 
-def footer(fig: Figure, data: pd.DataFrame, lines: dict[str, str] | None = None) -> None:
+def footer(
+    fig: Figure, data: pd.DataFrame, lines: dict[str, str] | None = None, chapter: str = ""
+) -> None:
     """At the foot of a figure: what line and band are, of how many seeds (`data`: a `summary`).
 
-    `lines` says what "solid" and "dashed" lines are, where there are both.
+    `lines` says what "solid" and "dashed" lines are, where there are both; `chapter`, what the
+    chapter's marks are, if it has any.
     """
     fig.text(
         0.06 / fig.get_figwidth(),
@@ -458,6 +516,8 @@ def footer(fig: Figure, data: pd.DataFrame, lines: dict[str, str] | None = None)
         for kind, meaning in (lines or {}).items()
         for dashed in [kind == "dashed"]
     ]
+    if chapter:
+        handles.append(Line2D([], [], **CHAPTER_MARK, label=chapter))
     if handles:
         fig.legend(
             handles=handles,
@@ -474,7 +534,8 @@ def save_svg(fig: Figure, path: str | Path, salt: str) -> None:
     """Write a figure as an SVG whose text takes the colour of the text around it.
 
     The same figure and `salt` (the figure's id) give the same bytes. Ink becomes `currentColor`,
-    the fonts the system's. The figure's label (`fig.set_label`), if there is one, is its alt text.
+    the chapter's colour the page's variable for it, the fonts the system's. The figure's label
+    (`fig.set_label`), if there is one, is its finding, and the drawing's name.
     """
     path = Path(path)
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
@@ -487,7 +548,8 @@ def save_svg(fig: Figure, path: str | Path, salt: str) -> None:
     if fig.get_label():
         root += f' role="img" aria-label="{escape(str(fig.get_label()))}"'
     svg = svg.replace("<svg", root, 1)
-    svg = svg.replace(INK, "currentColor").replace(f"'{LAYOUT_FONT}'", SYSTEM_FONTS)
+    svg = svg.replace(INK, "currentColor").replace(CHAPTER, f"var(--chapter, {CHAPTER})")
+    svg = svg.replace(f"'{LAYOUT_FONT}'", SYSTEM_FONTS)
     temporary.write_text(svg, encoding="utf-8")
     os.replace(temporary, path)
 

@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pandas as pd
 
+from finicky.evidence.words import listed
 from finicky.exhibits import style
+from finicky.exhibits.phrases import span
 from finicky.labels import in_order, label
 
 FIGURES = {
@@ -22,6 +24,7 @@ STARTS = {  # colour, marker
     "last layer zero": (style.OLIVE, "v"),
     "random": (style.BLUE, "o"),
 }
+LEARNS = 20  # % of test accuracy, twice a guess
 STORIES = {  # start, activation, % of the class 1: colour, marker, dashed
     ("zeros", "relu", 50): (style.GREY, "*", False),
     ("zeros", "relu", 10): (style.TAN, "P", False),
@@ -49,14 +52,14 @@ def f11(table: pd.DataFrame):
     style.footer(fig, ends)
     last = told[(told["epoch"] == told["epoch"].max()) & (told["quantity"] == "binary_loss")]
     zero = ends[ends["start"] == "zeros"].set_index("activation")["median"]
+    stuck = last[(last["start"] == "zeros") & (last["positives"] == 50)]["median"]
+    learn = [label(a) for a in in_order(zero.index) if zero[a] > LEARNS]
     fig.set_label(
-        "Test accuracy from zero weights, two layers: "
-        + ", ".join(f"{label(a)} {zero[a]:.1f} %" for a in in_order(zero.index))
-        + f". Binary task, training loss after {told['epoch'].max()} epochs: "
-        + ", ".join(f"{_story(*row[:3])} {row[3]:.3f}" for row in last[
-            ["start", "activation", "positives", "median"]].itertuples(index=False))
-        + "."
-    )  # fmt: skip
+        f"From zero weights networks of two layers reach {span(zero, '%', 0)}"
+        + (f", learning with {listed(learn)}" if learn else ", learning with no activation")
+        + f"; the story's loss is {span(stuck, places=2)} after {told['epoch'].max()} epochs "
+        "(chapter: 0.69)."
+    )
     data = [ranks.assign(quantity="rank"), ends.assign(quantity="test_accuracy"), told]
     return fig, pd.concat(data, ignore_index=True)
 
@@ -86,8 +89,8 @@ def _ranks(ax, ranks):
             height = shift * (1 + one["median"]) - 1
             ax.plot(one["step"], height, color=colour, marker=marker)
             said = _which(same["activation"], last[last["start"] == start]["activation"])
-            names.append((math.log2(1 + rank), f"{start}: {said}", colour))
-    _beside(ax, names, [math.log2(1 + limit) for limit in ax.get_ylim()])
+            names.append((steps[-1], rank, f"{start}: {said}", colour))
+    style.name_ends(ax, names)
 
 
 def _which(activations, every):
@@ -98,19 +101,6 @@ def _which(activations, every):
     return ", ".join(label(a) for a in in_order(activations))
 
 
-def _beside(ax, names, limits):
-    """Names right of the axes at their heights, in the scale of `limits`, clear of each other."""
-    low, high = limits
-    line = 10.5 / (ax.get_position().height * ax.figure.get_figheight() * 72)
-    names = sorted(names, key=lambda name: name[0])
-    wanted = [(height - low) / (high - low) for height, *_ in names]
-    places = style.apart(wanted, line)
-    for place, at, (_, said, colour) in zip(places, wanted, names, strict=True):
-        ax.plot([1.015, 1.05], [at, place], transform=ax.transAxes, color=colour, linewidth=1.2,
-                clip_on=False)  # fmt: skip
-        ax.text(1.065, place, said, transform=ax.transAxes, fontsize=7.5, va="center_baseline")
-
-
 def _accuracies(ax, ends, steps):
     """Test accuracy at the end, one row per activation."""
     activations = in_order(ends["activation"])
@@ -119,8 +109,8 @@ def _accuracies(ax, ends, steps):
     ax.set_yticks(range(len(activations)), [label(a) for a in activations])
     ax.grid(axis="x")
     ax.grid(visible=False, axis="y")
-    ax.axvline(10, color=style.INK, linestyle=style.DASHES, linewidth=0.9)
-    ax.text(13, -0.45, "chapter, zeros: 10", fontsize=8, va="center")
+    ax.axvline(10, **style.CHAPTER_LINE)
+    ax.text(13, -0.45, "chapter, zeros: 10", fontsize=8, va="center", color=style.CHAPTER)
     for place, activation in enumerate(activations):
         for shift, start in enumerate(STARTS):
             colour, marker = STARTS[start]
@@ -144,8 +134,8 @@ def _losses(ax, told):
     style.log_axis(ax, "x", 0.9, 1.12 * epochs[-1], [e for e in (1, 2, 5, 10, 20, 50, 100, 200, 500)
                                                     if e <= epochs[-1]])  # fmt: skip
     ax.set(ylim=(0, 0.8), xlabel="epoch")
-    ax.axhline(math.log(2), color=style.INK, linestyle=style.DASHES, linewidth=0.9)
-    ax.text(1, 0.735, "chapter, zeros: 0.69", fontsize=8, va="center")
+    ax.axhline(math.log(2), **style.CHAPTER_LINE)
+    ax.text(1, 0.735, "chapter, zeros: 0.69", fontsize=8, va="center", color=style.CHAPTER)
     names = []
     for (start, activation, positives), (colour, marker, dashed) in STORIES.items():
         rows = told[(told["start"] == start) & (told["activation"] == activation)]
@@ -153,8 +143,9 @@ def _losses(ax, told):
         if rows.empty:
             continue
         _line(ax, rows, colour, marker, dashed)
-        names.append((rows["median"].iloc[-1], _story(start, activation, positives), colour))
-    _beside(ax, names, ax.get_ylim())
+        said = _story(start, activation, positives)
+        names.append((epochs[-1], rows["median"].iloc[-1], said, colour))
+    style.name_ends(ax, names)
 
 
 def _learned(ax, told):
@@ -170,8 +161,9 @@ def _learned(ax, told):
         if positives != 50 or rows.empty:
             continue
         _line(ax, rows, colour, marker, dashed)
-        names.append((rows["median"].iloc[-1], _story(start, activation, 50), colour))
-    _beside(ax, names, ax.get_ylim())
+        said = _story(start, activation, 50)
+        names.append((epochs[-1], rows["median"].iloc[-1], said, colour))
+    style.name_ends(ax, names)
 
 
 def _line(ax, rows, colour, marker, dashed):

@@ -65,8 +65,8 @@ class Body:
 class Table:
     """A table ready to print: heads of the label columns, column groups (label, span), bodies.
 
-    `shows` says of the cells what the exhibit's caption cannot know; `over`, of what the cells
-    count n, in the singular.
+    `finding` is what it shows, in a sentence; `shows` says of the cells what the exhibit's caption
+    cannot know; `over`, of what the cells count n, in the singular.
     """
 
     heads: list[str]
@@ -76,6 +76,7 @@ class Table:
     notes: list[str] = field(default_factory=list)
     shows: str = ""
     over: str = "seed"
+    finding: str = ""
 
     @property
     def seeds(self):
@@ -177,6 +178,7 @@ def with_digits(
     bodies: list[Body],
     notes: tuple[str, ...] | list[str] = (),
     shows: str = "",
+    finding: str = "",
 ) -> Table:
     """A table of these parts, with the digits of each column such that its numbers align on the
     point: as many as the chapter's have, or as the intervals of the column's quantity support."""
@@ -194,4 +196,4 @@ def with_digits(
             known = widths[column.quantity]
             places = max(1, decimals(median(known) if known else None))
         settled.append(replace(column, places=places))
-    return Table(heads, groups, settled, bodies, list(notes), shows)
+    return Table(heads, groups, settled, bodies, list(notes), shows, finding=finding)

@@ -2,7 +2,9 @@
 
 import pandas as pd
 
+from finicky.evidence.words import listed
 from finicky.exhibits import style
+from finicky.exhibits.phrases import compared, of_all, span
 from finicky.exhibits.tables import (
     Body,
     Cell,
@@ -14,13 +16,16 @@ from finicky.exhibits.tables import (
     with_digits,
 )
 from finicky.labels import in_order, label, optimizer_rates, trained_by
+from finicky.numbers import number
 from finicky.runs import FAILED
 
 FIGURES = {
-    "F15": "Above: test accuracy by epoch for the five starts of the chapter's table; which of "
-    "them train, and by how much they differ, depends on the optimizer. Below: every start after "
-    "its first epoch, one point per seed.",
+    "F15": "Above: test accuracy by epoch for the five starts of the chapter's table, whose "
+    "numbers "
+    "for epochs 1 and 10 are marked (it names no optimizer). Below: every start after its first "
+    "epoch, one point per seed.",
 }
+WITH_LEDGER = ["F15"]
 TABLES = {
     "T03": "Test accuracy in % from the chapter's five starts, with two optimizers, as the chapter "
     "names none.",
@@ -28,9 +33,10 @@ TABLES = {
 STARTS = ["he", "xavier", "normal_std_1", "normal_std_0.001", "zeros"]
 
 
-def f15(table: pd.DataFrame):
-    """F15: above, accuracy by epoch; below, every start after the first epoch; a column for each
-    optimizer. Returns (Figure, summary behind it), or None without accuracies."""
+def f15(table: pd.DataFrame, ledger: dict):
+    """F15: above, accuracy by epoch, with the chapter's numbers; below, every start after the first
+    epoch; a column for each optimizer. Returns (Figure, summary behind it), or None without
+    accuracies."""
     accuracy = table[table["quantity"] == "test_accuracy"].copy()
     if accuracy.empty:
         return None
@@ -41,6 +47,7 @@ def f15(table: pd.DataFrame):
     starts = list(first.groupby("init")["median"].mean().sort_values(kind="stable").index)
     length = data.groupby("init")["epoch"].transform("max")
     curves = data[length == length.max()]
+    printed = _printed(ledger)
 
     fig, axes = style.panels(
         [2.9, 0.2 * len(starts) + 0.2],
@@ -58,6 +65,10 @@ def f15(table: pd.DataFrame):
         mine = curves[curves["trained_by"] == optimizer]
         for init in in_order(mine["init"]):
             style.line(above, mine[mine["init"] == init], "epoch", init)
+        for (init, epoch), cell in printed.items():
+            if cell.value:
+                drawn = style.level_style(init)
+                above.plot(epoch, cell.value, **style.CHAPTER_MARK | {"marker": drawn.marker})
         style.label_ends(above, mine, "epoch", "init")
 
         style.accuracy_axis(below, "x", highest=data["high"].max())
@@ -78,6 +89,9 @@ def f15(table: pd.DataFrame):
                 alpha=0.7,
                 clip_on=False,
             )
+            said = printed.get((init, 1), Cell()).value
+            if said:
+                below.plot(said, row, **style.CHAPTER_MARK)
             failed = seeds["outcome"].isin(FAILED).sum()
             if failed:
                 below.annotate(
@@ -87,25 +101,38 @@ def f15(table: pd.DataFrame):
                     xycoords=("axes fraction", "data"),
                 )
     axes[0, 0].set_ylabel("test accuracy (%)")
-    style.footer(fig, data)
-    said = first.sort_values("median", ascending=False).groupby("trained_by")
-    fig.set_label(
-        "Median test accuracy after epoch 1. "
-        + " ".join(
-            f"{optimizer}: "
-            + ", ".join(f"{label(row.init)} {row.median:.1f} %" for row in rows.itertuples())
-            + "."
-            for optimizer, rows in said
-        )
-    )
+    style.footer(fig, data, chapter="the chapter's numbers" if printed else "")
+    fig.set_label(_finding(first, optimizers))
     return fig, data
+
+
+def _finding(first, optimizers):
+    """Whether He's start is ahead of Xavier's after the first epoch, under each optimizer."""
+    words = "behind", "level with", "ahead of"
+    said = []
+    for optimizer in optimizers:
+        mine = first[first["trained_by"] == optimizer].set_index("init")
+        if {"he", "xavier"} <= set(mine.index):
+            he, xavier = mine.loc["he"], mine.loc["xavier"]
+            said.append(
+                f"{compared(he, xavier, words)} Xavier's under {optimizer} "
+                f"({number(he['median'], 1)} and {number(xavier['median'], 1)} %)"
+            )
+    if not said:
+        return f"After one epoch in ten layers starts reach {span(first['median'], '%', 1)}."
+    return f"After one epoch in ten layers He's start is {listed(said)}."
+
+
+def _printed(ledger):
+    """The accuracies in the chapter's table: {(start, epoch): a cell}."""
+    claims = {"C062", "C063", "C066", "C067"}
+    return chapter_numbers(ledger, claims, "test_accuracy", "init", "epoch")
 
 
 def t03(table: pd.DataFrame, ledger: dict) -> Table:
     """T03: test accuracy after epochs 1 and 10 by initialisation, for each optimizer."""
     accuracy = table[table["quantity"] == "test_accuracy"]
-    claims = {"C062", "C063", "C066", "C067"}
-    chapter = chapter_numbers(ledger, claims, "test_accuracy", "init", "epoch")
+    chapter = _printed(ledger)
     chapter |= {("normal_std_1", epoch): Cell(text="NaN") for epoch in (1, 10)}  # C065
     optimizers = optimizer_rates(accuracy)
     groups, columns = [], []
@@ -125,4 +152,22 @@ def t03(table: pd.DataFrame, ledger: dict) -> Table:
                 for optimizer, rate in optimizers
             ]
         rows.append(Row([label(init)], cells))
-    return with_digits(["Initialisation"], groups, columns, [Body("", rows)])
+    of_he = dict(zip((trained_by(*pair) for pair in optimizers), rows[0].cells[1:], strict=False))
+    said = ", ".join(
+        f"{number(cell.value, 1)} % with {name}" for name, cell in of_he.items() if cell.n
+    )
+    off = [
+        ours.value - row.cells[place].value
+        for row in rows
+        for place in (0, 1 + len(optimizers))
+        if row.cells[place].value is not None
+        for ours in row.cells[place + 1 : place + 1 + len(optimizers)]
+        if ours.value is not None
+    ]
+    finding = (
+        f"He's start reaches {said or 'nothing'} after one epoch; "
+        f"{of_all((abs(points) <= 1 for points in off), 'measured accuracies')} lie within a point "
+        "of the chapter's table."
+    )
+    body = [Body("", rows)]
+    return with_digits(["Initialisation"], groups, columns, body, finding=finding)

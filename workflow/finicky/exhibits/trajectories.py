@@ -10,16 +10,17 @@ from finicky.exhibits import style
 from finicky.exhibits.tables import Body, Cell, Column, Row, Table, rows_at, with_digits
 from finicky.experiments.landscapes import CLOSE, LANDSCAPES
 from finicky.experiments.trajectories import CONDITIONS, GRADIENTS, WALKERS
-from finicky.numbers import number
+from finicky.labels import label
+from finicky.numbers import number, significant
 
 FIGURES = {
-    "F26": "Above: walks from one start, each rule at its own best rate, with the steps to the "
-    "goal; all axes are drawn as the rules see them, so the rules that scale each coordinate have "
-    "the ravine's axes for a gift. Below, left: steps by how narrow the ravine is, on both axes "
-    "logarithmic, beside the laws: descent pays the condition number, momentum with the right β "
-    "its root. Middle: what momentum 0.9 gains on descent, each at its best rate; below zero it is "
-    "slower. Right: RMSProp's scale for each weight of a small network against the curvature that "
-    "Newton's method would use; the chapter's claim is the steep line.",
+    "F26": "Above: walks from one start, each rule at its own best rate, and the steps to the "
+    "goal; "
+    "all axes are drawn as the rules see them, so the rules that scale each coordinate have the "
+    "ravine's axes for a gift. Below, left: steps by how narrow the ravine is, on logarithmic "
+    "axes, beside two laws. Middle: what momentum 0.9 gains on descent, each at its best rate, in "
+    "doublings; below zero it is slower. Right: RMSProp's scale for each weight of a small network "
+    "against the curvature that Newton's method would use; the chapter has the two in proportion.",
 }
 TABLES = {
     "T12": "Largest deviation of the parameters from torch.optim's in double precision, relative "
@@ -40,6 +41,7 @@ STYLES = {  # name, colour and marker of each optimizer
     "rmsprop": ("RMSProp", *style.level_style("rmsprop")),
     "adam": ("Adam", *style.level_style("adam")),
 }
+AGREES = 1e-6  # relative deviation, up to which a printed rule is said to follow PyTorch's
 VIEWS = {  # landscape: title, x from, to, y from, to
     "ravine": ("Ravine, κ = 100", -1.15, 1.15, -1.15, 1.15),
     "saddle": ("Saddle", -1.0, 1.6, -0.5, 1.7),
@@ -59,22 +61,41 @@ def f26(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     shown += ["curvature", "root_mean_square", "exponent"]
     data = pd.concat([of(quantity) for quantity in shown], ignore_index=True)
     fig, axes = style.panels(
-        [2.0, 2.1], columns=3, left=0.5, right=0.3, between=(0.6, 1.3), bottom=0.75
+        [1.75, 0.95, 2.1], columns=3, left=0.95, right=0.15, between=(0.55, 0.6), bottom=0.75
     )
-    for ax, name in zip(axes[0], VIEWS, strict=True):
-        _landscape(ax, name, data[data["landscape"] == name])
-    _by_condition_number(axes[1, 0], data[data["quantity"] == "steps_by_number"])
-    _gains(axes[1, 1], data)
-    exponent = data[data["quantity"] == "exponent"].sort_values("epoch").iloc[-1]
-    _scales(axes[1, 2], data, exponent)
     steps = data[data["quantity"] == "steps"]
-    fig.text(0.01, 0.01, f"medians of {style.seeds_said(steps)}; walks from one start")
-    fig.set_label(
-        "Walks of five update rules on a ravine, a saddle and a banana; steps by condition "
-        "number; gain of momentum; RMSProp's scale against curvature, growing with power "
-        f"{exponent['median']:.2f}."
-    )
+    for column, name in enumerate(VIEWS):
+        _landscape(axes[0, column], name, data[data["landscape"] == name])
+        _steps(axes[1, column], steps[steps["landscape"] == name], named=column == 0)
+    for column in (1, 2):
+        axes[1, column].set_yticklabels([])
+    by_number = data[data["quantity"] == "steps_by_number"]
+    _by_condition_number(axes[2, 0], by_number)
+    _gains(axes[2, 1], data)
+    exponent = data[data["quantity"] == "exponent"].sort_values("epoch").iloc[-1]
+    _scales(axes[2, 2], data, exponent)
+    style.footer(fig, steps)
+    style.note(fig, "walks from one start")
+    fig.set_label(_finding(by_number, exponent))
     return fig, data
+
+
+def _finding(by_number, exponent):
+    """Where momentum 0.9 begins to pay, and with which power RMSProp's scale grows."""
+    wide = by_number.pivot(index="condition_number", columns="optimizer", values="median")
+    pays = wide.index[wide["momentum"] < wide["gradient descent"]]
+    ratio = (wide["gradient descent"] / wide["momentum"]).iloc[-1]
+    numbers = [label(wide.index[-1]), label(pays.min()) if len(pays) else ""]
+    first = (
+        f"Momentum 0.9 beats plain descent from condition number {numbers[1]} on, "
+        f"{significant(ratio, 2)}-fold at {numbers[0]}"
+        if len(pays)
+        else f"Momentum 0.9 never beats plain descent up to condition number {numbers[0]}"
+    )
+    return (
+        f"{first}; RMSProp's scale grows with the curvature to the power "
+        f"{number(exponent['median'])}, where Newton's method, and the chapter, have 1."
+    )
 
 
 def _landscape(ax, name, data):
@@ -86,26 +107,35 @@ def _landscape(ax, name, data):
     ax.contour(
         *np.moveaxis(grid, -1, 0), height, levels, colors=style.INK, alpha=0.22, linewidths=0.5
     )
-    steps = data[data["quantity"] == "steps"].set_index("optimizer")["median"]
     for rule in WALKERS:
         walked = data[data["optimizer"] == rule].sort_values("step")
         x = walked.loc[walked["quantity"] == "path_x", "median"]
         y = walked.loc[walked["quantity"] == "path_y", "median"]
-        name, colour, marker = STYLES[rule]
+        _, colour, marker = STYLES[rule]
         ax.plot(
             x, y, color=colour, marker=marker, markersize=2.5, markevery=0.12,
             linewidth=0.5 if rule == "gradient descent" else 1.1,
-            label=f"{name}: {steps[rule]:.0f}",
         )  # fmt: skip
         ax.plot(x.iloc[:1], y.iloc[:1], "o", color=style.INK, markersize=4, zorder=3)
     ax.set(xlim=(left, right), ylim=(low, high))
     ax.set_title(title, fontsize=8.5)
     ax.grid(False)
-    ax.legend(
-        loc="upper left", bbox_to_anchor=(-0.12, -0.1), ncols=2, fontsize=7, handlelength=1.4,
-        columnspacing=0.5, borderpad=0, borderaxespad=0.4, title="steps to the goal, median",
-        title_fontsize=7, alignment="left",
-    )  # fmt: skip
+
+
+def _steps(ax, steps, named):
+    """Steps to the goal, a row for each rule; the first panel names the rules."""
+    rules = [rule for rule in WALKERS if rule in set(steps["optimizer"])]
+    for row in steps.itertuples():
+        _, colour, marker = STYLES[row.optimizer]
+        place = rules.index(row.optimizer)
+        ax.plot([row.low, row.high], [place, place], color=colour, linewidth=1)
+        ax.plot(row.median, place, marker, color=colour, clip_on=False)
+    style.log_axis(ax, "x", 5, 2e4, [10, 100, 1000, 10000])
+    ax.set_ylim(len(rules) - 0.5, -0.5)
+    ax.set_yticks(range(len(rules)), [STYLES[rule][0] for rule in rules] if named else [])
+    ax.grid(True, axis="x")
+    ax.grid(False, axis="y")
+    ax.set_title("steps to the goal", fontsize=8, weight="normal", pad=3)
 
 
 def _by_condition_number(ax, data):
@@ -175,13 +205,12 @@ def _scales(ax, data, exponent):
     ends = np.quantile(curvature, [0.02, 0.995])
     middle = np.exp(np.log(curvature).median()), np.exp(np.log(scale).median())
     for power, name in ((1, "chapter: ∝ H"), (0.5, "∝ √H")):
-        ax.plot(
-            ends, middle[1] * (ends / middle[0]) ** power, color=style.INK, linewidth=1,
-            linestyle=style.DASHES if power == 1 else "-",
-        )  # fmt: skip
+        drawn = style.CHAPTER_LINE if power == 1 else {"color": style.INK, "linewidth": 1}
+        ax.plot(ends, middle[1] * (ends / middle[0]) ** power, **drawn)
         ax.annotate(
             name, (ends[1], middle[1] * (ends[1] / middle[0]) ** power), fontsize=7.5,
             ha="right", va="bottom", xytext=(-4, 3), textcoords="offset points",
+            color=drawn["color"],
         )  # fmt: skip
     low, high = np.quantile(scale, [0.002, 0.998])
     ticks = [10.0**power for power in range(-8, 3)]
@@ -219,7 +248,13 @@ def t12(table: pd.DataFrame, ledger: dict) -> Table:
         "by 0, and tiny gradients make full steps. RMSProp's text has eps inside the root, PyTorch "
         "outside."
     ]
-    return with_digits(["Rule"], groups, columns, [Body("", rows)], notes)
+    off = table[table["quantity"] == "table_deviation"].groupby("optimizer")["value"].max()
+    agrees = sum(off < AGREES)
+    finding = (
+        f"Of the table's {len(off)} printed rules {agrees} follow torch.optim to within "
+        f"{significant(AGREES, 1)} of the start, whatever the gradients' size."
+    )
+    return with_digits(["Rule"], groups, columns, [Body("", rows)], notes, finding=finding)
 
 
 def _worst(table, **levels):

@@ -6,6 +6,7 @@ from matplotlib.lines import Line2D
 
 from finicky.exhibits import style
 from finicky.labels import label
+from finicky.numbers import number
 
 FIGURES = {
     "F34": "Above: test accuracy in the trap (square) and out of it (circle), at the recommended "
@@ -57,10 +58,11 @@ def f34(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     style.footer(fig, arms)
     style.note(fig, style.trained_on(table))
     loss = arms.assign(gap=arms["out"] - arms["into"]).groupby("quantity")["gap"].median()
+    said = ", ".join(f"{TRAINED[name].lower()} {number(gap, 0)}" for name, gap in loss.items())
     fig.set_label(
-        "Median loss of test accuracy over the conditions shown: "
-        + ", ".join(f"{TRAINED[name].lower()} {gap:.0f} points" for name, gap in loss.items())
-        + f"; batch norm in training mode, up to {normed['median'].max():.0f} points."
+        f"Points of test accuracy that a trap costs, median over what is shown: {said}; batch norm "
+        f"left in training mode up to {number(normed['median'].max(), 0)}, dropout up to "
+        f"{number(dropped['median'].max(), 0)}."
     )
     return fig, pd.concat([arms, normed, dropped], ignore_index=True)
 
@@ -165,8 +167,6 @@ def _recovery(ax, table):
             of = rows.get_group(cause) if cause in rows.groups else pd.Series([float("nan")])
             of = 1 - of if quantity == "never_recovers" else of
             said = {1.0: "yes", 0.0: "no"}.get(of.mean(), f"{100 * of.mean():.0f} %")
-            colour = {"yes": style.BLUE, "no": style.VERMILLION}.get(said, style.GREY)
-            words = {"fontsize": 8.5, "weight": "bold", "color": colour}
-            ax.text(x, -place, said, ha="center", va="center", **words)
+            ax.text(x, -place, said, ha="center", va="center", fontsize=8.5, weight="bold")
     for place, cause in enumerate(causes):
         ax.text(0, -place, cause.replace(", ", ",\n"), fontsize=7.5, va="center")

@@ -1,15 +1,15 @@
 """Figures F12, F13 and F14 and tables T02 and T04: variances at the start, and isometry."""
 
-import math
-
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
 from finicky.exhibits import style
+from finicky.exhibits.phrases import of_all, span
 from finicky.exhibits.tables import Body, Cell, Column, Row, Table, measured_cell, with_digits
 from finicky.experiments import moments
 from finicky.labels import in_order, label
+from finicky.numbers import number, significant
 
 FIGURES = {
     "F12": "Untrained networks, layer by layer: dots are measured on images (median and range over "
@@ -31,6 +31,7 @@ TABLES = {
 SHOWN = ["relu", "leaky_relu", "tanh", "sigmoid", "selu"]
 MEANT = {"relu": "he", "leaky_relu": "he", "tanh": "xavier", "sigmoid": "xavier", "selu": "lecun"}
 SHADES = {"normal_std_0.3": (style.GREY, "p"), "normal_std_0.03": (style.TAN, "P")}
+CLOSE = 0.05  # up to which a predicted number is said to come out
 DECADES = 9  # of a panel, up and down
 LIMITS = [(-14, 4), (-14, 14)]  # of F14's rows, decades
 
@@ -88,15 +89,28 @@ def f12(table: pd.DataFrame):
     style.footer(fig, data["signal"])
     fig.text(0.98, 0.08 / fig.get_figheight(), "lines: exact recursion", fontsize=8, ha="right",
              va="baseline")  # fmt: skip
-    off = style.summary(table[table["quantity"] == "prediction_off"], ["activation", "init"])
-    fig.set_label(
-        "Variance of outputs and mean square of gradients by layer, from eight initialisers in "
-        f"networks of {last} hidden layers. Measured second moments are off the exact recursion by "
-        f"{100 * math.expm1(off['median'].median()):.0f} % (median over activations and starts)."
-    )
+    fig.set_label(_kept(data["signal"], last))
     both = [rows.assign(quantity=name) for name, rows in data.items()]
     lines = pd.concat([predicted["signal"], predicted["gradient"]]).dropna(axis=1, how="all")
     return fig, pd.concat([*both, lines], ignore_index=True)
+
+
+def _kept(signal, last):
+    """From how much of the variance the start meant for each activation keeps over all layers."""
+    by = signal.set_index(["activation", "init", "layer"])["median"]
+    kept = {
+        activation: by[activation, init, last] / by[activation, init, 1]
+        for activation, init in MEANT.items()
+        if {(activation, init, 1), (activation, init, last)} <= set(by.index)
+    }
+    said = ", ".join(
+        f"{label(activation)} from {label(MEANT[activation])} {significant(ratio, 2)}"
+        for activation, ratio in kept.items()
+    )
+    return (
+        f"Over {last} layers, the outputs' variance is multiplied by these factors, where the "
+        f"chapter wants 1: {said}."
+    )
 
 
 def _points_and_line(ax, init, points, line):
@@ -147,11 +161,11 @@ def f13(table: pd.DataFrame):
     for place, (quantity, (_, exact, said)) in enumerate(quantities.items()):
         ax.plot([exact] * 2, [place - 0.3, place + 0.14], color=style.INK, linewidth=1.2)
         ax.text(exact, place - 0.33, f"exact {exact:.3f}", fontsize=8, ha="center", va="bottom")
-        for number, where in said:
-            ax.plot(number, place + 0.29, "D", color=style.VERMILLION, markerfacecolor="none",
-                    clip_on=False)  # fmt: skip
-            ax.annotate(f"chapter: {where}", (number, place + 0.29), (7, -0.5),
-                        textcoords="offset points", fontsize=8, va="center")  # fmt: skip
+        for value, where in said:
+            ax.plot(value, place + 0.29, **style.CHAPTER_MARK)
+            ax.annotate(f"chapter: {where}", (value, place + 0.29), (7, -0.5), fontsize=8,
+                        textcoords="offset points", va="center",
+                        color=style.CHAPTER)  # fmt: skip
         for (colour, marker), numbers, shift in (
             ((style.BLUE, "o"), "normal", -0.16),
             ((style.GREY, "v"), "pre-activations", 0.04),
@@ -168,9 +182,9 @@ def f13(table: pd.DataFrame):
     style.footer(fig, data)
     normal = data[data["numbers"] == "normal"].set_index("quantity")["median"]
     fig.set_label(
-        "Moments of ReLU of normal numbers: "
-        + ", ".join(f"{name} {normal[q]:.3f}" for q, (name, _, _) in quantities.items())
-        + "."
+        f"ReLU of normal numbers has variance {number(normal['relu_variance'], 3)} σ² and mean "
+        f"{number(normal['relu_mean'], 3)} σ; the chapter's σ²/2 is the second moment, measured "
+        f"{number(normal['relu_second_moment'], 3)} σ²."
     )
     return fig, data
 
@@ -224,20 +238,18 @@ def f14(table: pd.DataFrame):
     fig.text(0.01, 0.41 / fig.get_figheight(), "largest:", fontsize=8, va="center")
     style.footer(fig, data)
     deepest = data[(data["depth"] == depths[-1]) & (data["percentile"] == 50)]
-    said = []
-    for activation in columns:
-        for (block, matrix), (_, _, name) in KINDS.items():
-            mine = deepest[
-                (deepest["activation"] == activation)
-                & (deepest["init"] == MEANT[activation])
-                & (deepest["block"] == block)
-                & (deepest["matrix"] == matrix)
-            ]
-            said += [f"{label(activation)}, {name} {m:.1f}" for m in mine["median"]]
+    meant = deepest[deepest["init"] == deepest["activation"].map(MEANT)]
+    medians = {
+        (block, matrix): span(
+            10.0 ** meant.loc[(meant["block"] == block) & (meant["matrix"] == matrix), "median"]
+        )
+        for block, matrix in KINDS
+    }
     fig.set_label(
-        f"Singular values of Jacobians by depth. log10 of the median at {depths[-1]} layers: "
-        + "; ".join(said) + "."
-    )  # fmt: skip
+        f"Through {depths[-1]} plain layers from the start meant for it, the median singular value "
+        f"of a Jacobian is {medians['plain', 'Gaussian']} (isometry: 1), with orthogonal weights "
+        f"{medians['plain', 'orthogonal']}, in residual blocks {medians['residual', 'Gaussian']}."
+    )
     return fig, data
 
 
@@ -309,7 +321,14 @@ def t02(table: pd.DataFrame, ledger: dict) -> Table:
         "Highest: the highest median of the three rules for this activation."
     ]
     groups = [("", 2), ("gain, untrained", 2), ("accuracy, trained", 3)]
-    return with_digits(["Activation"], groups, columns, bodies, notes)
+    best = [row.cells[-1].text != "" for body in bodies for row in body.rows if row.cells[0].text]
+    gains = [row.cells[2].value for body in bodies for row in body.rows if row.cells[0].text]
+    finding = (
+        f"The start that the chapter calls best has the highest accuracy with an optimizer for "
+        f"{of_all(best, 'activations')}; untrained, it multiplies the signal by {span(gains)} a "
+        "layer."
+    )
+    return with_digits(["Activation"], groups, columns, bodies, notes, finding=finding)
 
 
 def _best_at(table, init, activation):
@@ -389,4 +408,12 @@ def t04(table: pd.DataFrame, ledger: dict) -> Table:
         f"Untrained networks {depth} layers deep on real images; factors are means over layers of "
         "the variance over units and images, or of the gradient's mean square."
     ]
-    return with_digits(["Prediction"], [("", 2)], columns, bodies, notes)
+    pairs = [
+        (row.cells[0].value, row.cells[1]) for body in bodies for row in body.rows if row.cells[1].n
+    ]
+    right = [abs(cell.value - said) <= CLOSE for said, cell in pairs if said is not None]
+    finding = (
+        f"Of the numbers that the chapter's formulas predict, {of_all(right, 'values')} come out "
+        f"within {CLOSE} in untrained networks of {depth} layers."
+    )
+    return with_digits(["Prediction"], [("", 2)], columns, bodies, notes, finding=finding)

@@ -49,7 +49,7 @@ CONDITIONS = {
     "step": "integer",
 }
 BUDGET = {
-    "linear regression, {sparse_steps} steps": [
+    "logistic regression, {sparse_steps} steps": [
         "sparse_gain",
         "dense_gain",
         "sparse_beyond_dense",

@@ -2,7 +2,7 @@
 
 from finicky import numbers
 from finicky.evidence import words
-from finicky.evidence.rules import NOT_MEASURED, OPINION
+from finicky.evidence.rules import NOT_MEASURED, OPINION, subject
 
 
 def agreement(claims, reference):
@@ -28,9 +28,14 @@ def agreement(claims, reference):
 
 
 def _largest(both):
-    """The part whose medians lie farthest apart, in margins; None if none can be compared."""
+    """The part whose medians lie farthest apart, in margins; None if none can be compared.
+
+    Not errors of rounding, which are noise on either side of a tolerance.
+    """
     largest = None
     for ours, theirs in both:
+        if subject(ours["rule"]) != "experiment":
+            continue
         twins = {part["name"]: part["measured"] for part in theirs["parts"]}
         for part in ours["parts"]:
             twin = twins.get(part["name"])

@@ -1,7 +1,8 @@
-"""Tables of questions and answers: the claims behind each answer, by their verdicts.
+"""Tables of questions and answers: what was found about the claims behind each answer.
 
 They need no experiment of their own, only claims.json. Their values look like those of a refilled
-table (finicky/exhibits/tables.py says what the keys mean); a cell has `claims` besides, their ids.
+table (finicky/exhibits/tables.py says what the keys mean); a cell has `findings` besides: of each
+claim behind the answer its id, its verdict and what was found, as a sentence.
 """
 
 from finicky import numbers
@@ -9,11 +10,17 @@ from finicky.evidence import words
 from finicky.evidence.rules import NOT_MEASURED, VERDICTS
 
 HEADS = ["Question", "The chapter’s answer"]
+CLAIMS = "Claims behind the answer"
 
 
 def behind(entry):
     """The claims behind the answers of a table's entry in the ledger, each once, in their order."""
     return list(dict.fromkeys(claim for row in entry.get("rows", []) for claim in row["claims"]))
+
+
+def headline(entry):
+    """What was found about a claim, in one sentence; entry: of claims.json."""
+    return words.capitalised(entry.get("headline") or entry.get("sentence") or "", ".")
 
 
 def table(entry, claims):
@@ -23,28 +30,20 @@ def table(entry, claims):
     claims: {claim id: its entry in claims.json}; a claim without one is not measured. Where rows
     name `effects`, the numbers of these parts of claims stand in a column of their own.
     """
-    found = {
-        claim: claims[claim]["verdict"] if claim in claims else NOT_MEASURED
-        for claim in behind(entry)
-    }
-    if not set(found.values()) - {NOT_MEASURED}:
+    found = {claim: _finding(claim, claims.get(claim)) for claim in behind(entry)}
+    if all(finding["verdict"] == NOT_MEASURED for finding in found.values()):
         return None
-    shown = [verdict for verdict in VERDICTS if verdict in found.values()]
     effects = any("effects" in row for row in entry["rows"])
     rows = []
     for row in entry["rows"]:
         cells = [_cell(text=_effects(row.get("effects", []), claims))] if effects else []
-        for verdict in shown:
-            cells.append(_cell([claim for claim in row["claims"] if found[claim] == verdict]))
+        cells.append(_cell([found[claim] for claim in row["claims"]]))
         rows.append({"heads": [row["question"], row["answer"]], "cells": cells})
-    columns = [
-        {"label": verdict, "kind": "verdict", "quantity": "", "places": 0} for verdict in shown
-    ]
-    groups = [["Claims behind the answer, by verdict", len(shown)]]
+    columns, groups = [_column("verdict and finding", "verdict")], [[CLAIMS, 1]]
     notes = []
     if effects:
-        measured = {"label": "effect", "kind": "measured", "quantity": "", "places": 0}
-        columns, groups = [measured, *columns], [["Measured", 1], *groups]
+        columns = [_column("effect", "measured"), *columns]
+        groups = [["Measured", 1], *groups]
         notes = [
             "Effects: medians over the seeds with their intervals, averaged over the conditions "
             "of the claim."
@@ -55,8 +54,28 @@ def table(entry, claims):
         "columns": columns,
         "bodies": [{"label": "", "rows": rows}],
         "notes": notes,
-        "shows": "Each answer with the claims behind it, by their verdicts.",
+        "shows": "Each answer with the claims behind it: their verdicts, and what was found.",
+        "finding": _counted([finding["verdict"] for finding in found.values()]),
     }
+
+
+def _counted(verdicts):
+    """How many of the claims behind the answers have which verdict, in a sentence."""
+    tally = [(verdicts.count(verdict), verdict) for verdict in VERDICTS if verdict in verdicts]
+    said = words.listed(f"{count} {verdict}" for count, verdict in tally)
+    return f"Of the {len(verdicts)} claims behind these answers, {said}."
+
+
+def _column(label, kind):
+    return {"label": label, "kind": kind, "quantity": "", "places": 0}
+
+
+def _finding(claim, entry):
+    """A claim behind an answer: its id, verdict and finding; of an unmeasured one, what it says."""
+    if entry is None or entry["verdict"] == NOT_MEASURED:
+        says = words.capitalised(entry["says"], ".") if entry else ""
+        return {"id": claim, "verdict": NOT_MEASURED, "text": says}
+    return {"id": claim, "verdict": entry["verdict"], "text": headline(entry)}
 
 
 def _effects(wanted, claims):
@@ -82,6 +101,6 @@ def _number(part):
     return f"{text} [{low}, {high}]"
 
 
-def _cell(claims=(), text=""):
+def _cell(findings=(), text=""):
     nothing = dict.fromkeys(("value", "low", "high", "error"))
-    return nothing | {"n": 0, "note": "", "text": text, "claims": list(claims)}
+    return nothing | {"n": 0, "note": "", "text": text, "findings": list(findings)}

@@ -16,22 +16,32 @@ from finicky import labels, numbers
 from finicky.durations import duration
 from finicky.evidence import words
 from finicky.evidence.intervals import POWER, decided_distance
-from finicky.evidence.rules import KINDS, NOT_MEASURED, VERDICTS
+from finicky.evidence.ledger import heading
+from finicky.evidence.rules import KINDS, VERDICTS
 from finicky.evidence.words import rule_in_words
-from finicky.page import bars, provenance, svg
+from finicky.page import bars, chapter, provenance, scale
 from finicky.page.agreement import agreement
 from finicky.page.cards import card
+from finicky.page.colours import colours
 from finicky.page.exhibits import Exhibits
-from finicky.page.findings import findings
+from finicky.page.findings import FIRST, findings, too_few_seeds
+from finicky.page.formulas import formula
+from finicky.page.index import as_json, index
 from finicky.page.maps import STATES
+from finicky.page.overview import overview
 from finicky.page.paths import Paths
 
 TEMPLATES = Path(__file__).parents[3] / "report"
+# What is put into the page, in this order; only an explorer needs the library of its curves.
+VENDORED = "vendor/uplot-1.6.32.min"
+STYLES, EXPLORER_STYLES = ["style.css"], [f"{VENDORED}.css", "explorer.css"]
+SCRIPTS = ["script.js", "cards.js"]
+EXPLORER_SCRIPTS = [f"{VENDORED}.js", "explorer-grid.js", "explorer-charts.js", "explorer.js"]
 
 
 def render(
     ledger, claims, experiments, figures, tables, record, references=None, amendments=(),
-    other_devices=None, templates=TEMPLATES,
+    other_devices=None, grid=None, templates=TEMPLATES,
 ):  # fmt: skip
     """The report as one HTML page; returns its text.
 
@@ -39,17 +49,17 @@ def render(
     experiments: every experiment there is: {slug: {"title", "file": its module, "table": its
     parquet file, or None if it is not in this report, "exhibit": its exhibit's module or None,
     "figures", "tables": {id: caption}}}.
-    figures: {id: {"svg": text, "alt", "files": {name: file}}}. tables: {id: {"table": plain values,
-    as exhibits/tables.py writes them, "files"}}. record: the loaded provenance.json. references:
-    {seed set: the list of its claims.json}; the numbers of the first one stand beside ours, at
-    each number. amendments: the list of config/amendments.yaml. other_devices: {"cpu" or "cuda":
-    the list of claims.json of the same preset there}. templates: the folder `report/`.
+    figures: {id: {"svg": text, "finding": a sentence, "files": {name: file}}}. tables: {id:
+    {"table": plain values, as exhibits/tables.py writes them, "files"}}. record: the loaded
+    provenance.json. references: {seed set: the list of its claims.json}, whose numbers stand beside
+    ours. amendments: the list of config/amendments.yaml. other_devices: {"cpu" or "cuda": the list
+    of claims.json of the same preset there}. grid: what the explorer shows, as `explorer.view`
+    gives it, or None. templates: the folder `report/`.
     All files are given as paths from the repository's root.
 
     What is missing (a claim's evidence, a figure, a table, an experiment) leaves a visible gap.
     """
     texts = yaml.safe_load((templates / "texts.yaml").read_text(encoding="utf-8"))
-    sheet = svg.StyleSheet()
     context = _context(
         ledger,
         by_id(claims),
@@ -60,17 +70,25 @@ def render(
         {name: by_id(entries) for name, entries in sorted((references or {}).items())},
         list(amendments),
         texts,
-        sheet,
     )
     context["other_devices"] = [
         (device, agreement(by_id(claims), by_id(theirs)))
         for device, theirs in sorted((other_devices or {}).items())
     ]
-    css = (templates / "style.css").read_text(encoding="utf-8") + "\n" + sheet.css() + "\n"
-    script = (templates / "script.js").read_text(encoding="utf-8")
+    context["grid"] = None if grid is None else as_json(grid)
+
+    def text(name):
+        return (templates / name).read_text(encoding="utf-8")
+
+    css = "\n".join(text(name) for name in [*STYLES, *(EXPLORER_STYLES if grid else ())])
+    scripts = [text(name) for name in [*SCRIPTS, *(EXPLORER_SCRIPTS if grid else ())]]
+    context["colour"] = colours(css)
     template = _environment(templates).get_template("index.html.j2")
     return template.render(
-        css=Markup(css), script=Markup(script), policy=_policy(css, script), **context
+        css=Markup(css),
+        scripts=[Markup(script) for script in scripts],
+        policy=_policy(css, scripts),
+        **context,
     )
 
 
@@ -79,25 +97,25 @@ def by_id(entries):
     return {entry["id"]: entry for entry in entries}
 
 
-def _context(
-    ledger, claims, experiments, figures, tables, record, references, amendments, texts, sheet
-):
+def _context(ledger, claims, experiments, figures, tables, record, references, amendments, texts):
     """Everything that index.html.j2 reads; `claims` and each of `references` by id."""
     paths = Paths(str(record.get("preset", "default")))
-    first = next(iter(references.values()), {})
-    exhibits = Exhibits(ledger, experiments, figures, tables, claims, texts, paths, sheet)
+    exhibits = Exhibits(ledger, experiments, figures, tables, claims, texts, paths)
     cards = {
         claim["id"]: card(
             claim,
             claims.get(claim["id"]),
-            first.get(claim["id"]),
+            {name: of.get(claim["id"]) for name, of in references.items()},
             exhibits.showing(claim["id"]),
             experiments,
             paths,
+            heading(ledger, claim["line"]),
             [one for one in amendments if claim["id"] in one["claims"]],
         )
         for claim in ledger["claims"]
     }
+    too_few = too_few_seeds(record)
+    datasets = labels.in_order(record.get("data") or {})
     return {
         "known": set(cards),
         "total": len(cards),
@@ -108,9 +126,18 @@ def _context(
         "decided": sum(1 for one in cards.values() if one["subject"]),
         "verdicts": [(verdict, bars.slug(verdict)) for verdict in VERDICTS],
         "states": STATES,
-        "findings": findings(claims, cards),
+        "too_few_seeds": too_few,
+        "findings": [] if too_few else findings(claims, cards),
+        "first": FIRST,
+        "panels": overview(ledger["sections"], claims, cards),
+        "embedded": as_json(
+            {name: one["embedded"] for name, one in cards.items() if one["embedded"]}
+        ),
+        "index": as_json(index(ledger, claims, cards, datasets)),
+        "kinds": list(scale.TITLES.items()),
+        "datasets": datasets,
         "sections": [
-            _section(section, list(cards.values()), exhibits, texts, paths)
+            chapter.section(section, list(cards.values()), exhibits, texts, paths)
             for section in ledger["sections"]
         ],
         "agreements": [(name, agreement(claims, of)) for name, of in references.items()],
@@ -120,25 +147,6 @@ def _context(
         "power": numbers.number(100 * POWER, 0),
         "distances": [(n, numbers.number(decided_distance(n), 2)) for n in (5, 8, 11)],
         "rules": {kind: rule_in_words(kind) for kind in KINDS},
-    }
-
-
-def _section(section, cards, exhibits, texts, paths):
-    """One section of the chapter: its text, tables, figures and cards."""
-    own = [one for one in cards if one["section"] == section["id"]]
-    shown, planned = exhibits.of(section["id"])
-    files = {row["file"] for one in own for row in one["evidence"] if row["file"]}
-    return {
-        "id": section["id"],
-        "title": section["title"],
-        "stake": texts["sections"].get(section["id"], ""),
-        "shown": shown,
-        "planned": planned,
-        "judged": [one for one in own if one["verdict"] != NOT_MEASURED],
-        "unmeasured": [one for one in own if one["verdict"] == NOT_MEASURED],
-        "tally": bars.tally(own),
-        "total": len(own),
-        "command": paths.command(sorted(files)),
     }
 
 
@@ -156,19 +164,22 @@ def _environment(templates):
         "duration": duration,
         "level": labels.label,
         "slug": bars.slug,
+        "formula": formula,
+        "many": words.many,
+        "capitalise": words.capitalised,
         "unit_words": words.unit_words,
         "has_interval": words.has_interval,
     }
     return environment
 
 
-def _policy(css, script):
-    """The content policy of the page: its own style and script, and images that it contains."""
+def _policy(css, scripts):
+    """The content policy of the page: its own style and scripts, and images that it contains."""
     return "; ".join(
         [
             "default-src 'none'",
             f"style-src {_hash(css)}",
-            f"script-src {_hash(script)}",
+            f"script-src {' '.join(map(_hash, scripts))}",
             "img-src data:",
             "base-uri 'none'",
             "form-action 'none'",

@@ -40,6 +40,24 @@ def axes(conditions):
     return found
 
 
+def deciding_axes(states, axes):
+    """Axes in the order in which their levels tell where a part holds: by the share of the variance
+    of its outcome (1 where it holds, else 0) that lies between them. Pairs (axis, share).
+
+    states: pairs (condition, whether it holds) of those that count; axes: as `axes` gives them.
+    """
+    total = sum(holds for _, holds in states) / len(states) if states else 0
+    whole = len(states) * total * (1 - total)
+    found = []
+    for axis in axes:
+        levels = {}
+        for condition, holds in states:
+            levels.setdefault(at(condition, axis), []).append(holds)
+        between = sum(len(own) * (sum(own) / len(own) - total) ** 2 for own in levels.values())
+        found.append((axis, between / whole if whole else 0.0))
+    return sorted(found, key=lambda pair: -pair[1])
+
+
 def at(condition, axis):
     """Where a condition lies on an axis: its levels in the axis's columns, None for one that is
     not there."""

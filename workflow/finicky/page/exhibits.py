@@ -19,19 +19,19 @@ class Exhibits:
     """All figures and tables of one page, by id, in `views`.
 
     ledger, experiments, figures, tables: as `build.render` takes them; claims: {claim id:
-    its entry in claims.json}; texts: the loaded texts.yaml; paths: the page's `Paths`; sheet: its
-    `svg.StyleSheet`.
+    its entry in claims.json}; texts: the loaded texts.yaml; paths: the page's `Paths`.
 
     Every view has kind (figure, table), id, title, label (the id, or the title of what is not the
     chapter's), line (None for what is not the chapter's), section, refill (what the ledger plans
     for a table) and state: `shown`; `gap`, if the experiment has run and did not deliver it;
     `planned`, if no module makes it yet, or the experiment that makes it is not in this report.
+    What is shown has its finding, a sentence, which may be empty.
     """
 
-    def __init__(self, ledger, experiments, figures, tables, claims, texts, paths, sheet):
+    def __init__(self, ledger, experiments, figures, tables, claims, texts, paths):
         self.ledger, self.experiments, self.texts = ledger, experiments, texts
         self.figures, self.tables, self.claims = figures, tables, claims
-        self.paths, self.sheet = paths, sheet
+        self.paths = paths
         self.makers = {
             name: slug
             for slug, one in sorted(experiments.items())
@@ -109,12 +109,13 @@ class Exhibits:
         figure = self.figures.get(name)
         if figure is None:
             return None
-        alt = figure.get("alt") or view["title"]
-        try:
-            drawn = svg.adopt(figure["svg"], name, alt, self.sheet)
+        finding = figure.get("finding") or ""
+        try:  # its accessible name: what was found, and what is drawn
+            drawn = svg.adopt(figure["svg"], name, f"{finding} {view['title']}.".strip())
         except (ET.ParseError, ValueError):
             return None
-        return {"svg": Markup(drawn), "files": self.paths.links(figure["files"])}
+        files = self.paths.links(figure["files"])
+        return {"finding": finding, "svg": Markup(drawn), "files": files}
 
     def _table(self, name):
         given = self.tables.get(name)
@@ -157,8 +158,8 @@ def _readers(ledger):
 
 
 def _cells(table):
-    """What the cells of a table are, so that its caption can say it: medians over so many seeds,
-    with intervals or without; numbers of the chapter."""
+    """What a table found and what its cells are, so that its caption can say it: medians over so
+    many seeds, with intervals or without; numbers of the chapter."""
     pairs = [
         (column, cell)
         for body in table["bodies"]
@@ -169,6 +170,7 @@ def _cells(table):
     return {
         "seeds": sorted({cell["n"] for cell in medians}),
         "intervals": any(words.has_interval(_record(cell)) for cell in medians),
+        "finding": table.get("finding", ""),
         "has_chapter": any(
             column["kind"] == "chapter" and (cell["value"] is not None or cell["text"])
             for column, cell in pairs

@@ -1,72 +1,49 @@
 """Which claims the page shows first: those whose evidence lies farthest from the chapter."""
 
+from finicky.evidence.intervals import FEWEST
 from finicky.evidence.rules import NOT_REPRODUCED, UNDER_CONDITIONS
-from finicky.page import conditions
+from finicky.page import scale
 
-VALUE_RULES = {"value", "scaling", "equivalence"}
-PASS_OR_FAIL = {"construction", "source"}  # rules whose measured number is 1 or 0
-SHOWN = 5
-
-
-def surprise(entry):
-    """How far the evidence of a judged claim lies from the chapter: 0 (not at all) to below 1.
-
-    By value rules: x / (1 + x), where x is the distance of the measured median from the chapter's
-    number in margins, so 1/2 lies exactly on the margin; the largest over parts and conditions.
-    By all other rules: failing conditions / (conditions + 1), so ten of ten surprise more than one
-    of one; for a claim about how often something happens that has no conditions, runs in which it
-    does not / (runs + 1).
-    """
-    return max((_gap(entry, part) for part in entry["parts"]), default=0.0)
+FIRST = 3  # stand on the first screen, each of another section
+SHOWN = 8  # in all, at most two of a section
 
 
 def findings(claims, cards):
-    """The most surprising claims among those measured and decided against, at least in part.
+    """The most surprising claims (scale.surprise) among those decided against, at least in part.
 
-    claims: {id: entry of claims.json}; cards: {id: card}. Each with its card and the row of numbers
-    that lies farthest off, or None where no number says it.
+    claims: {id: entry of claims.json}; cards: {id: card}. Returns pairs (card, row): the row of
+    its numbers that speaks most against it, or None where no number does.
     """
-    candidates = sorted(
-        (-surprise(entry), claim)
+    against = [
+        (-scale.surprise(entry), claim)
         for claim, entry in claims.items()
-        if entry["verdict"] in (NOT_REPRODUCED, UNDER_CONDITIONS)
-        and claim in cards
-        and cards[claim]["subject"] == "experiment"
-    )
-    return [
-        {"card": cards[claim], "row": _farthest(claims[claim], cards[claim])}
-        for _, claim in candidates[:SHOWN]
+        if entry["verdict"] in (NOT_REPRODUCED, UNDER_CONDITIONS) and claim in cards
     ]
+    ordered = [claim for _, claim in sorted(against)]
+    shown = _dealt(ordered, [], 1, cards)[:FIRST]
+    shown = _dealt(ordered, shown, 2, cards)[:SHOWN]
+    return [(cards[claim], _row(claims[claim], cards[claim])) for claim in shown]
 
 
-def _farthest(entry, card):
-    if entry["rule"] in PASS_OR_FAIL:
-        return None
-    worst = max(entry["parts"], key=lambda part: _gap(entry, part))
-    rows = [
-        row
-        for group in card["groups"]
-        for row in group["rows"]
-        if row["part"] == worst["name"] and row["measured"] is not None
-    ]
-    if entry["rule"] in VALUE_RULES:
-        return max(rows, key=lambda row: _distance(worst, row), default=None)
-    return min(rows, key=lambda row: row["measured"], default=None)  # they ask for more, not less
+def _dealt(ordered, shown, most, cards):
+    """The claims shown and, in their order, others, so that no section has more than `most`."""
+    shown = list(shown)
+    for claim in ordered:
+        section = [one for one in shown if cards[one]["section"] == cards[claim]["section"]]
+        if claim not in shown and len(section) < most:
+            shown.append(claim)
+    return shown
 
 
-def _gap(entry, part):
-    records = conditions.deciding(entry, part)
-    if entry["rule"] in VALUE_RULES and part.get("margin"):
-        margins = max((_distance(part, record) for record in records), default=0.0)
-        return margins / (1 + margins)
-    if entry["rule"] == "existence" and records == [part] and part["measured"] is not None:
-        return (1 - part["measured"]) * part["n"] / (part["n"] + 1)
-    failing = sum(record["verdict"] == NOT_REPRODUCED for record in records)
-    return failing / (len(records) + 1)
+def _row(entry, card):
+    rows = [row for group in card["groups"] for row in group["rows"] if row["plot"]]
+    return scale.farthest(entry, rows)
 
 
-def _distance(part, record):
-    """From the chapter's number (0 for an equivalence) to a measured one, in margins."""
-    if record["measured"] is None:
-        return 0.0
-    return abs(record["measured"] - (part.get("chapter") or 0)) / part["margin"]
+def too_few_seeds(record):
+    """How many seeds a preset trains, if these are too few to decide anything; else None.
+
+    record: the loaded provenance.json, whose `config` says it.
+    """
+    seeds = (record.get("config") or {}).get("seeds")
+    return {"seeds": seeds, "fewest": FEWEST} if seeds is not None and seeds < FEWEST else None

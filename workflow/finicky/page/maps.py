@@ -1,9 +1,15 @@
-"""The map of a part's conditions: counts, counts by level of each axis, and every condition."""
+"""The map of a part's conditions: how many hold, along the axes that decide, and every one of them.
+
+What the HTML says is short, counts alone. The conditions themselves travel as compact values
+(`embedded`), from which report/cards.js draws maps when a card is opened and judges anew when the
+reader moves a margin.
+"""
 
 from collections import Counter
 
+from finicky import numbers
 from finicky.evidence import words
-from finicky.evidence.rules import REPRODUCED, UNDECIDED
+from finicky.evidence.rules import REPRODUCED, RULES, UNDECIDED
 from finicky.labels import axis_label, label
 from finicky.page import conditions
 from finicky.page.bars import spans
@@ -14,24 +20,35 @@ STATES = {
     "fails": "does not hold",
     "behind": "the opposite holds",
     "undecided": "undecided",
-    "dropped": "neither arm trains",
+    "dropped": "neither of the two trains",
 }
+# The same of several conditions: `11 hold, 1 undecided`.
+COUNTED = STATES | {"holds": "hold", "fails": "do not", "behind": "show the opposite"}
+COUNTED |= {"dropped": "where neither of the two trains"}
+CHECKED = {"construction", "source"}  # rules of what passes or fails: no measurement, no axis
+LISTED = 6  # up to so many conditions a part's numbers are listed one by one
 WIDEST = 9  # levels that a map has as columns
+# Rules whose margin turns verdicts by the intervals alone; a margin of 0 stays where it is.
+MOVABLE = {"ordering", "noninferiority", "value", "scaling", "equivalence"}
+TOLD = 0.05  # an axis whose levels tell less of where a part holds is not named
 NOTHING = "\N{EN DASH}"
 
 
+def is_mapped(entry, part):
+    """Whether a part's conditions are shown in a map: they are too many to be listed one by one, or
+    there are no numbers to list, as they only pass or fail."""
+    fewest = 1 if entry["rule"] in CHECKED else LISTED
+    return len(conditions.of_part(entry, part)) > fewest
+
+
 def condition_map(entry, part):
-    """The conditions of one part of a claim's entry in claims.json, as the page prints them."""
-    found, margin = conditions.of_part(entry, part), part.get("margin") or 0
-    cells = [
-        {
-            "at": condition,
-            "state": state(entry["rule"], condition, margin),
-            "measured": condition["measured"],
-            "places": words.places(condition | {"unit": part.get("unit")}),
-        }
-        for condition in found
-    ]
+    """The conditions of one part of a claim's entry in claims.json in counts.
+
+    Returns its name, its `place` among the claim's parts, the counts by state in words (`said`),
+    what is the same throughout (`fixed`), and `lines`: for each axis that decides, how many
+    conditions of each level hold.
+    """
+    found = conditions.of_part(entry, part)
     axes = conditions.axes(found)
     split = {column for axis in axes for column in axis}
     fixed = {
@@ -40,30 +57,23 @@ def condition_map(entry, part):
         for column, level in condition["levels"].items()
         if column not in split
     }
-    levels = {
-        axis: sorted({conditions.at(c, axis) for c in found}, key=conditions.order) for axis in axes
-    }
+    counting = _counting(entry, part, found)
+    told = [axis for axis, share in conditions.deciding_axes(counting, axes)[:2] if share >= TOLD]
     return {
         "part": part["name"] if len(entry["parts"]) > 1 else "",
-        "total": len(cells),
-        "counts": _counts(cells),
+        "place": entry["parts"].index(part),
+        "said": _said([state(entry["rule"], one, part.get("margin") or 0) for one in found]),
         "fixed": [(axis_label(column), label(level)) for column, level in fixed.items()],
-        "by_axis": [
+        "lines": [
             {
                 "axis": _axis_name(axis),
                 "levels": [
-                    {
-                        "name": _level_name(axis, level),
-                        "counts": _counts(
-                            [cell for cell in cells if conditions.at(cell["at"], axis) == level]
-                        ),
-                    }
-                    for level in levels[axis]
+                    {"name": _level_name(axis, level), "hold": sum(own), "of": len(own)}
+                    for level, own in _by_level(counting, axis)
                 ],
             }
-            for axis in axes
+            for axis in told
         ],
-        "grid": _grid(cells, levels),
     }
 
 
@@ -80,32 +90,110 @@ def state(rule, condition, margin):
     return "behind" if behind else "fails"
 
 
-def _counts(cells):
-    counts = Counter(cell["state"] for cell in cells)
-    return spans([(key, counts[key]) for key in STATES])
+def counts(states):
+    """Conditions by state: the segments of a bar."""
+    found = Counter(states)
+    return spans([(key, found[key]) for key in STATES])
 
 
-def _grid(cells, levels):
-    """The map: the axis with most levels that fit as columns, every other axis as row heads."""
-    across = max(levels, key=lambda axis: (len(levels[axis]) <= WIDEST, len(levels[axis])))
-    down = [axis for axis in levels if axis != across]
-    rows = {}
-    for cell in cells:
-        key = tuple(conditions.at(cell["at"], axis) for axis in down)
-        rows.setdefault(key, {})[conditions.at(cell["at"], across)] = cell
-    keys = sorted(rows, key=lambda key: [conditions.order(level) for level in key])
-    return {
-        "across": _axis_name(across),
-        "columns": [_level_name(across, level) for level in levels[across]],
-        "down": [_axis_name(axis) for axis in down],
+def _said(states):
+    """`12 conditions: 11 hold, 1 undecided`."""
+    found = Counter(states)
+    listed = ", ".join(f"{found[key]} {word}" for key, word in COUNTED.items() if found[key])
+    return f"{words.many(len(states), 'condition')}: {listed}"
+
+
+def _counting(entry, part, found):
+    """Pairs (condition, whether it holds) of the conditions that were not dropped."""
+    margin = part.get("margin") or 0
+    states = [(one, state(entry["rule"], one, margin)) for one in found]
+    return [(one, said == "holds") for one, said in states if said != "dropped"]
+
+
+def _by_level(counting, axis):
+    levels = {}
+    for condition, holds in counting:
+        levels.setdefault(conditions.at(condition, axis), []).append(holds)
+    return sorted(levels.items(), key=lambda pair: conditions.order(pair[0]))
+
+
+# ---- For the script -----------------------------------------------------------------------------
+
+
+def embedded(entry):
+    """What report/cards.js needs of a claim's entry in claims.json, in short; None for nothing.
+
+    `rule`; whether its margin can be moved (`moves`); `parts`, each with `name`, `unit`, `margin`,
+    `number` (the chapter's), and `rows`, its conditions in the order of the card: [places on the
+    axes, state, measured number as text, low, high]. A part that `is_mapped` has a
+    map: `axes` [name, [levels]], `top` (the two axes that decide most, as indices) and `across`
+    (whose levels are the columns of the map of all).
+    """
+    parts = [_embedded_part(entry, part) for part in entry["parts"]]
+    moves = entry["rule"] in MOVABLE and any(part["margin"] for part in parts)
+    if not moves and not any("axes" in part for part in parts):
+        return None
+    return {"rule": entry["rule"], "moves": moves, "parts": parts}
+
+
+def _embedded_part(entry, part):
+    unit = part.get("unit") or ""
+    found = in_order(conditions.of_part(entry, part))
+    axes = conditions.axes(found) if is_mapped(entry, part) else []
+    levels = {
+        axis: sorted({conditions.at(c, axis) for c in found}, key=conditions.order) for axis in axes
+    }
+    values = {
+        "name": part["name"],
+        "unit": words.unit_words("pp" if unit == "%" else unit),
+        "margin": part.get("margin"),
+        "number": part.get("chapter"),
         "rows": [
-            {
-                "heads": [_level_name(axis, level) for axis, level in zip(down, key, strict=True)],
-                "cells": [rows[key].get(level) for level in levels[across]],
-            }
-            for key in keys
+            [
+                [levels[axis].index(conditions.at(one, axis)) for axis in axes],
+                list(STATES).index(state(entry["rule"], one, part.get("margin") or 0)),
+                numbers.number(one["measured"], words.places(one | {"unit": unit})),
+                *_ends(entry["rule"], part, one),
+            ]
+            for one in found or [part]
         ],
     }
+    if not axes:
+        return values
+    deciding = conditions.deciding_axes(_counting(entry, part, found), axes)
+    across = max(axes, key=lambda axis: (len(levels[axis]) <= WIDEST, len(levels[axis])))
+    return values | {
+        "axes": [
+            [_axis_name(axis), [_level_name(axis, level) for level in levels[axis]]]
+            for axis in axes
+        ],
+        "top": [axes.index(axis) for axis, _ in deciding[:2]],
+        "across": axes.index(across),
+    }
+
+
+def in_order(found):
+    """Conditions in the order in which a card lists them: axis by axis."""
+    columns = [column for axis in conditions.axes(found) for column in axis]
+    return sorted(found, key=lambda one: conditions.order(conditions.at(one, columns)))
+
+
+def _ends(rule, part, record):
+    """The ends of a record's interval to five digits, unless these would turn its verdict."""
+    exact = [record.get(end) for end in ("ci_low", "ci_high")]
+    short = [None if end is None else float(f"{end:.5g}") for end in exact]
+    same = _verdict(rule, part, *exact) == _verdict(rule, part, *short)
+    return [_whole(end) for end in (short if same else exact)]
+
+
+def _verdict(rule, part, low, high):
+    if low is None or high is None:
+        return None
+    return RULES[rule].decide(low, high, part.get("margin") or 0, part.get("chapter") or 0)
+
+
+def _whole(number):
+    return int(number) if number is not None and number.is_integer() else number
 
 
 def _axis_name(axis):

@@ -11,16 +11,16 @@ class Axis:
     """The horizontal axis of the plots of some rows, whose ends are the outermost of their
     numbers, intervals and zones.
 
-    rule: the claim's rule; rows: records of claims.json; twins: the rows of the reference results.
+    rule: the claim's rule; rows: records of claims.json, each with `references`, the numbers of
+    other seed sets beside its own (None where there is none).
     """
 
-    def __init__(self, rule, rows, twins):
+    def __init__(self, rule, rows):
         self.rule = rule
         values = [0.0, 1.0] if rule == "existence" else []
         for row in rows:
             values += [row.get("chapter"), row.get("measured"), *self.zone(row)]
-            values += [row.get("ci_low"), row.get("ci_high")]
-        values += [twin.get("measured") for twin in twins]
+            values += [row.get("ci_low"), row.get("ci_high"), *row.get("references", ())]
         known = [value for value in values if value is not None and math.isfinite(value)]
         self.low, self.high = (min(known), max(known)) if known else (0.0, 1.0)
         if self.low == self.high:
@@ -52,9 +52,8 @@ class Axis:
         share = min(max((value - self.low) / (self.high - self.low), 0), 1)
         return round(PAD + share * (WIDTH - 2 * PAD), 1)
 
-    def plot(self, row, twin):
-        """Where the marks of one row and its twin (or None) stand; None if there is nothing to
-        see."""
+    def plot(self, row):
+        """Where the marks of one row stand; None if there is nothing to see."""
         if row.get("measured") is None or self.x(self.zone(row)[0]) is None:
             return None
         low, high = (self.x(end) for end in self.zone(row))
@@ -64,5 +63,5 @@ class Axis:
             "low": self.x(row.get("ci_low")),
             "high": self.x(row.get("ci_high")),
             "measured": self.x(row["measured"]),
-            "reference": self.x(twin.get("measured")) if twin else None,
+            "references": [self.x(one) for one in row.get("references", ()) if one is not None],
         }

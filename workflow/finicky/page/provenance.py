@@ -26,6 +26,8 @@ def view(given, experiments, paths):
         "runs": given.get("runs") or {},
         "diverged": diverged[:DIVERGED_SHOWN],
         "diverged_total": len(diverged),
+        "missing": given.get("missing") or 0,
+        "failures": given.get("failures") or [],
         "seconds": seconds,
         "longest": max((value for _, value in seconds), default=0) or 1,
         "wall_seconds": given.get("wall_seconds"),

@@ -2,7 +2,6 @@
 
 import re
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass, field
 
 # What a plot needs. Anything else (scripts, foreign content, event handlers) is left out.
 ELEMENTS = {
@@ -10,54 +9,73 @@ ELEMENTS = {
     "tspan", "title", "desc", "defs", "use", "clipPath", "linearGradient", "radialGradient",
     "stop", "pattern", "marker", "mask", "symbol", "image",
 }  # fmt: skip
+WITH_TEXT = {"text", "tspan", "title", "desc"}
+# Properties that SVG also knows as attributes (SVG 2, section 6.6), of those that plots set.
+PROPERTIES = {
+    "fill", "fill-opacity", "fill-rule", "stroke", "stroke-opacity", "stroke-width",
+    "stroke-dasharray", "stroke-dashoffset", "stroke-linecap", "stroke-linejoin",
+    "stroke-miterlimit", "opacity", "color", "stop-color", "stop-opacity", "font-size",
+    "font-family", "font-style", "font-weight", "text-anchor", "dominant-baseline",
+    "text-decoration", "image-rendering", "clip-path", "mask",
+}  # fmt: skip
+FONT = re.compile(
+    r"(?:(?P<style>italic|oblique)\s+)?(?:(?P<weight>bold|\d{3})\s+)?"
+    r"(?P<size>[\d.]+px)(?:/\S+)?\s+(?P<family>.+)"
+)
 REFERENCE = re.compile(r"url\(\s*['\"]?#([^)'\"]+)['\"]?\s*\)")
+UNSAFE = re.compile(r"[{}<@\\]|url\((?!#)")
 
 
-@dataclass
-class StyleSheet:
-    """Classes for the inline styles of all figures of one page, numbered in order of use.
-
-    A policy that allows the page's own style element by its hash forbids style attributes, of
-    which matplotlib writes thousands (a few dozen different ones). Each becomes a class.
-    """
-
-    classes: dict = field(default_factory=dict)
-
-    def name(self, style):
-        """The class for these declarations."""
-        return self.classes.setdefault(style, f"s{len(self.classes)}")
-
-    def css(self):
-        """All rules, one per line."""
-        return "\n".join(f".{name}{{{style}}}" for style, name in self.classes.items())
-
-
-def adopt(source, name, label, sheet):
+def adopt(source, name, label):
     """The SVG document `source` as markup for an HTML page.
 
     `name` prefixes every id, since two figures of one page may share one (matplotlib#23693);
-    `label` is the accessible name; inline styles move to `sheet`. Metadata, namespaces, style
-    elements and whatever is not drawing are dropped, as are references that leave the document.
+    `label` is the accessible name. Inline styles, which a strict policy forbids, become attributes
+    of the same names, so a drawing needs no style sheet. Metadata, namespaces, style elements,
+    groups that say nothing and whatever is not drawing are dropped, as are references that leave
+    the document. Marks of one kind that follow each other become one path: ticks, grid lines and
+    points are most of a drawing's elements, and a page of forty figures has to hold them all.
     Raises xml.etree.ElementTree.ParseError if `source` is not XML, ValueError if it is not SVG.
     """
     root = ET.fromstring(source)
     if _local(root.tag) != "svg":
         raise ValueError(f"the document's root is <{_local(root.tag)}>, not <svg>")
-    _clean(root, name, sheet)
+    used = {value[1:] for one in root.iter() for value in one.attrib.values() if value[:1] == "#"}
+    used |= set(REFERENCE.findall(source))
+    _clean(root, name, used)
+    _flatten(root)
+    _join(root)
+    _share_font(root)
     _fit(root)
     root.set("role", "img")
     root.set("aria-label", label)
     return ET.tostring(root, encoding="unicode", short_empty_elements=False)
 
 
-def _clean(element, name, sheet):
+def properties(style):
+    """The declarations of a style attribute as presentation attributes; the shorthand `font` in
+    its parts. What SVG has no attribute for, or what leaves the document, is left out."""
+    found = {}
+    for declaration in style.split(";"):
+        key, _, value = (text.strip() for text in declaration.partition(":"))
+        if UNSAFE.search(value):
+            continue
+        if key == "font" and (font := FONT.fullmatch(value)):
+            found |= {f"font-{part}": text for part, text in font.groupdict().items() if text}
+        elif key in PROPERTIES:
+            found[key] = value
+    return found
+
+
+def _clean(element, name, used):
     element.tag = _local(element.tag)
-    style = None
-    for key in list(element.attrib):
-        value = element.attrib.pop(key)
+    given = dict(element.attrib)
+    element.attrib.clear()
+    for key, value in given.items():
         local = _local(key)
         if local == "style":
-            style = _rename(value, name).strip().rstrip(";")
+            for one, text in properties(_rename(value, name)).items():
+                element.set(one, text)
         elif local == "href":
             # A reference may stay in the document or carry its data (a raster heat map).
             if value.startswith("#"):
@@ -65,20 +83,131 @@ def _clean(element, name, sheet):
             elif value.startswith("data:image/"):
                 element.set("href", value)
         elif local == "id":
-            element.set("id", f"{name}-{value}")
+            if value in used:
+                element.set("id", f"{name}-{value}")
+        elif local == "d":
+            element.set("d", " ".join(value.split()))
         elif not local.startswith("on") and local not in {"space", "class"}:
             element.set(local, _rename(value, name))
-    if style and not re.search(r"[{}<@\\]|url\((?!#)", style):
-        element.set("class", sheet.name(style))
     for child in list(element):
-        if isinstance(child.tag, str) and _local(child.tag) in ELEMENTS:
-            _clean(child, name, sheet)
-            if element.tag not in {"text", "tspan"}:
-                child.tail = None
-        else:
+        if not isinstance(child.tag, str) or _local(child.tag) not in ELEMENTS:
             element.remove(child)
-    if element.tag not in {"text", "tspan", "title", "desc"}:
+            continue
+        _clean(child, name, used)
+        if element.tag not in {"text", "tspan"}:
+            child.tail = None
+    if element.tag not in WITH_TEXT:
         element.text = None
+
+
+def _flatten(element):
+    """Replace groups without attributes by what they hold, and drop what is not seen: paths without
+    fill and stroke, which stand for backgrounds."""
+    children = []
+    for child in element:
+        _flatten(child)
+        unseen = (
+            child.tag == "path" and child.get("fill") == "none" and "stroke" not in child.attrib
+        )
+        if child.tag == "g" and not child.attrib:
+            children += list(child)
+        elif not unseen:
+            children.append(child)
+    element[:] = children
+
+
+def _join(root):
+    """Draw marks that look the same and follow each other as one path; shapes that nobody names
+    any more go."""
+    shapes = {one.get("id"): one for one in root.iterfind(".//defs/path")}
+    for parent in [one for one in root.iter() if one.tag in {"svg", "g"}]:
+        parent[:] = _joined([_drawn(child, shapes) for child in parent])
+        if parent.tag == "g" and [child.tag for child in parent] == ["path"]:
+            only = parent[0]
+            # what is moved would move its clip path too
+            if not {"transform", *parent.attrib} & only.attrib.keys():
+                parent.tag, parent[:] = only.tag, list(only)
+                parent.attrib.update(only.attrib)
+    named = {one.get("href", "")[1:] for one in root.iter("use")}
+    for defs in list(root.iterfind(".//defs")):
+        for shape in list(defs):
+            if shape.tag == "path" and shape.get("id") not in named:
+                defs.remove(shape)
+    parents = {child: parent for parent in root.iter() for child in parent}
+    for defs in list(root.iterfind(".//defs")):
+        if not len(defs):
+            parents[defs].remove(defs)
+
+
+def _drawn(element, shapes):
+    """A reference to a shape that may be joined as a path of its own, where it stands; all else as
+    it is. To write every outline takes more room, and fewer elements."""
+    shape = shapes.get(element.get("href", "")[1:]) if element.tag == "use" else None
+    if shape is None or "transform" in {*element.attrib, *shape.attrib}:
+        return element
+    own = {key: text for key, text in element.attrib.items() if key not in {"href", "x", "y"}}
+    kept = {key: text for key, text in shape.attrib.items() if key not in {"id", "d"}}
+    moved = _moved(shape.get("d"), float(element.get("x", 0)), float(element.get("y", 0)))
+    path = ET.Element("path", own | kept | {"d": moved or ""})
+    return path if moved and (_is_straight(path) or _covers(path)) else element
+
+
+def _moved(outline, right, down):
+    """An outline elsewhere; None if it has more than pairs of absolute coordinates."""
+    words, place = [], 0
+    for word in outline.split():
+        if word in {"M", "L", "C", "Q", "z", "Z"}:
+            words.append(word)
+            continue
+        try:
+            number = float(word)
+        except ValueError:
+            return None
+        words.append(f"{number + (down if place % 2 else right):.7g}")
+        place += 1
+    return " ".join(words)
+
+
+def _joined(children):
+    """The children of an element, those paths joined that look the same and may be: straight ones
+    between two texts or paths of other kinds, since ticks and their labels take turns."""
+    found, straight, last = [], {}, None
+    for child in children:
+        look = child.tag == "path" and tuple(sorted((child.attrib | {"d": ""}).items()))
+        if look and _is_straight(child):
+            first, last = straight.setdefault(look, child), None
+        else:
+            if child.tag not in {"text", "defs"}:
+                straight = {}
+            first = last[1] if look and last and last[0] == look and _covers(child) else child
+            last = (look, first) if look else None
+        if first is child:
+            found.append(child)
+        else:
+            first.set("d", f"{first.get('d')} {child.get('d')}")
+    return found
+
+
+def _is_straight(path):
+    """Whether a path is one line between two points."""
+    words = path.get("d", "").split()
+    return len(words) == 6 and words[3] == "L"
+
+
+def _covers(path):
+    """Whether it makes no difference if the same path is drawn over it or joined to it."""
+    see_through = {"opacity", "fill-opacity", "stroke-opacity"} & path.attrib.keys()
+    edge = path.get("stroke", "none")
+    return bool(path.get("d")) and not see_through and edge in {"none", path.get("fill")}
+
+
+def _share_font(root):
+    """Name a font that all texts have once, at the root."""
+    families = {one.get("font-family") for one in root.iter() if "font-family" in one.attrib}
+    if len(families) == 1:
+        for one in root.iter():
+            one.attrib.pop("font-family", None)
+        root.set("font-family", families.pop())
 
 
 def _fit(root):

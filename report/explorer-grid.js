@@ -1,0 +1,537 @@
+// What the explorer knows of the grid, without a page: cells, filters, addresses, words, colours.
+// Places are {axis: index of a level}; a setting is {axis: value of a level, or "usual"}.
+const ExplorerGrid = (function () {
+  "use strict";
+
+  // ---- The grid: cells by the places of their levels ----
+
+  function grid(data) {
+    const axes = data.axes.map((axis) => ({
+      ...axis,
+      column: data.cells[axis.key],
+      places: new Map(axis.levels.map((level, place) => [level.value, place])),
+    }));
+    const byKey = new Map(axes.map((axis) => [axis.key, axis]));
+    const numbers = new Map();
+    const size = data.cells.n.length;
+    for (let cell = 0; cell < size; cell++) {
+      numbers.set(axes.map((axis) => axis.column[cell]).join(), cell);
+    }
+    return { data, axes, byKey, size, axis: (key) => byKey.get(key), numbers };
+  }
+
+  // The level of a cell, or of any places {axis: place}, on an axis whose level may be "usual".
+  function meant(g, axis, value, placeOf) {
+    if (value !== "usual") return axis.places.get(value);
+    return axis.usual.levels[placeOf(g.axis(axis.usual.by))];
+  }
+
+  // A setting {axis: value} as places {axis: place}; undefined where it says nothing or nonsense.
+  function placesOf(g, at) {
+    const places = {};
+    for (const axis of g.axes) {
+      if (at[axis.key] !== "usual") places[axis.key] = axis.places.get(at[axis.key]);
+    }
+    for (const axis of g.axes) {
+      if (at[axis.key] === "usual") {
+        places[axis.key] = meant(g, axis, "usual", (other) => places[other.key]);
+      }
+    }
+    return places;
+  }
+
+  const placesOfCell = (g, cell) =>
+    Object.fromEntries(g.axes.map((axis) => [axis.key, axis.column[cell]]));
+  const valuesOf = (g, places) =>
+    Object.fromEntries(g.axes.map((axis) => [axis.key, axis.levels[places[axis.key]].value]));
+  const cellAt = (g, places) => g.numbers.get(g.axes.map((axis) => places[axis.key]).join());
+  const isWhole = (g, places) => g.axes.every((axis) => places[axis.key] != null);
+
+  // Cells that agree with a setting in all axes but those named.
+  function* agreeing(g, at, ...except) {
+    const filters = g.axes.filter((axis) => !except.includes(axis.key));
+    for (let cell = 0; cell < g.size; cell++) {
+      const place = (axis) => axis.column[cell];
+      if (filters.every((axis) => place(axis) === meant(g, axis, at[axis.key], place))) yield cell;
+    }
+  }
+
+  // The heat map of a state: rows and columns that hold a trained cell, and which cell lies where.
+  function heatMap(g, state) {
+    const [x, y] = [g.axis(state.x), g.axis(state.y)];
+    const found = new Map();
+    for (const cell of agreeing(g, state.at, x.key, y.key)) {
+      found.set(y.column[cell] + " " + x.column[cell], cell);
+    }
+    const ordered = (axis) =>
+      [...new Set([...found.values()].map((cell) => axis.column[cell]))].sort((a, b) => a - b);
+    const [rows, columns] = [ordered(y), ordered(x)];
+    const at = (row, column) => found.get(row + " " + column);
+    return { x, y, rows, columns, at, cells: [...found.values()] };
+  }
+
+  // How many cells the heat map would have at each level of a filter: {value: count}.
+  function counts(g, state, axis) {
+    const found = Object.fromEntries(axis.levels.map((level) => [level.value, 0]));
+    if (axis.usual) found.usual = 0;
+    for (const cell of agreeing(g, state.at, axis.key, state.x, state.y)) {
+      found[axis.levels[axis.column[cell]].value]++;
+      const place = (other) => other.column[cell];
+      if (axis.usual && place(axis) === meant(g, axis, "usual", place)) found.usual++;
+    }
+    return found;
+  }
+
+  // ---- The view and its address ----
+
+  function startState(g) {
+    const { x, y, ...at } = g.data.start;
+    return { x, y, show: g.data.measures[0].key, at, pin: null };
+  }
+
+  const joined = (g, places) => Object.values(valuesOf(g, places)).join("~");
+
+  function write(g, state) {
+    const { x, y, show, at, pin } = state;
+    const said = new URLSearchParams({ x, y, show });
+    for (const axis of g.axes) {
+      if (axis.levels.length > 1 && at[axis.key] != null) said.set(axis.key, at[axis.key]);
+    }
+    if (pin) said.set("pin", joined(g, pin));
+    return "#explore?" + said.toString().replaceAll("%7E", "~");
+  }
+
+  // The state that an address tells of; what it leaves out or gets wrong is as at the start.
+  function read(g, hash) {
+    const state = startState(g);
+    const said = new URLSearchParams(hash.split("?")[1] || "");
+    const [x, y] = [said.get("x"), said.get("y")];
+    if (g.axis(x) && g.axis(y) && x !== y) setAxes(g, state, x, y);
+    if (g.data.measures.some((measure) => measure.key === said.get("show"))) {
+      state.show = said.get("show");
+    }
+    for (const axis of g.axes) {
+      const value = said.get(axis.key);
+      if (axis.places.has(value) || (value === "usual" && axis.usual && !onMap(state, axis))) {
+        state.at[axis.key] = value;
+      }
+    }
+    const values = (said.get("pin") || "").split("~");
+    const pin = placesOf(g, Object.fromEntries(g.axes.map((axis, i) => [axis.key, values[i]])));
+    if (isWhole(g, pin)) state.pin = pin;
+    return state;
+  }
+
+  const onMap = (state, axis) => axis.key === state.x || axis.key === state.y;
+
+  // Other rows and columns. What was one becomes a filter: at the level of the open cell, or else
+  // at the usual one, or at the one with most cells. An open cell stays open.
+  function setAxes(g, state, x, y) {
+    const places = placesOf(g, state.at);
+    const open = isWhole(g, places) ? valuesOf(g, places) : {};
+    Object.assign(state, { x, y });
+    for (const axis of g.axes) {
+      if (onMap(state, axis)) {
+        delete state.at[axis.key];
+      } else if (state.at[axis.key] == null) {
+        const found = counts(g, state, axis);
+        const most = axis.levels.reduce((a, b) => (found[b.value] > found[a.value] ? b : a));
+        state.at[axis.key] = axis.usual ? "usual" : most.value;
+      }
+      if (onMap(state, axis) && axis.key in open) state.at[axis.key] = open[axis.key];
+    }
+  }
+
+  // ---- A network in words, and what was trained nearest to it ----
+
+  const SYNONYMS = [
+    [/batch ?norm(ali[sz]ation)?/g, "bn"],
+    [/resnet|skip connections?|residual connections?/g, "residual"],
+    [/kaiming/g, "he"],
+    [/glorot/g, "xavier"],
+    [/-?layers?\b/g, " layers"],
+  ];
+
+  // Words without what makes no difference, a space around each.
+  function simple(text) {
+    let words = text
+      .toLowerCase()
+      .replace(/[_,;:+·()]+/g, " ")
+      .replace(/\s+/g, " ");
+    for (const [other, word] of SYNONYMS) words = words.replace(other, word);
+    words = words.split(" ").filter((word) => word && !["and", "with", "at", "of"].includes(word));
+    return ` ${words.join(" ")} `;
+  }
+
+  function namesOf(axis, { label, value }) {
+    if (axis.key === "depth") return [`${value} layers`, `depth ${value}`];
+    if (axis.key === "learning_rate") return [value, `rate ${value}`, `learning rate ${value}`];
+    if (axis.key === "training" || axis.key === "seeds") return [label];
+    return [label, value, ...(value === "batch_norm_residual" ? ["residual bn"] : [])];
+  }
+
+  // "tanh, 20 layers, RMSProp" becomes {at: {axis: value}, rest: words that mean nothing here}.
+  function understand(g, text) {
+    const names = [];
+    for (const axis of g.axes) {
+      for (const level of axis.levels) {
+        for (const name of namesOf(axis, level)) names.push([simple(name), axis, level]);
+      }
+    }
+    names.sort((a, b) => b[0].length - a[0].length);
+    const at = {};
+    let rest = simple(text);
+    for (const [name, axis, level] of names) {
+      if (!(axis.key in at) && rest.includes(name)) {
+        at[axis.key] = level.value;
+        rest = rest.replace(name, " | ");
+      }
+    }
+    return {
+      at,
+      rest: rest
+        .split("|")
+        .map((words) => words.trim())
+        .filter(Boolean),
+    };
+  }
+
+  // How far two levels of an axis lie apart, from 0 to 1.
+  function distance(axis, a, b) {
+    if (a === b) return 0;
+    if (axis.key !== "depth" && axis.key !== "learning_rate") return 1;
+    const [one, other] = [a, b].map((place) => Number(axis.levels[place].value));
+    return Math.min(1, 0.2 + Math.abs(Math.log(one / other)) / Math.log(10));
+  }
+
+  // Trained cells by their distance to these places, nearest first: [{cell, differ: [axis]}]. Axes
+  // that nobody asked for hardly count.
+  function nearest(g, places, asked, count) {
+    const found = [];
+    for (let cell = 0; cell < g.size; cell++) {
+      let far = 0;
+      const differ = [];
+      for (const axis of g.axes) {
+        const apart = distance(axis, axis.column[cell], places[axis.key]);
+        const counted = !asked || asked.includes(axis.key);
+        far += apart * (counted ? 1 : 0.01);
+        if (apart && counted) differ.push(axis);
+      }
+      found.push({ cell, differ, far });
+    }
+    return found.sort((a, b) => a.far - b.far || a.cell - b.cell).slice(0, count);
+  }
+
+  // The places that a network in words means: what it says, else what the view shows, else usual.
+  function wanted(g, state, at) {
+    const whole = { ...g.data.start, ...state.at, ...at };
+    for (const axis of g.axes) {
+      if (axis.usual && !(axis.key in at)) whole[axis.key] = "usual";
+    }
+    for (const axis of g.axes) {
+      if (whole[axis.key] == null) whole[axis.key] = axis.levels[0].value;
+    }
+    const places = placesOf(g, whole);
+    for (const axis of g.axes) places[axis.key] ??= 0;
+    const [first] = nearest(g, places, Object.keys(at), 1);
+    return first.differ.length ? places : placesOfCell(g, first.cell);
+  }
+
+  // ---- Words and numbers ----
+
+  const MINUS = "\u2212";
+  const superscript = (n) =>
+    String(n).replace(/[-\d]/g, (c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]);
+
+  // Three significant digits or fewer, with a power of ten where there would be many zeros.
+  function three(value, digits = 3) {
+    if (value == null) return "–";
+    const size = Math.abs(value);
+    if (size && (size < 1e-3 || size >= 1e5)) {
+      const [digits, power] = value.toExponential(1).split("e");
+      return (digits + "·10" + superscript(Number(power))).replace("-", MINUS);
+    }
+    return String(Number(value.toPrecision(digits))).replace("-", MINUS);
+  }
+  const percent = (hundredths, digits = 1) =>
+    hundredths == null ? "–" : (hundredths / 100).toFixed(digits) + "\u00a0%";
+  const points = (hundredths) =>
+    (hundredths / 100).toFixed(hundredths < 100 ? 2 : 1) + "\u00a0points";
+
+  function median(values) {
+    const sorted = values.filter((value) => value != null).sort((a, b) => a - b);
+    const middle = Math.floor(sorted.length / 2);
+    if (!sorted.length) return null;
+    return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+  }
+
+  const levelLabel = (axis, place) => axis.levels[place].label;
+
+  // Places as people say them, but for axes with one level and those left out.
+  function inWords(g, places, ...except) {
+    const said = (key) =>
+      g.axis(key).levels.length > 1 && !except.includes(key)
+        ? levelLabel(g.axis(key), places[key])
+        : "";
+    const rate = said("learning_rate");
+    const optimizer = said("optimizer");
+    const seeds = said("seeds");
+    return [
+      said("init"),
+      said("activation"),
+      said("depth"),
+      said("block"),
+      rate && optimizer ? `${optimizer} at ${rate}` : optimizer || (rate && `rate ${rate}`),
+      said("dataset"),
+      said("training"),
+      seeds && `seeds ${seeds}`,
+    ]
+      .filter(Boolean)
+      .join(" · ");
+  }
+
+  // What a cell's box says: {text, more, state}; state is "", "partly" or "diverged", a pattern.
+  function box(g, measure, cell) {
+    const { cells } = g.data;
+    const [n, diverged] = [cells.n[cell], cells.diverged[cell]];
+    const count = `${diverged} of ${n}`;
+    if (measure === "diverged") return { text: count, more: "", state: "" };
+    if (diverged === n && measure !== "gradient") {
+      return { text: "diverged", more: "", state: "diverged" };
+    }
+    const value = cells[measure][cell];
+    const said = { accuracy: (v) => (v / 100).toFixed(1), dead: (v) => v.toFixed(0) }[measure];
+    return {
+      text: value == null ? "–" : (said || three)(value),
+      more: diverged ? `${count} diverged` : "",
+      state: diverged ? "partly" : "",
+    };
+  }
+
+  // What a heat map shows, in a sentence or three.
+  function finding(g, state, map) {
+    const { cells } = g.data;
+    const measure = state.show;
+    if (!map.cells.length)
+      return "No cell was trained with these filters. Choose levels with cells.";
+    const name = (cell) =>
+      `${levelLabel(map.y, map.y.column[cell])}, ${levelLabel(map.x, map.x.column[cell])}`;
+    const many = (count, what) => `${count} of ${map.cells.length} ${what}`;
+    const dead = map.cells.filter((cell) => cells.diverged[cell] === cells.n[cell]);
+    const some = map.cells.filter((cell) => cells.diverged[cell] && !dead.includes(cell));
+    if (measure === "diverged") {
+      if (!dead.length && !some.length)
+        return `No run diverged in these ${map.cells.length} cells.`;
+      const listed = [...dead, ...some].slice(0, 4).map(name).join("; ");
+      const left = dead.length + some.length - 4;
+      return (
+        many(dead.length, "cells diverged with every seed") +
+        `, ${some.length} with some: ` +
+        listed +
+        (left > 0 ? `; and ${left} more.` : ".")
+      );
+    }
+    const known = map.cells.filter(
+      (cell) => cells[measure][cell] != null && (measure === "gradient" || !dead.includes(cell)),
+    );
+    if (!known.length) return `None of these ${map.cells.length} cells has a number.`;
+    const by = (score) =>
+      known.reduce((a, b) => (score(cells[measure][b]) > score(cells[measure][a]) ? b : a));
+    const value = (cell) => cells[measure][cell];
+    if (measure === "gradient") {
+      const [small, large] = [by((v) => -v), by((v) => v)];
+      const even = known.filter((cell) => value(cell) >= 0.1 && value(cell) <= 10).length;
+      return (
+        `From ${three(value(small))} (${name(small)}) to ${three(value(large))} ` +
+        `(${name(large)}). In ${even} of ${known.length} cells first and last layer are within a ` +
+        "factor of ten."
+      );
+    }
+    if (measure === "dead") {
+      const most = by((v) => v);
+      const none = known.filter((cell) => value(cell) < 1).length;
+      return (
+        `Most: ${name(most)}, ${value(most).toFixed(0)} %. In ${none} of ${known.length} cells ` +
+        "fewer than 1 % of the hidden units are dead."
+      );
+    }
+    const best = by(measure === "loss" ? (v) => -v : (v) => v);
+    const said = measure === "loss" ? `${three(value(best))} nats` : percent(value(best));
+    const sentences = [`Best: ${name(best)}, ${said}.`];
+    if (measure === "accuracy") {
+      const good = known.filter((cell) => value(cell) >= 9000).length;
+      sentences.push(
+        many(good, `cells reach 90 %`) +
+          (dead.length ? `, ${dead.length} diverged with every seed.` : "."),
+      );
+    }
+    sentences.push(rowThatWins(map, measure, value, known));
+    return sentences.filter(Boolean).join(" ");
+  }
+
+  // Which row is the best in most columns, if rows can be compared.
+  function rowThatWins(map, measure, value, known) {
+    const wins = new Map();
+    let compared = 0;
+    for (const column of map.columns) {
+      const cells = map.rows.map((row) => map.at(row, column)).filter((c) => known.includes(c));
+      if (cells.length < 2) continue;
+      compared++;
+      const best = cells.reduce((a, b) =>
+        (measure === "loss" ? value(b) < value(a) : value(b) > value(a)) ? b : a,
+      );
+      const row = map.y.column[best];
+      wins.set(row, (wins.get(row) || 0) + 1);
+    }
+    if (compared < 2) return "";
+    const [row, count] = [...wins].reduce((a, b) => (b[1] > a[1] ? b : a));
+    return count > compared / 2
+      ? `${levelLabel(map.y, row)} is the best row in ${count} of ${compared} columns.`
+      : `No row is the best in more than ${count} of ${compared} columns.`;
+  }
+
+  // A sub-grid that trains exactly these places, as the text of a config file, and its command.
+  function recipe(g, places) {
+    const at = valuesOf(g, places);
+    const [first, last] = at.seeds.split("-").map(Number);
+    const cell = cellAt(g, places);
+    const [images, epochs] = at.training.split("x");
+    const lines = [
+      "preset: my-cell",
+      `seeds: ${cell == null ? last - first + 1 : g.data.cells.n[cell]}`,
+      `first_seed: ${first}`,
+      ...Object.entries(g.data.fixed).map(([key, value]) => `${key}: ${value}`),
+      "grid:",
+      "  my-cell:",
+      `    dataset: [${at.dataset}]`,
+      `    images: ${images}`,
+      `    epochs: ${epochs}`,
+      ...["depth", "block", "activation", "init", "optimizer", "learning_rate"].map(
+        (axis) => `    ${axis}: [${at[axis]}]`,
+      ),
+    ];
+    const file = "config/my-cell.yaml";
+    const tables = ["runs", "curves", "layers"].map((name) => `results/my-cell/tables/${name}.csv`);
+    return {
+      file,
+      yaml: lines.join("\n") + "\n",
+      command: `snakemake ${tables.join(" ")} --cores 4 --configfile ${file}`,
+    };
+  }
+
+  // ---- Colour: bright is good, as in the figures ----
+
+  const VIRIDIS = [
+    "#440154",
+    "#482878",
+    "#3e4989",
+    "#31688e",
+    "#26828e",
+    "#1f9e89",
+    "#35b779",
+    "#6ece58",
+    "#b5de2b",
+    "#fde725",
+  ];
+  const byError = (accuracy) => -Math.log10(100.1 - accuracy);
+  const SCALES = {
+    accuracy: {
+      stops: VIRIDIS,
+      place: (v) => byError(v / 100),
+      low: 1000,
+      high: 9900,
+      ticks: [1000, 5000, 8000, 9000, 9500, 9800, 9900],
+      said: (v) => String(v / 100),
+    },
+    diverged: {
+      stops: ["#dfe8ea", "#e6b59c", "#b8442a"],
+      place: (v) => v,
+      low: 0,
+      high: 1,
+      ticks: [0, 0.5, 1],
+      said: (v) => ["none", "half", "all"][2 * v],
+    },
+    loss: {
+      stops: VIRIDIS,
+      place: (v) => -Math.log10(v),
+      low: 10,
+      high: 0.05,
+      ticks: [10, 2.3, 1, 0.3, 0.1, 0.05],
+      said: String,
+    },
+    gradient: {
+      stops: ["#1b4f8a", "#7fa6cf", "#ecebe6", "#dd9873", "#a13d2d"],
+      place: Math.log10,
+      low: 1e-4,
+      high: 1e4,
+      ticks: [1e-4, 1e-2, 1, 1e2, 1e4],
+      said: (v) => (v === 1 ? "1" : "10" + superscript(Math.round(Math.log10(v)))),
+    },
+    dead: {
+      stops: [...VIRIDIS].reverse(),
+      place: (v) => v,
+      low: 0,
+      high: 100,
+      ticks: [0, 25, 50, 75, 100],
+      said: String,
+    },
+  };
+
+  function share(scale, value) {
+    const [low, high] = [scale.place(scale.low), scale.place(scale.high)];
+    return Math.min(1, Math.max(0, (scale.place(value) - low) / (high - low)));
+  }
+
+  // The colour of a value as [red, green, blue], and black or white, whichever reads better on it.
+  function colour(measure, value) {
+    const scale = SCALES[measure];
+    const along = share(scale, value) * (scale.stops.length - 1);
+    const i = Math.min(Math.floor(along), scale.stops.length - 2);
+    const [a, b] = [scale.stops[i], scale.stops[i + 1]].map((hex) =>
+      [1, 3, 5].map((start) => parseInt(hex.slice(start, start + 2), 16)),
+    );
+    return a.map((from, k) => Math.round(from + (along - i) * (b[k] - from)));
+  }
+  function luminance(rgb) {
+    const [r, g, b] = rgb.map((channel) => {
+      const c = channel / 255;
+      return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  }
+  const ink = (rgb) => (luminance(rgb) > 0.179 ? "#000000" : "#ffffff");
+
+  return {
+    grid,
+    placesOf,
+    placesOfCell,
+    valuesOf,
+    cellAt,
+    isWhole,
+    heatMap,
+    counts,
+    onMap,
+    startState,
+    setAxes,
+    write,
+    read,
+    joined,
+    understand,
+    wanted,
+    nearest,
+    recipe,
+    three,
+    percent,
+    points,
+    median,
+    levelLabel,
+    inWords,
+    box,
+    finding,
+    SCALES,
+    share,
+    colour,
+    luminance,
+    ink,
+  };
+})();

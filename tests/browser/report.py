@@ -1,0 +1,91 @@
+"""A whole report as a reader gets it: the real ledger, judged on what is committed."""
+
+import importlib
+import os
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pandas as pd
+
+from finicky import declarations, documents, provenance
+from finicky.evidence import judge, ledger
+from finicky.exhibits import style, tables
+from finicky.page import explorer
+
+ROOT = Path(__file__).parents[2]
+# Whose figures and tables are drawn: the page's figures are many, and to draw them is most of the
+# time that a page takes.
+DRAWN = ["batch-size", "gradient-highway", "mini-project", "ten-layers"]
+
+
+def inputs(folder):
+    """The arguments of `build.render`, from the last seed set of the reference.
+
+    folder: where to draw the figures.
+    """
+    reference = sorted((ROOT / "results/reference").glob("*/provenance.json"))[-1].parent
+    record = documents.read(reference / "provenance.json", "a provenance")
+    chapter = ledger.load(ROOT / "config/claims.yaml")
+    measured = {
+        path.stem: pd.read_parquet(path) for path in (reference / "experiments").glob("*.parquet")
+    }
+    claims, _ = judge.judge(chapter, measured, record["config"]["experiments"])
+    references = provenance.references(
+        sorted((ROOT / "results/reference").glob("*/claims.json")), record["config"]
+    )
+    judge.add_other_seeds(claims, references)
+    grid = {
+        name: pd.read_parquet(reference / f"tables/{name}.parquet", columns=columns)
+        for name, columns in explorer.COLUMNS.items()
+    }
+    figures, refilled = _exhibits(chapter, measured, folder)
+    return {
+        "ledger": chapter,
+        "claims": claims,
+        "experiments": _experiments(measured),
+        "figures": figures,
+        "tables": refilled,
+        "record": record,
+        "references": references,
+        "amendments": ledger.amendments(ROOT / "config/amendments.yaml", chapter),
+        "grid": explorer.view([grid], record["config"]),
+    }
+
+
+def _experiments(measured):
+    """What the rule `page` tells of the experiments; what is not drawn here is a gap."""
+    exhibits = declarations.exhibits()
+
+    def described(slug, one):
+        shown = exhibits.get(slug, declarations.Exhibit(file=None))
+        return {
+            "title": one.title,
+            "file": os.path.relpath(one.file, ROOT),
+            "table": f"results/default/experiments/{slug}.parquet" if slug in measured else None,
+            "exhibit": shown.file and os.path.relpath(shown.file, ROOT),
+            "figures": shown.figures,
+            "tables": shown.tables,
+        }
+
+    return {slug: described(slug, one) for slug, one in declarations.experiments().items()}
+
+
+def _exhibits(chapter, measured, folder):
+    """Figures and refilled tables of DRAWN, if measured, as `build.render` takes them."""
+    figures, refilled = {}, {}
+    for slug in (slug for slug in DRAWN if slug in measured):
+        declared = declarations.exhibits()[slug]
+        exhibit = importlib.import_module(f"finicky.exhibits.{slug.replace('-', '_')}")
+        for name in declared.figures:
+            svg = Path(folder) / f"{name}.svg"
+            of_ledger = [chapter] if name in declared.with_ledger else []
+            with style.context():
+                figure, _ = getattr(exhibit, name.lower())(measured[slug], *of_ledger)
+            style.save_svg(figure, svg, name)
+            text = svg.read_text(encoding="utf-8")
+            finding = ElementTree.fromstring(text).get("aria-label")
+            figures[name] = {"svg": text, "finding": finding, "files": {}}
+        for name in declared.tables:
+            table = getattr(exhibit, name.lower())(measured[slug], chapter)
+            refilled[name] = {"table": tables.as_json(table), "files": {}}
+    return figures, refilled

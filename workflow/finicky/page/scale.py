@@ -1,0 +1,124 @@
+"""One scale for the numbers of all claims: margins.
+
+Claims are about percentages, nats, slopes, shares of runs. What compares them is what their rules
+compare: how far a number lies from what the claim names, counted in the rule's margins.
+"""
+
+import math
+from dataclasses import dataclass
+
+from finicky.evidence.rules import NOT_REPRODUCED
+from finicky.page import conditions
+
+# What a claim is about, as the page groups and filters: {kind: the rules of it}.
+KINDS = {
+    "comparison": ("ordering", "sometimes", "noninferiority", "trend"),
+    "number": ("value", "scaling", "equivalence"),
+    "occurrence": ("existence",),
+    "mathematics": ("identity", "construction"),
+    "literature": ("source",),
+    "opinion": ("opinion",),
+}
+TITLES = {
+    "comparison": "comparisons",
+    "number": "numbers",
+    "occurrence": "how often it happens",
+    "mathematics": "mathematics",
+    "literature": "literature",
+    "opinion": "opinions",
+}
+KIND_OF = {rule: kind for kind, rules in KINDS.items() for rule in rules}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where a part's numbers lie, in margins: 0 is what the claim names (the chapter's number, no
+    difference, half of the runs), `low` to `high` is what its rule takes as reproduced."""
+
+    origin: float
+    margin: float
+    low: float
+    high: float
+
+    def at(self, value):
+        """The place of a value in the part's unit; None for none."""
+        return None if value is None else (value - self.origin) / self.margin
+
+    def missed(self, low, high):
+        """By how many margins an interval lies outside of what counts as reproduced; 0 if it does
+        not."""
+        return max(self.at(low) - self.high, self.low - self.at(high), 0.0)
+
+
+def of(rule, part):
+    """The scale of a part of a claim in claims.json; None for what passes or fails and for a part
+    that has nothing to count in.
+
+    A rule without a margin counts in half the length of the part's interval; how often something
+    happens, in halves of all runs.
+    """
+    kind = KIND_OF[rule]
+    if kind == "occurrence":
+        return Scale(0.5, 0.5, 0.0, math.inf)
+    if kind not in ("comparison", "number"):
+        return None
+    margin = part.get("margin")
+    unit = margin or _half_length(part)
+    if not unit:
+        return None
+    if kind == "number":
+        return Scale(part.get("chapter") or 0.0, unit, -1.0, 1.0)
+    limit = {"noninferiority": -1.0, "trend": 0.0}.get(rule, 1.0)
+    return Scale(0.0, unit, limit if margin else 0.0, math.inf)
+
+
+def _half_length(part):
+    low, high = part.get("ci_low"), part.get("ci_high")
+    return None if low is None or high is None else (high - low) / 2
+
+
+def farthest(entry, rows):
+    """The number that speaks most against a claim: its interval lies farthest outside of what
+    counts as reproduced, or comes closest to its limit.
+
+    entry: of claims.json; rows: records with a number that name their `part`. None of none.
+    """
+    parts = {part["name"]: part for part in entry.get("parts") or []}
+
+    def against(row):
+        own = of(entry["rule"], parts[row["part"]])
+        if own is None or row["ci_low"] is None or row["ci_high"] is None:
+            return -math.inf
+        return max(own.at(row["ci_high"]) - own.high, own.low - own.at(row["ci_low"]))
+
+    return max(rows, key=against, default=None)
+
+
+def surprise(entry):
+    """How much of a judged claim's domain falls out against it, and how far: 0 to below 1.
+
+    Every case that fails (a condition, or a part without any) counts m / (1 + m), if its whole
+    interval lies m margins outside of what counts as reproduced, so that no single number can
+    drown the rest. What passes or fails is one margin off: a counterexample, a source that
+    differs, and by an existence rule each run in which it does not happen. Their sum is divided
+    by the number of cases plus one: ten of ten are more than one of one.
+    """
+    cases, against = 0, 0.0
+    for part in entry["parts"]:
+        for record in conditions.deciding(entry, part):
+            several = record["n"] if entry["rule"] == "existence" else 1
+            cases += several
+            if record["verdict"] == NOT_REPRODUCED:
+                against += several * _against(entry["rule"], part, record)
+    return against / (cases + 1)
+
+
+def _against(rule, part, record):
+    """What one failing record counts, from 0 to 1; 1/2 is one margin off."""
+    if rule == "existence":
+        return (1 - record["measured"]) / 2
+    scale = of(rule, part)
+    if scale is None or record["ci_low"] is None or record["ci_high"] is None:
+        return 1 / 2
+    missed = scale.missed(record["ci_low"], record["ci_high"])
+    return missed / (1 + missed)
