@@ -70,6 +70,54 @@ def test_parts_are_told_one_by_one():
     assert record["headline"] == "It depends: early: yes; late: no; so much for early."
 
 
+def named(*names, slot="{parts}"):
+    """The headline of a claim of named parts of which only the last does not hold."""
+    specs = [part(name, quantity=f"q{i}") for i, name in enumerate(names)]
+    spec = claim(*specs, headline={"reproduced under conditions": f"In part: {slot}."}, **SAYS)
+    found = [AHEAD] * (len(names) - 1) + [EQUAL]
+    record, _ = judged(spec, *(rows(v, quantity=f"q{i}") for i, v in enumerate(found)))
+    return record["headline"]
+
+
+def test_parts_that_came_out_alike_stand_together():
+    assert named("early", "late", "never") == "In part: early and late: yes; never: no."
+    assert named("early", "late, tuned", "net: a, b") == (
+        "In part: early and “late, tuned”: yes; “net: a, b”: no."
+    )
+
+
+def test_an_outcome_follows_the_words_of_the_template():
+    slot = "it starts ahead: {1.outcome}; it stays so: {2.outcome}"
+    assert named("x: a minus b", "y", slot=slot) == (
+        "In part: it starts ahead: yes; it stays so: no."
+    )
+
+
+@pytest.mark.parametrize(
+    "values, outcome",
+    [
+        ([AHEAD] * 4, "yes"),
+        ([AHEAD] * 11 + [BEHIND], "yes, in 11 of 12 settings"),
+        ([BEHIND] * 11 + [AHEAD], "no, only in 1 of 12 settings"),
+        ([BEHIND] * 4, "no"),
+        ([AHEAD] * 6 + [BEHIND] * 6, "only for depth ≤ 6"),
+        ([AHEAD, BEHIND] * 8, "in 8 of 16 settings"),
+    ],
+)
+def test_an_outcome_counts_the_conditions_that_disagree(values, outcome):
+    templates = dict.fromkeys(TEMPLATES, "It does: {outcome}.")
+    spec = claim(part(), conditions=["depth"], headline=templates, **SAYS)
+    record, _ = judged(spec, *(rows(v, depth=d) for d, v in enumerate(values, 1)))
+    assert record["headline"] == f"It does: {outcome}."
+
+
+def test_undecided_counts_what_is_decided():
+    assert mapped(AHEAD, AHEAD, OPEN, OPEN) == (
+        "Undecided whether leaky ReLU is ahead: it holds in 2 of 4 settings, not in 0, "
+        "and is open in 2."
+    )
+
+
 @pytest.mark.parametrize(
     "rule, values, runs",
     [

@@ -1,7 +1,8 @@
 """A claim's headline: the ledger's sentence for its verdict, its slots filled from the evidence.
 
 A template names what it needs: `{2.hold}` is what part 2 says, counted from 1 in the ledger's
-order; `{hold}` the claim's only part; `{parts}` all of them. A slot for which the evidence has
+order; `{hold}` the claim's only part; `{2.outcome}` how part 2 came out, to follow words of the
+template's own; `{parts}` all parts' names and how they came out. A slot for which the evidence has
 nothing gives no false sentence but the plain one, which says the claim and its verdict.
 """
 
@@ -14,7 +15,7 @@ SLOT = re.compile(r"\{(?:(\d+)\.)?(\w+)\}")
 # The ends of a range share their unit.
 RANGE = re.compile(r"\{(?P<part>\d+\.)?lowest\}(?P<word> to | and )\{(?P=part)?highest\}")
 OF_CONDITIONS = ("hold", "fail", "of", "lowest", "highest", "where")
-OF_PART = ("measured", "interval", "chapter", "runs", "n", *OF_CONDITIONS)
+OF_PART = ("measured", "interval", "chapter", "runs", "n", "outcome", *OF_CONDITIONS)
 OF_CLAIM = ("parts", "holding", "failing", "mixed")
 PASS_OR_COUNT = ("identity", "construction", "source", "existence")  # rules without an interval
 
@@ -100,10 +101,10 @@ def _plain(entry):
     """The claim and its verdict, where the ledger has no words of its own for it."""
     says, verdict = entry["says"].rstrip("."), entry["verdict"]
     if verdict == rules.UNDECIDED:
-        return f"Undecided whether {says}: {entry['reason'] or 'no side has enough evidence'}."
+        return f"Undecided whether {says}: {_why_undecided(entry)}."
     parts = entry["parts"]
     if len(parts) > 1:
-        tail = f": {_parts(entry)}"
+        tail = f" – {_parts(entry)}"
     elif not parts[0]["counts"]["conditions"]:
         tail = ""
     elif verdict == rules.UNDER_CONDITIONS:
@@ -112,6 +113,23 @@ def _plain(entry):
         tail = ", in {hold} of {conditions} settings".format_map(parts[0]["counts"])
         tail = tail if verdict == rules.REPRODUCED else f": it holds{tail[1:]}"
     return words.capitalised(f"{says}: {verdict}{tail}.")
+
+
+def _why_undecided(entry):
+    """How often it holds and does not, where some conditions are decided; else what is missing."""
+    parts = entry["parts"]
+    if not any(_decided(part) for part in parts):
+        return entry["reason"] or "no side has enough evidence"
+    if len(parts) > 1:
+        return _parts(entry)
+    text = "it holds in {hold} of {conditions} settings, not in {fail}, and is open in {undecided}"
+    return text.format_map(parts[0]["counts"])
+
+
+def _decided(part):
+    """In how many of several conditions a part is decided."""
+    counts = part["counts"]
+    return counts["hold"] + counts["fail"] if counts["conditions"] > 1 else 0
 
 
 # ---- Slots --------------------------------------------------------------------------------------
@@ -141,6 +159,8 @@ def _of_part(part, name, entry):
         return str(part["n"]) if part["n"] else ""
     if name == "where":
         return _where(part)
+    if name == "outcome":
+        return _outcome(part)
     if name == "runs":
         return _runs(part, entry["rule"])
     if name == "chapter":
@@ -219,25 +239,38 @@ def _where(part):
 
 
 def _parts(entry):
-    """All parts with their outcomes, those with the same outcome together where they are many."""
+    """All parts with their outcomes, those with the same outcome together."""
     told = {}
     for part in entry["parts"]:
         told.setdefault(_outcome(part), []).append(part["name"])
-    if len(entry["parts"]) <= words.FEW and not any(":" in p["name"] for p in entry["parts"]):
-        return "; ".join(f"{part['name']}: {_outcome(part)}" for part in entry["parts"])
-    return "; ".join(f"{outcome} for {words.listed(names)}" for outcome, names in told.items())
+    return "; ".join(f"{_listed(names)}: {outcome}" for outcome, names in told.items())
+
+
+def _listed(names):
+    """Parts' names in a row; in quotes those that have a colon or, beside others, a comma."""
+    marks = ":," if len(names) > 1 else ":"
+    return words.listed(
+        [f"“{name}”" if any(mark in name for mark in marks) else name for name in names]
+    )
 
 
 def _outcome(part):
-    if part["verdict"] != rules.UNDER_CONDITIONS:
-        return {rules.REPRODUCED: "yes", rules.NOT_REPRODUCED: "no"}.get(
-            part["verdict"], part["verdict"]
-        )
-    found = part["where"]
-    if found and found["explains"]:
-        only = "" if found["words"].startswith(("everywhere", "nowhere")) else "only "
-        return only + found["words"]
-    return "in {hold} of {conditions} settings".format_map(part["counts"])
+    """How a part came out, as an answer to whether it holds. Where its conditions do not agree,
+    they are counted, or the places named where it holds."""
+    verdict, counts, found = part["verdict"], part["counts"], part["where"]
+    count = "in {hold} of {conditions} settings".format_map(counts)
+    if verdict == rules.UNDER_CONDITIONS:
+        if not (found and found["explains"]):
+            return count
+        place = found["words"].replace("; or ", " or for ")  # the parts have the semicolons
+        return f"only {place}" if re.match("for (?!all but)", place) else place
+    if verdict == rules.REPRODUCED:
+        return f"yes, {count}" if counts["hold"] < counts["conditions"] else "yes"
+    if verdict == rules.NOT_REPRODUCED:
+        return f"no, only {count}" if counts["hold"] else "no"
+    if verdict == rules.UNDECIDED and _decided(part):
+        return "undecided (yes in {hold}, no in {fail} of {conditions} settings)".format_map(counts)
+    return verdict
 
 
 def _names(entry, slot):
