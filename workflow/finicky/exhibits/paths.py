@@ -90,8 +90,8 @@ def _by_place(ax, data):
     for block, mine in rows.groupby("block"):
         style.line(ax, mine, "place", block)
     ax.axhline(0.5, **style.CHAPTER_LINE)
-    ax.text(0.98, 0.55, "chapter: 0.5", transform=ax.get_yaxis_transform(), fontsize=8, ha="right",
-            va="bottom", color=style.CHAPTER)  # fmt: skip
+    ax.text(0.02, 0.45, "chapter: 0.5", transform=ax.get_yaxis_transform(), fontsize=8, va="top",
+            color=style.CHAPTER)  # fmt: skip
     places = sorted(set(rows["place"]))
     ax.set_xticks(places[:: math.ceil(len(places) / 10)])
     ax.set_xlabel("block, or pair of plain layers")
