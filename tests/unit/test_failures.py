@@ -20,6 +20,7 @@ sys.path[:0] = [{workflow!r}, {scripts!r}]
 from finicky.errors import InputError
 from job import job
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in background
 snakemake = SimpleNamespace(rule="experiment", wildcards=["losses"], log=[{log!r}])
 with job(snakemake):
     print("12 rows")
