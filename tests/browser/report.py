@@ -80,12 +80,17 @@ def _exhibits(chapter, measured, folder):
             svg = Path(folder) / f"{name}.svg"
             of_ledger = [chapter] if name in declared.with_ledger else []
             with style.context():
-                figure, _ = getattr(exhibit, name.lower())(measured[slug], *of_ledger)
+                figure, _ = _maker(exhibit, name)(measured[slug], *of_ledger)
             style.save_svg(figure, svg, name)
             text = svg.read_text(encoding="utf-8")
             finding = ElementTree.fromstring(text).get("aria-label")
             figures[name] = {"svg": text, "finding": finding, "files": {}}
         for name in declared.tables:
-            table = getattr(exhibit, name.lower())(measured[slug], chapter)
+            table = _maker(exhibit, name)(measured[slug], chapter)
             refilled[name] = {"table": tables.as_json(table), "files": {}}
     return figures, refilled
+
+
+def _maker(exhibit, name):
+    """The function of an exhibit that makes a figure or table."""
+    return getattr(exhibit, name.lower().replace("-", "_"))
