@@ -331,32 +331,3 @@ def test_controls_that_need_the_script_are_hidden_without_it(page):
     assert page.find("form").has_attr("hidden")
     for control in page.select("form input, form select"):
         assert control.find_parent("label") or page.find("label", attrs={"for": control["id"]})
-
-
-def contrast(one, other):
-    """Contrast ratio of two colours like #1c1d20 (WCAG 2.2, relative luminance)."""
-
-    def luminance(colour):
-        channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    light, dark = sorted([luminance(one), luminance(other)], reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_contrast(page, theme):
-    light, dark = page.find("style").string.split("prefers-color-scheme: dark", 1)
-    block = light if theme == "light" else dark[: dark.index("Base")]
-    colour = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block))
-    tints = [colour[name] for name in colour if name.endswith("-tint")]
-    papers = [colour["paper"], colour["sheet"], colour["wash"]]
-    for text in ("ink", "soft", "link", "chapter", "no"):
-        assert min(contrast(colour[text], paper) for paper in papers[:2]) >= 4.5, text
-    assert min(contrast(colour["ink"], tint) for tint in [*tints, colour["none-fill"]]) >= 4.5
-    for fill in ("yes", "partly", "no", "open", "view"):
-        on = colour.get(f"on-{fill}", colour["on"])
-        assert contrast(on, colour[fill]) >= 4.5, fill
-        assert min(contrast(colour[fill], paper) for paper in papers + tints) >= 3, fill
-    assert contrast(colour["none"], colour["paper"]) >= 3

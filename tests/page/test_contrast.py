@@ -22,6 +22,7 @@ def variable(name, theme):
 
 
 def contrast(one, other):
+    """Contrast ratio of two colours (WCAG 2.2, relative luminance)."""
     dark, light = sorted(style.luminance(to_rgb(colour)) for colour in (one, other))
     return (light + 0.05) / (dark + 0.05)
 
@@ -98,3 +99,20 @@ def test_the_chapter_has_one_hue_in_cards_and_figures_in_either_theme():
 def test_words_on_a_colour_can_be_read():
     for colour in [*style.PALETTE, *map(tuple, style.HEAT(np.linspace(0, 1, 60))[:, :3])]:
         assert contrast(style.text_on(colour), to_hex(colour)) >= LETTERS
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_pages_own_colours_stand_out(page, theme):
+    light, dark = page.find("style").string.split("prefers-color-scheme: dark", 1)
+    block = light if theme == "light" else dark[: dark.index("Base")]
+    colour = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block))
+    tints = [colour[name] for name in colour if name.endswith("-tint")]
+    papers = [colour["paper"], colour["sheet"], colour["wash"]]
+    for text in ("ink", "soft", "link", "chapter", "no"):
+        assert min(contrast(colour[text], paper) for paper in papers[:2]) >= 4.5, text
+    assert min(contrast(colour["ink"], tint) for tint in [*tints, colour["none-fill"]]) >= 4.5
+    for fill in ("yes", "partly", "no", "open", "view"):
+        on = colour.get(f"on-{fill}", colour["on"])
+        assert contrast(on, colour[fill]) >= 4.5, fill
+        assert min(contrast(colour[fill], paper) for paper in papers + tints) >= 3, fill
+    assert contrast(colour["none"], colour["paper"]) >= 3

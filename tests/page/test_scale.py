@@ -24,7 +24,7 @@ def entry(rule, *records, **of):
 
 def test_every_rule_has_a_kind_and_every_kind_a_title():
     assert set(scale.KIND_OF) == set(rules.KINDS)
-    assert set(scale.TITLES) == set(scale.KINDS)
+    assert set(scale.TITLES) == set(scale.KIND_OF.values())
 
 
 def test_a_number_is_counted_in_margins_from_the_chapters():

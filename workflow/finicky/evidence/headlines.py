@@ -17,7 +17,6 @@ RANGE = re.compile(r"\{(?P<part>\d+\.)?lowest\}(?P<word> to | and )\{(?P=part)?h
 OF_CONDITIONS = ("hold", "fail", "of", "lowest", "highest", "where")
 OF_PART = ("measured", "interval", "chapter", "runs", "n", "outcome", *OF_CONDITIONS)
 OF_CLAIM = ("parts", "holding", "failing", "mixed")
-PASS_OR_COUNT = ("identity", "construction", "source", "existence")  # rules without an interval
 
 
 class NoEvidence(LookupError):
@@ -61,9 +60,10 @@ def _wrong(name, number, verdict, rule, parts, mapped):
         return f"only where the verdict is {rules.UNDER_CONDITIONS}"
     if name == "chapter" and "number" not in parts[int(number or 1) - 1]:
         return "the part has no number of the chapter"
-    if (name == "interval") and rule in PASS_OR_COUNT:
+    passes_or_counts = rule == "existence" or rules.RULES[rule].point
+    if name == "interval" and passes_or_counts:
         return f"the rule {rule} has no interval"
-    if (name == "runs") and rule not in PASS_OR_COUNT:
+    if name == "runs" and not passes_or_counts:
         return f"the rule {rule} counts no runs"
     return ""
 

@@ -147,6 +147,11 @@ class Rule:
     fail: str = "do not"
     detectable: Callable = distance
 
+    @property
+    def point(self):
+        """Whether it looks at every trial, so that what it measures has no interval."""
+        return self.fewest == 1
+
 
 RULES = {
     "ordering": Rule(

@@ -299,6 +299,12 @@ def sentence(verdict, reason, parts):
     return _found(parts)
 
 
+def finding(entry):
+    """What was found about a claim, in one sentence, from its entry in claims.json; those of before
+    there were headlines have the sentence alone."""
+    return capitalised(entry.get("headline") or entry.get("sentence") or "", ".")
+
+
 def trained(parts, budget):
     """For how long networks were trained behind a claim, and with how many seeds:
     `10 000 images of MNIST, 3 epochs; 5 seeds`. None where none was trained."""
@@ -361,7 +367,7 @@ def _numbers(part):
         "chapter": part.spec.get("number"),
         "ci_low": condition.low,
         "ci_high": condition.high,
-        "point": rules.RULES[part.rule].fewest == 1,
+        "point": rules.RULES[part.rule].point,
         "unit": unit,
     }
     digits = places(record)

@@ -18,11 +18,6 @@ def behind(entry):
     return list(dict.fromkeys(claim for row in entry.get("rows", []) for claim in row["claims"]))
 
 
-def headline(entry):
-    """What was found about a claim, in one sentence; entry: of claims.json."""
-    return words.capitalised(entry.get("headline") or entry.get("sentence") or "", ".")
-
-
 def table(entry, claims):
     """The table of an entry of the ledger that has `rows`; None if none of its claims has a
     verdict other than not measured.
@@ -75,7 +70,7 @@ def _finding(claim, entry):
     if entry is None or entry["verdict"] == NOT_MEASURED:
         says = words.capitalised(entry["says"], ".") if entry else ""
         return {"id": claim, "verdict": NOT_MEASURED, "text": says}
-    return {"id": claim, "verdict": entry["verdict"], "text": headline(entry)}
+    return {"id": claim, "verdict": entry["verdict"], "text": words.finding(entry)}
 
 
 def _effects(wanted, claims):

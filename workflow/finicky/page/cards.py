@@ -27,7 +27,8 @@ def card(claim, entry, twins, shown_in, experiments, paths, heading="", amendmen
     checks = [_check(part, claim["rule"]) for part in parts] if checked else []
     reason = _reason(claim, entry, verdict)
     sentence = words.capitalised(entry.get("sentence") or "", ".") if measured else ""
-    headline = words.capitalised(entry.get("headline") or sentence or reason, ".")
+    headline = words.finding(entry | {"sentence": sentence}) or words.capitalised(reason, ".")
+    against = None if mapped else scale.farthest(entry, groups)
     return {
         "id": claim["id"],
         "section": claim["section"],
@@ -62,7 +63,7 @@ def card(claim, entry, twins, shown_in, experiments, paths, heading="", amendmen
         "references": list(twins) if groups else [],
         "checks": checks,
         "maps": [maps.condition_map(entry, part) for part in mapped],
-        "tiny": None if mapped else _deciding(entry, groups),
+        "tiny": against and against["plot"],
         "bar": maps.counts(
             maps.state(entry["rule"], one, part.get("margin") or 0)
             for part in mapped
@@ -124,8 +125,7 @@ def _words(checks):
 
 
 def _is_point(rule):
-    """Whether a rule looks at every trial, so that what it measures has no interval."""
-    return RULES[rule].fewest == 1 if rule in RULES else False
+    return rule in RULES and RULES[rule].point
 
 
 def _evidence(entry, experiments, paths):
@@ -190,14 +190,6 @@ def _group(rule, unit, rows):
         "has_seeds": bool(seeds),
         "references": any(one is not None for row in rows for one in row["references"]),
     }
-
-
-def _deciding(entry, groups):
-    """The plot of the number that speaks most against the claim: it lies farthest outside of what
-    counts as reproduced, or comes closest to its limit. None where nothing can be plotted."""
-    rows = [row for group in groups for row in group["rows"] if row["plot"]]
-    row = scale.farthest(entry, rows)
-    return row and row["plot"]
 
 
 def _key(row):

@@ -22,7 +22,9 @@ def findings(claims, cards):
     ordered = [claim for _, claim in sorted(against)]
     shown = _dealt(ordered, [], 1, cards)[:FIRST]
     shown = _dealt(ordered, shown, 2, cards)[:SHOWN]
-    return [(cards[claim], _row(claims[claim], cards[claim])) for claim in shown]
+    return [
+        (cards[claim], scale.farthest(claims[claim], cards[claim]["groups"])) for claim in shown
+    ]
 
 
 def _dealt(ordered, shown, most, cards):
@@ -33,11 +35,6 @@ def _dealt(ordered, shown, most, cards):
         if claim not in shown and len(section) < most:
             shown.append(claim)
     return shown
-
-
-def _row(entry, card):
-    rows = [row for group in card["groups"] for row in group["rows"] if row["plot"]]
-    return scale.farthest(entry, rows)
 
 
 def too_few_seeds(record):

@@ -7,17 +7,15 @@ compare: how far a number lies from what the claim names, counted in the rule's 
 import math
 from dataclasses import dataclass
 
-from finicky.evidence.rules import NOT_REPRODUCED
+from finicky.evidence.rules import NOT_REPRODUCED, RULES, subject
 from finicky.page import conditions
 
-# What a claim is about, as the page groups and filters: {kind: the rules of it}.
-KINDS = {
+# What is measured, as the page groups and filters: {kind: the rules of it}. What is not measured is
+# of the kind of its subject.
+MEASURED = {
     "comparison": ("ordering", "sometimes", "noninferiority", "trend"),
     "number": ("value", "scaling", "equivalence"),
     "occurrence": ("existence",),
-    "mathematics": ("identity", "construction"),
-    "literature": ("source",),
-    "opinion": ("opinion",),
 }
 TITLES = {
     "comparison": "comparisons",
@@ -27,7 +25,8 @@ TITLES = {
     "literature": "literature",
     "opinion": "opinions",
 }
-KIND_OF = {rule: kind for kind, rules in KINDS.items() for rule in rules}
+KIND_OF = {rule: subject(rule) for rule in RULES} | {"opinion": "opinion"}
+KIND_OF |= {rule: kind for kind, rules in MEASURED.items() for rule in rules}
 
 
 @dataclass(frozen=True)
@@ -77,12 +76,13 @@ def _half_length(part):
     return None if low is None or high is None else (high - low) / 2
 
 
-def farthest(entry, rows):
+def farthest(entry, groups):
     """The number that speaks most against a claim: its interval lies farthest outside of what
     counts as reproduced, or comes closest to its limit.
 
-    entry: of claims.json; rows: records with a number that name their `part`. None of none.
+    entry: of claims.json; groups: of its card. A row of theirs that has a plot; None of none.
     """
+    rows = [row for group in groups for row in group["rows"] if row["plot"]]
     parts = {part["name"]: part for part in entry.get("parts") or []}
 
     def against(row):
