@@ -221,6 +221,7 @@ def test_what_looks_at_every_trial_shows_no_interval(claims, entries, render, wo
     "rule, zone",
     [
         ("value", (85, 155)), ("ordering", (155, 240)), ("noninferiority", (85, 240)),
+        ("sometimes", (155, 240)), ("trend", (120, 240)),
         ("identity", (None, None)),
     ],
 )  # fmt: skip

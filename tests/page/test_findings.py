@@ -37,10 +37,10 @@ def test_findings_are_dealt_over_the_sections():
         off = part | {"ci_low": 90 - place}  # less and less far off
         claims[name] = {"rule": "value", "verdict": "not reproduced", "parts": [off]}
         cards[name] = {"id": name, "section": section, "groups": []}
-    shown = [card["id"] for card, _ in findings.findings(claims, cards)]
+    shown = [card["id"] for card in findings.findings(claims, cards)]
     assert shown == ["C0", "C3", "C5", "C1", "C4", "C6", "C7"]
     claims["C1"]["parts"][0]["ci_low"] = 95  # now the farthest
-    shown = [card["id"] for card, _ in findings.findings(claims, cards)]
+    shown = [card["id"] for card in findings.findings(claims, cards)]
     assert shown == ["C1", "C3", "C5", "C0", "C4", "C6", "C7"]
 
 
@@ -53,12 +53,21 @@ def test_a_finding_is_a_sentence_with_verdict_plot_and_the_number_farthest_off(p
     assert "chapter 92" in said and "94.6" in said and "epoch 1, Adam" in said
 
 
-def test_a_finding_that_was_built_or_looked_up_shows_no_number(entries, claims, render):
+def test_a_finding_whose_conditions_are_mapped_shows_how_they_fall_out(page, words):
+    """Their average may lie on the chapter's side while most of them do not."""
+    finding = page.select(".findings li")[2]
+    assert finding.find("a")["href"] == "#C064"
+    assert not finding.select(".plot") and finding.select(".figures .bar rect")
+    said = words(finding.select_one(".figures"))
+    assert said.startswith("8 conditions: 3 hold, 2 do not, 1 show the opposite, 1 undecided")
+
+
+def test_a_finding_that_was_built_or_looked_up_has_no_plot(entries, claims, render):
     """Passed or not is no number: the sentence says it."""
     for one in entries["C064"], claims["C064"]:
         one["rule"] = "construction"
     found = {item.find("a")["href"]: item for item in render().select(".findings li")}
-    assert found["#C062"].select(".figures") and not found["#C064"].select(".figures")
+    assert found["#C062"].select(".plot") and not found["#C064"].select(".plot")
 
 
 def test_a_preset_of_too_few_seeds_says_so_and_shows_no_findings(inputs, render, words):

@@ -28,6 +28,12 @@ def card(claim, entry, twins, shown_in, experiments, paths, heading="", amendmen
     reason = _reason(claim, entry, verdict)
     sentence = words.capitalised(entry.get("sentence") or "", ".") if measured else ""
     headline = words.finding(entry | {"sentence": sentence}) or words.capitalised(reason, ".")
+    states = [
+        maps.state(entry["rule"], one, part.get("margin") or 0)
+        for part in mapped
+        for one in conditions.of_part(entry, part)
+    ]
+    # The average of a map says little where its conditions differ: the bar of its states does.
     against = None if mapped else scale.farthest(entry, groups)
     return {
         "id": claim["id"],
@@ -63,12 +69,9 @@ def card(claim, entry, twins, shown_in, experiments, paths, heading="", amendmen
         "references": list(twins) if groups else [],
         "checks": checks,
         "maps": [maps.condition_map(entry, part) for part in mapped],
-        "tiny": against and against["plot"],
-        "bar": maps.counts(
-            maps.state(entry["rule"], one, part.get("margin") or 0)
-            for part in mapped
-            for one in conditions.of_part(entry, part)
-        ),
+        "against": against,
+        "bar": maps.counts(states),
+        "counted": maps.said(states) if states else "",
         "also": [_also(part, claim["rule"]) for part in entry.get("also") or []],
         "power": _power(entry) if measured else "",
         "shown_in": shown_in,

@@ -11,8 +11,7 @@ SHOWN = 8  # in all, at most two of a section
 def findings(claims, cards):
     """The most surprising claims (scale.surprise) among those decided against, at least in part.
 
-    claims: {id: entry of claims.json}; cards: {id: card}. Returns pairs (card, row): the row of
-    its numbers that speaks most against it, or None where no number does.
+    claims: {id: entry of claims.json}; cards: {id: card}. Returns cards.
     """
     against = [
         (-scale.surprise(entry), claim)
@@ -22,9 +21,7 @@ def findings(claims, cards):
     ordered = [claim for _, claim in sorted(against)]
     shown = _dealt(ordered, [], 1, cards)[:FIRST]
     shown = _dealt(ordered, shown, 2, cards)[:SHOWN]
-    return [
-        (cards[claim], scale.farthest(claims[claim], cards[claim]["groups"])) for claim in shown
-    ]
+    return [cards[claim] for claim in shown]
 
 
 def _dealt(ordered, shown, most, cards):

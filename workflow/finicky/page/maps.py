@@ -62,7 +62,7 @@ def condition_map(entry, part):
     return {
         "part": part["name"] if len(entry["parts"]) > 1 else "",
         "place": entry["parts"].index(part),
-        "said": _said([state(entry["rule"], one, part.get("margin") or 0) for one in found]),
+        "said": said([state(entry["rule"], one, part.get("margin") or 0) for one in found]),
         "fixed": [(axis_label(column), label(level)) for column, level in fixed.items()],
         "lines": [
             {
@@ -96,7 +96,7 @@ def counts(states):
     return spans([(key, found[key]) for key in STATES])
 
 
-def _said(states):
+def said(states):
     """`12 conditions: 11 hold, 1 undecided`."""
     found = Counter(states)
     listed = ", ".join(f"{found[key]} {word}" for key, word in COUNTED.items() if found[key])

@@ -3,6 +3,7 @@
 import math
 
 from finicky import numbers
+from finicky.page import scale
 
 WIDTH, PAD = 240, 10  # of a plot, in its own units (see the macro `plot` of the templates)
 
@@ -30,18 +31,8 @@ class Axis:
         self.ticks = [{"x": self.x(step), "text": numbers.number(step, places)} for step in steps]
 
     def zone(self, row):
-        """The values that count as reproduced, (low, high); an end may be infinite, both are NaN
-        for a rule that has no such values."""
-        margin, number = row.get("margin") or 0, row.get("chapter") or 0
-        if self.rule in {"value", "scaling", "equivalence"}:
-            return number - margin, number + margin
-        if self.rule in {"ordering", "trend"}:
-            return margin, math.inf
-        if self.rule == "noninferiority":
-            return -margin, math.inf
-        if self.rule == "existence":
-            return 0.5, math.inf
-        return math.nan, math.nan
+        """The values that count as reproduced (scale.zone)."""
+        return scale.zone(self.rule, row.get("margin"), row.get("chapter"))
 
     def x(self, value):
         """Place on the plot, in its units; ends of the axis for what lies beyond; None for none."""

@@ -49,6 +49,22 @@ class Scale:
         return max(self.at(low) - self.high, self.low - self.at(high), 0.0)
 
 
+def zone(rule, margin, number):
+    """The values that count as reproduced, (low, high), in the unit of a part; an end may be
+    infinite, both are NaN for a rule that has no such values.
+
+    margin, number: of the part, None where it has none; number is the chapter's.
+    """
+    kind, margin, number = KIND_OF[rule], margin or 0, number or 0
+    if kind == "number":
+        return number - margin, number + margin
+    if kind == "occurrence":
+        return 0.5, math.inf
+    if kind == "comparison":
+        return {"noninferiority": -margin, "trend": 0}.get(rule, margin), math.inf
+    return math.nan, math.nan
+
+
 def of(rule, part):
     """The scale of a part of a claim in claims.json; None for what passes or fails and for a part
     that has nothing to count in.
@@ -57,18 +73,12 @@ def of(rule, part):
     happens, in halves of all runs.
     """
     kind = KIND_OF[rule]
-    if kind == "occurrence":
-        return Scale(0.5, 0.5, 0.0, math.inf)
-    if kind not in ("comparison", "number"):
+    origin = {"comparison": 0.0, "number": part.get("chapter") or 0.0, "occurrence": 0.5}.get(kind)
+    unit = 0.5 if kind == "occurrence" else part.get("margin") or _half_length(part)
+    if origin is None or not unit:
         return None
-    margin = part.get("margin")
-    unit = margin or _half_length(part)
-    if not unit:
-        return None
-    if kind == "number":
-        return Scale(part.get("chapter") or 0.0, unit, -1.0, 1.0)
-    limit = {"noninferiority": -1.0, "trend": 0.0}.get(rule, 1.0)
-    return Scale(0.0, unit, limit if margin else 0.0, math.inf)
+    low, high = zone(rule, part.get("margin"), part.get("chapter"))
+    return Scale(origin, unit, (low - origin) / unit, (high - origin) / unit)
 
 
 def _half_length(part):
