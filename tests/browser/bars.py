@@ -1,4 +1,5 @@
-"""What a page costs its reader: `python -m tests.browser.bars results/default/report/index.html`.
+"""What a page costs its reader: `python -m tests.browser.bars results/default/report/index.html`;
+without a page, that of `full` as simulated.py builds it.
 
 Prints size, elements, times and memory. The times are of this machine as it is just now; nothing
 tests them. `make test` holds the page to LIMITS of what does not depend on the machine.
@@ -8,10 +9,13 @@ import re
 import statistics
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 
-from . import chromium
+from finicky.page import build
+
+from . import chromium, simulated
 
 LIMITS = {"size, MB": 8, "elements": 20_000}
 REPEATS = 5
@@ -87,8 +91,11 @@ def measure(browser, file):
     return found
 
 
-def main(file):
-    with chromium.launched() as browser:
+def main(file=None):
+    with TemporaryDirectory() as folder, chromium.launched() as browser:
+        if file is None:
+            file = Path(folder) / "index.html"
+            file.write_text(build.render(**simulated.inputs(folder)), encoding="utf-8")
         for what, number in measure(browser, file).items():
             limit = f"  (at most {LIMITS[what]})" if what in LIMITS else ""
             print(f"{what:22} {number:>10}{limit}")

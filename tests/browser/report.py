@@ -23,7 +23,7 @@ def inputs(folder):
 
     folder: where to draw the figures.
     """
-    reference = sorted((ROOT / "results/reference").glob("*/provenance.json"))[-1].parent
+    reference = last_reference()
     record = documents.read(reference / "provenance.json", "a provenance")
     chapter = ledger.load(ROOT / "config/claims.yaml")
     measured = {
@@ -34,10 +34,6 @@ def inputs(folder):
         sorted((ROOT / "results/reference").glob("*/claims.json")), record["config"]
     )
     judge.add_other_seeds(claims, references)
-    grid = {
-        name: pd.read_parquet(reference / f"tables/{name}.parquet", columns=columns)
-        for name, columns in explorer.COLUMNS.items()
-    }
     figures, refilled = _exhibits(chapter, measured, folder)
     return {
         "ledger": chapter,
@@ -48,7 +44,20 @@ def inputs(folder):
         "record": record,
         "references": references,
         "amendments": ledger.amendments(ROOT / "config/amendments.yaml", chapter),
-        "grid": explorer.view([grid], record["config"]),
+        "grid": explorer.view([reference_grid()], record["config"]),
+    }
+
+
+def last_reference():
+    """The folder of the reference's last seed set."""
+    return sorted((ROOT / "results/reference").glob("*/provenance.json"))[-1].parent
+
+
+def reference_grid():
+    """The tables of the grid, as far as the explorer reads them."""
+    return {
+        name: pd.read_parquet(last_reference() / f"tables/{name}.parquet", columns=columns)
+        for name, columns in explorer.COLUMNS.items()
     }
 
 
