@@ -21,7 +21,7 @@ rule bench:
         ENVIRONMENT
     threads: ALL_CORES
     params:
-        settings={"repetitions": 9, "data": DATA, "device": "cpu"},
+        settings={"repetitions": 9, "data": placed(DATA), "device": "cpu"},
     script:
         "../scripts/measure.py"
 

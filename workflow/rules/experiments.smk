@@ -30,7 +30,7 @@ rule experiment:
             "seeds": list(
                 range(config["first_seed"], config["first_seed"] + config["seeds"])
             ),
-            "data": DATA,
+            "data": placed(DATA),
             "device": config["device"],
         },
     script:

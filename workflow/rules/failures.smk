@@ -22,7 +22,7 @@ def failed_jobs():
 
 def make_without(failed):
     """Call Snakemake again as it was called; whether it made the page without these jobs."""
-    path = f"{HERE}/logs/left-out.json"
+    path = f"{HERE}/logs/left-out.json"  # of no module, whose onerror is not called
     failures.write(path, failed)
     interpreter = shlex.split(sys.executable)
     words = ["-m", "snakemake", "--nolock", *failures.unforced(sys.argv[1:])]

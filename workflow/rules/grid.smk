@@ -17,8 +17,8 @@ rule train:
         mem_mb=2000 if DEVICE == "cpu" else 8000,
         gpu=0 if DEVICE == "cpu" else 1,
     params:
-        data=DATA,
-        store=STORE,
+        data=placed(DATA),
+        store=placed(STORE),
     script:
         "../scripts/train.py"
 
@@ -43,6 +43,6 @@ rule tables:
         membership=membership(PLAN),
         # shards that failed, of which the store has some runs
         failed=sorted(left_out("train")),
-        store=STORE,
+        store=placed(STORE),
     script:
         "../scripts/tables.py"

@@ -14,11 +14,12 @@ rule provenance:
     params:
         config=config,
         benchmarks={
-            stage: expand(f"{HERE}/benchmarks/{{job}}.tsv", job=jobs)
+            stage: expand(f"{placed(HERE)}/benchmarks/{{job}}.tsv", job=jobs)
             for stage, jobs in STAGES.items()
         },
         planned=len(PLAN.subgrids),
         failures=list(map(str, LEFT_OUT)),
+        code=own("."),
     script:
         "../scripts/provenance.py"
 
