@@ -40,9 +40,11 @@ from finicky import (
     config as presets,
     data,
     declarations,
+    demands,
     failures,
     machine,
     progress,
+    provenance,
     runs,
     sources,
     store,
@@ -57,7 +59,9 @@ DATA = "results/data"  # images and finished runs are shared by all presets
 STORE = "results/store"
 ENVIRONMENT = "../envs/finicky.yaml"
 TABLES = ["runs", "curves", "layers"]
-ALL_CORES = 1000  # Snakemake scales it down to what it was given
+# Of a job that must have the machine to itself. Snakemake scales it down: locally to the cores that
+# it was given, on a cluster to the profile's `max-threads`.
+ALL_CORES = 1000
 
 try:
     presets.check_place(os.getcwd())
@@ -161,6 +165,11 @@ def module(wing, slug):
     return f"finicky/{wing}/{slug.replace('-', '_')}.py"
 
 
+def rows(experiment):
+    """Of how many runs an experiment reads the rows."""
+    return len(PLAN.subgrids) if experiment.reads else 0
+
+
 def gpus(experiment):
     """How many GPUs an experiment asks for."""
     return 1 if DEVICE != "cpu" and experiment.on_device else 0
@@ -226,3 +235,4 @@ onstart:
     if not LEFT_OUT:
         for line in progress.announcement(PLAN.subgrids, store.Store(placed(STORE))):
             print(line, file=sys.stderr)
+    progress.follow(PLAN.subgrids, store.Store(placed(STORE)), sys.stderr)

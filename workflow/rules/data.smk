@@ -1,7 +1,3 @@
-localrules:
-    fetch,
-
-
 # The data sets that have to be fetched. Once verified, images are source files, which no rule makes:
 # where a job is to run again whose output is `ancient` to others (its code was edited, say),
 # Snakemake (9.27) takes the others for finished, whether their results are there or not.

@@ -14,7 +14,12 @@ rule train:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000 if DEVICE == "cpu" else 8000,
+        mem_mb=lambda wildcards, attempt: demands.training_mb(
+            PLAN.shards[wildcards.shard], config["fuse"], attempt
+        ),
+        runtime=lambda wildcards, attempt: demands.training_minutes(
+            PLAN.shards[wildcards.shard], attempt
+        ),
         gpu=0 if DEVICE == "cpu" else 1,
     params:
         data=placed(DATA),
@@ -39,6 +44,13 @@ rule tables:
         f"{HERE}/benchmarks/tables.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=lambda wildcards, attempt: demands.gathering_mb(
+            len(PLAN.subgrids), attempt
+        ),
+        runtime=lambda wildcards, attempt: demands.gathering_minutes(
+            len(PLAN.subgrids), attempt
+        ),
     params:
         membership=membership(PLAN),
         # shards that failed, of which the store has some runs

@@ -39,6 +39,13 @@ rule explorer:
         f"{HERE}/logs/explorer.log",
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=lambda wildcards, attempt: demands.gathering_mb(
+            len(PLAN.subgrids), attempt
+        ),
+        runtime=lambda wildcards, attempt: demands.gathering_minutes(
+            len(PLAN.subgrids), attempt
+        ),
     params:
         # what of the config decides which seed sets are the same measurement, and the usual levels
         config=config,

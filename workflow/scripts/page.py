@@ -12,7 +12,6 @@ from finicky.evidence import ledger
 from finicky.page import build
 from finicky.store import replaced
 
-
 # The folder that results/ is in. The page's links are relative to it, whatever a module's prefix.
 PLACE = Path(snakemake.output[0]).parents[3]
 
