@@ -76,6 +76,7 @@ test-gpu:  ## test and time the engine on this machine's GPU (3 minutes)
 test-cluster: env  ## run a small preset through a real SLURM, started on this machine (root)
 	@command -v slurmctld >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null || \
 		{ apt-get update -q && apt-get install -q -y --no-install-recommends slurm-wlm munge; }
+	@$(python) tests/cluster/one_node.py
 	@$(python) -m pytest -p no:cacheprovider tests/cluster
 
 lint: env  ## check style and the workflow, change nothing

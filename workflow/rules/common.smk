@@ -6,7 +6,7 @@ import sys
 
 # Where the workflow lies. Its own files are named from there, results from the working folder: the
 # two differ with `--directory`, with `-s` and where another workflow takes this one as a module.
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(workflow.snakefile)))
+ROOT = os.path.abspath(os.path.join(os.path.dirname(workflow.snakefile), "../.."))
 IS_MODULE = not workflow.modifier.is_main_snakefile()
 MODULE = config if IS_MODULE else None  # what a `module` statement's `config:` says
 IN_PLACE = not IS_MODULE and os.path.samefile(ROOT, os.getcwd())
@@ -30,7 +30,9 @@ def placed(path):
 LIBRARY = os.path.join(ROOT, "workflow")
 sys.path.insert(0, LIBRARY)
 theirs = os.environ.get("PYTHONPATH", "").split(os.pathsep) if IS_MODULE else []
-os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([LIBRARY, *filter(None, theirs)]))
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    dict.fromkeys([LIBRARY, *filter(None, theirs)])
+)
 os.environ["PYTHONUTF8"] = "1"
 # Snakemake (9.27) pastes the interpreter's path into shell commands: with a space in it they fail,
 # with $() in it they run what is in there.
@@ -197,7 +199,9 @@ def membership(plan):
 def other_devices():
     """The verdicts of this preset as it was made on another device, if it was."""
     kept = glob.glob("claims.*.json", root_dir=placed(f"{HERE}/report"))
-    return [f"{HERE}/report/{name}" for name in sorted({*kept} - {f"claims.{DEVICE}.json"})]
+    return [
+        f"{HERE}/report/{name}" for name in sorted({*kept} - {f"claims.{DEVICE}.json"})
+    ]
 
 
 # The seed sets of the reference, each with its provenance beside it.
@@ -210,7 +214,9 @@ TEMPLATES = [
     if os.path.isfile(f"{ROOT}/report/{path}")
 ]
 # The benchmark is no experiment of a preset. Once it was run, the page shows it.
-BENCH = [path for path in ["results/bench/engine.parquet"] if os.path.exists(placed(path))]
+BENCH = [
+    path for path in ["results/bench/engine.parquet"] if os.path.exists(placed(path))
+]
 # Where the experiments of this report have their tables: the links and commands of the page.
 TABLE_OF = {
     **{slug: f"{HERE}/experiments/{slug}.parquet" for slug in EXPERIMENTS},
@@ -233,6 +239,8 @@ def described(slug):
 
 onstart:
     if not LEFT_OUT:
-        for line in progress.announcement(PLAN.subgrids, store.Store(placed(STORE))):
+        for line in progress.announcement(
+            PLAN.subgrids, store.Store(placed(STORE))
+        ):
             print(line, file=sys.stderr)
     progress.follow(PLAN.subgrids, store.Store(placed(STORE)), sys.stderr)
