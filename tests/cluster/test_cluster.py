@@ -22,8 +22,9 @@ SITE = {
     "account": None, "gpu_model": None, "status": "squeue", "jobs": 20, "exclusive": True,
     "cores": 3, "partitions": {"cpu": {}, "gpu": {"max_gpu": 1}},
 }  # fmt: skip
-# 16 runs in two jobs; two are stored at a time.
-LONG = {"images": 6400, "epochs": 5, "activation": ["relu", "tanh"], "seeds": 4, "fuse": 2}
+# Two jobs; two runs are stored at a time.
+LONG = {"images": 6400, "epochs": 5, "activation": ["relu", "tanh"], "seeds": 8, "fuse": 2}
+RUNS = 32
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +37,15 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def project(untrained, tmp_path_factory):
-    """The untrained project, with a site and two presets: `long`, and `alone` with an experiment
-    that must run alone, one that need not, and as few trainings as possible."""
+    """The untrained project, with a site and presets: `long`, and with as few trainings as possible
+    `alone`, of whose experiments one must run alone, and `gpu`."""
     project = untrained.copy(tmp_path_factory.mktemp("project") / "with a space")
     project.write("workflow/profiles/site.yaml", yaml.safe_dump(SITE))
     project.configure("long", **LONG)
     smoke = presets.load(ROOT / "config/smoke.yaml", ROOT / "config/config.yaml")
     chosen = {slug: smoke["experiments"][slug] for slug in ("backprop", "losses")}
     project.configure("alone", init=["he"], experiments=chosen)
+    project.configure("gpu", init=["he"], experiments={"losses": chosen["losses"]})
     return project
 
 
@@ -149,7 +151,7 @@ def test_whatever_happens_to_the_jobs_the_tables_are_those_of_a_local_run(
         assert {job["JobState"] for job in jobs_of(cluster, "train", before)} >= {state}
         assert not (project.folder / target).exists()
     kept = project.store()
-    assert 0 < len(kept) < 16
+    assert 0 < len(kept) < RUNS
     done = project.call(command("long", target), env=cluster.environment)
     assert done.returncode == 0, done.stdout
     assert kept.items() <= project.store().items()
@@ -160,7 +162,7 @@ def test_a_gpu_is_asked_for_where_one_is_needed(cluster, project):
     """As far as SLURM goes; there is no CUDA here."""
     before = cluster.jobs()
     done = project.call(
-        command("alone", "--retries", "0", profile="slurm-gpu"), env=cluster.environment
+        command("gpu", "--retries", "0", profile="slurm-gpu"), env=cluster.environment
     )
     assert done.returncode == 1, done.stdout
     assert "the training of mnist-cuda-" in done.stdout and "NVIDIA" in done.stdout
