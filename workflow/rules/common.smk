@@ -14,8 +14,8 @@ PLACES = workflow.modifier.path_modifier
 
 
 def own(path):
-    """A file of the workflow's, as a rule names it: relative where results lie beside it, so that
-    the folder can be moved, else absolute."""
+    """A file of the workflow's, as rules name it. Relative where results lie beside it, so that the
+    folder can be moved; else absolute."""
     return path if IN_PLACE else os.path.join(ROOT, path)
 
 
@@ -29,11 +29,11 @@ def placed(path):
 # this file before it starts its script. Text is UTF-8, whatever the machine's locale.
 LIBRARY = os.path.join(ROOT, "workflow")
 sys.path.insert(0, LIBRARY)
-theirs = os.environ.get("PYTHONPATH", "").split(os.pathsep) if IS_MODULE else []
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    dict.fromkeys([LIBRARY, *filter(None, theirs)])
+others = os.getenv("PYTHONPATH", "").split(os.pathsep) if IS_MODULE else []
+os.environ.update(
+    PYTHONPATH=os.pathsep.join(dict.fromkeys([LIBRARY, *filter(None, others)])),
+    PYTHONUTF8="1",
 )
-os.environ["PYTHONUTF8"] = "1"
 # Snakemake (9.27) pastes the interpreter's path into shell commands: with a space in it they fail,
 # with $() in it they run what is in there.
 sys.executable = shlex.quote(sys.executable)
