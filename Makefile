@@ -36,7 +36,7 @@ help:  ## list the targets
 	@echo "make report [PRESET=default] [CORES=all] [PROFILE=default]"
 	@echo "  presets: $(presets)"
 	@echo "  profiles: $(profiles)"
-	@awk -F ':|## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$NF }' Makefile
+	@awk -F ':|## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$NF }' Makefile
 
 report: check-preset env  ## measure, judge and build the page (resumes what was interrupted)
 	@$(python) workflow/scripts/check_yaml.py $(own_file)
