@@ -2,6 +2,7 @@
 
 PRESET ?= default
 CORES ?= all
+PROFILE ?= default
 UV ?= uv
 
 # Whatever the machine's locale, text is UTF-8.
@@ -21,17 +22,26 @@ presets := default $(shell ls config 2>/dev/null | LC_ALL=C sed -n 's/^\([a-z0-9
 own_file := $(if $(filter-out default,$(PRESET)),config/$(PRESET).yaml)
 configfile := $(addprefix --configfile ,$(own_file))
 
-.PHONY: help report status bench reference test test-gpu lint format env lock clean distclean check-preset
+profiles := $(sort $(notdir $(patsubst %/config.yaml,%,$(wildcard workflow/profiles/*/config.yaml))))
+# Snakemake adds the default profile to every other. How much there is of this machine, the others say
+# themselves, or a cluster's scheduler.
+on_this_machine := --cores $(CORES) --resources gpu=1
+place := $(if $(filter default,$(PROFILE)),$(on_this_machine),--profile workflow/profiles/$(PROFILE) \
+	$(if $(filter-out all,$(CORES)),--cores $(CORES)))
+
+.PHONY: help report status bench reference test test-gpu test-cluster lint format env lock clean distclean check-preset
 .NOTPARALLEL:
 
 help:  ## list the targets
-	@echo "make report [PRESET=default] [CORES=all]   presets: $(presets)"
-	@awk -F ':|## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$NF }' Makefile
+	@echo "make report [PRESET=default] [CORES=all] [PROFILE=default]"
+	@echo "  presets: $(presets)"
+	@echo "  profiles: $(profiles)"
+	@awk -F ':|## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$NF }' Makefile
 
 report: check-preset env  ## measure, judge and build the page (resumes what was interrupted)
 	@$(python) workflow/scripts/check_yaml.py $(own_file)
 	@$(python) workflow/scripts/unlock_if_dead.py $(configfile)
-	@$(python) -m snakemake --cores $(CORES) --resources gpu=1 $(configfile)
+	@$(python) -m snakemake $(place) $(configfile)
 	@echo "The page: results/$(PRESET)/report/index.html"
 
 status: env  ## say how far each preset is and how long the rest would take here
@@ -61,6 +71,13 @@ test-gpu:  ## test and time the engine on this machine's GPU (3 minutes)
 	@with=$$(test -x $(python) && echo $(python) || echo $(or $(PYTHON),python3)); \
 		$$with -m pytest -q -p no:cacheprovider tests/unit/test_gpu.py; passed=$$?; \
 		$$with workflow/scripts/gpu_bench.py && exit $$passed
+
+# What it needs besides, on Debian or Ubuntu: SLURM and munge, and root, who alone starts them.
+test-cluster: env  ## run a small preset through a real SLURM, started on this machine (root)
+	@command -v slurmctld >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null || \
+		{ apt-get update -q && apt-get install -q -y --no-install-recommends slurm-wlm munge; }
+	@$(python) tests/cluster/one_node.py
+	@$(python) -m pytest -p no:cacheprovider tests/cluster
 
 lint: env  ## check style and the workflow, change nothing
 	@$(python) -m ruff check .
@@ -107,5 +124,8 @@ check-preset:
 	$(if $(filter 1,$(words $(PRESET))),,$(error PRESET must be one of: $(presets)))
 	$(if $(filter $(presets),$(PRESET)),,$(error PRESET=$(PRESET): there is no config/$(PRESET).yaml; \
 	presets are: $(presets)))
+	$(if $(filter 1,$(words $(PROFILE))),,$(error PROFILE must be one of: $(profiles)))
+	$(if $(filter $(profiles),$(PROFILE)),,$(error PROFILE=$(PROFILE): there is no \
+	workflow/profiles/$(PROFILE); profiles are: $(profiles)))
 	$(if $(filter all,$(CORES)),,$(if $(shell printf %s '$(subst ','\'',$(CORES))' | \
 	grep -xE '[1-9][0-9]*'),,$(error CORES=$(CORES): allowed are all and numbers from 1)))

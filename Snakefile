@@ -1,8 +1,6 @@
-# The front door; the workflow itself is in workflow/. The target stands here because Snakemake
-# forgets a default target that an included file sets.
+# The front door; the workflow itself is in workflow/. Its target is named here again, since Snakemake
+# (9.27) forgets a default target that an included file sets.
 include: "workflow/Snakefile"
 
 
-rule all:
-    input:
-        PROMISED,
+workflow.default_target = "all"

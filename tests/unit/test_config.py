@@ -348,3 +348,15 @@ def test_an_error_on_the_command_line_blames_no_file(written, arguments, said):
 
 def test_the_command_line_wins(written):
     assert written("seeds: 2\n", {"seeds": 3})[0]["seeds"] == 3
+
+
+def test_a_modules_config_is_one_more_file(written):
+    """Of another workflow, which calls its preset as it likes: the strongest file's sub-grids, and
+    what is wrong with it is said to be there."""
+    files, theirs = [CONFIGS / "config.yaml"], {"preset": "any", "seeds": 3, "grid": {"depth": {}}}
+    whole = config.merged(files, module=theirs)
+    assert (whole["preset"], whole["seeds"], list(whole["grid"])) == ("any", 3, ["depth"])
+    config.check(whole, files, EXPERIMENTS, module=theirs)
+    theirs = theirs | {"seeds": 0}
+    with pytest.raises(InputError, match="^the module's config: seeds: found 0"):
+        config.check(config.merged(files, module=theirs), files, EXPERIMENTS, module=theirs)

@@ -1,6 +1,7 @@
 """The line that says how far the training is, and what a start announces."""
 
 import io
+import threading
 
 import pytest
 
@@ -78,29 +79,72 @@ def test_the_rate_is_one_of_work_not_of_runs(store, clock):
 def test_no_time_is_promised_before_there_is_a_rate_or_when_all_is_done(store, clock):
     runs, stream = make_runs(2), io.StringIO()
     counter = Progress(runs, store, stream)
-    clock.now += 10
+    finish(store, runs[:1])
     counter.show()
     finish(store, runs)
     clock.now += 10
     counter.show()
-    assert stream.getvalue() == "training: 0 of 2 runs\ntraining: 2 of 2 runs\n"
+    first, last = stream.getvalue().splitlines()
+    assert first.startswith("training: 1 of 2 runs, about ") and last == "training: 2 of 2 runs"
 
 
-def test_a_line_at_most_every_few_seconds(store, clock):
-    stream = io.StringIO()
-    counter = Progress(make_runs(2), store, stream)
-    for _ in range(101):
+def test_a_line_only_when_another_run_is_stored(store, clock):
+    runs, stream = make_runs(2), io.StringIO()
+    counter = Progress(runs, store, stream)
+    for stored in (0, 1, 1, 1, 2, 2):
+        finish(store, runs[:stored])
+        clock.now += 10
         counter.show()
-        clock.now += progress.EVERY / 10
-    assert len(stream.getvalue().splitlines()) == 10
+    assert len(stream.getvalue().splitlines()) == 2
+
+
+class Looks:
+    """An event that is never set: what happens between the looks at the store, a step a look."""
+
+    def __init__(self, *steps):
+        self.steps, self.pauses = list(steps), []
+
+    def wait(self, pause):
+        self.pauses.append(pause)
+        self.steps.pop(0)()
+
+
+def test_it_watches_until_no_run_is_missing(store, clock):
+    runs, stream = make_runs(2), io.StringIO()
+    looks = Looks(lambda: None, lambda: finish(store, runs[:1]), lambda: finish(store, runs))
+    Progress(runs, store, stream).watch(looks)
+    assert looks.steps == [] and len(stream.getvalue().splitlines()) == 2
+
+
+def test_it_looks_seldom_where_a_look_takes_long(store, clock, monkeypatch):
+    """A cluster's file system is asked for each missing run."""
+    runs = make_runs(2)
+    counter = Progress(runs, store, io.StringIO())
+    count = counter._count
+
+    def slowly():
+        clock.now += 2
+        count()
+
+    monkeypatch.setattr(counter, "_count", slowly)
+    looks = Looks(lambda: None, lambda: finish(store, runs))
+    counter.watch(looks)
+    assert looks.pauses == [progress.EVERY, 2 * progress.SELDOM]
+
+
+def test_it_ends_with_its_process(store):
+    over = threading.Event()
+    over.set()
+    Progress(make_runs(2), store, io.StringIO()).watch(over)  # and returns
 
 
 def test_on_a_terminal_the_line_replaces_the_one_before(store, clock):
     stream = Terminal()
-    counter = Progress(make_runs(2), store, stream)
-    clock.now += 10
+    runs = make_runs(2)
+    counter = Progress(runs, store, stream)
+    finish(store, runs)
     counter.show()
-    assert stream.getvalue() == "\rtraining: 0 of 2 runs\x1b[K"
+    assert stream.getvalue() == "\rtraining: 2 of 2 runs\x1b[K"
 
 
 # ---------------------------------------------------------------- the announcement

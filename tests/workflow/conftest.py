@@ -214,11 +214,12 @@ def start():
     in its folder, is killed at the end of the test."""
     started = []
 
-    def start(project, command):
+    def start(project, command, env=None):
         log = (project.folder / "output.log").open("w")
         process = subprocess.Popen(
             command,
             cwd=project.folder,
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

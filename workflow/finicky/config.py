@@ -12,6 +12,7 @@ from finicky import data, declarations, documents, machine, runs, sources
 from finicky.errors import InputError
 
 DEVICE = "FINICKY_DEVICE"  # the environment variable that says what `auto` is
+MODULE = "the module's config"  # where a mistake in it is
 NUMBERED = ("normal_std", "normal_var")  # initialisers whose level carries a number
 
 
@@ -20,14 +21,23 @@ def load(path, base="config/config.yaml"):
     return merged([base, path])
 
 
-def merged(files, arguments=None):
+def merged(files, arguments=None, module=None):
     """The config that these files make, the weakest first, and over them the arguments, the
     `--config` of a command line: laid one over the other mapping by mapping, as Snakemake does.
+    `module`, what a workflow says that takes this one as a module, counts as the strongest file.
 
     Snakemake reads the numbers of YAML 1.1, so the workflow puts this config in place of its own.
     """
-    layers = [_document(file) for file in files] + [dict(arguments or {})]
-    return with_own_grid(reduce(laid_over, layers, {}), files)
+    layers = _layers(files, arguments, module)
+    return with_own_grid(reduce(laid_over, layers.values(), {}), files, module)
+
+
+def _layers(files, arguments, module):
+    """{place: what it says}, the weakest first."""
+    layers = {file: _document(file) for file in files}
+    if module is not None:
+        layers[MODULE] = module
+    return layers | {"--config": arguments or {}}
 
 
 def _document(file):
@@ -37,15 +47,15 @@ def _document(file):
     return document or {}
 
 
-def with_own_grid(config, files):
+def with_own_grid(config, files, module=None):
     """The config with those sub-grids that the strongest of its files with a `grid` names.
 
     Of a sub-grid that the base has too, a preset's file says only what differs; the others are not
     its own.
     """
     named = None
-    for file in files:
-        grid = _document(file).get("grid")
+    for document in [*map(_document, files), module or {}]:
+        grid = document.get("grid")
         named = grid if isinstance(grid, dict) else named
     if named is None or not isinstance(config.get("grid"), dict):
         return config
@@ -70,13 +80,13 @@ def laid_over(below, above):
     return above
 
 
-def check(config, files, experiments, arguments=None):
-    """Check a merged config; `files` and `arguments` are what made it, as `merged` takes them.
+def check(config, files, experiments, arguments=None, module=None):
+    """Check a merged config; `files`, `arguments` and `module` made it, as `merged` takes them.
 
     experiments: {slug: declarations.Experiment} of those that exist. Raises InputError naming the
     strongest file, or --config, that holds the offending key.
     """
-    layers = {file: _document(file) for file in files} | {"--config": arguments or {}}
+    layers = _layers(files, arguments, module)
 
     def where(key):
         holders = [place for place, layer in layers.items() if key in layer]
@@ -99,8 +109,9 @@ def check(config, files, experiments, arguments=None):
     check_levels(config, where)
     check_purposes(config, experiments, where("grid"))
     check_batches(config, where("grid"))
-    place = "--config" if "preset" in layers["--config"] else files[-1]
-    check_name(config["preset"], files[-1], place)
+    if module is None:  # which has no file to be called like
+        place = "--config" if "preset" in layers["--config"] else files[-1]
+        check_name(config["preset"], files[-1], place)
 
 
 def check_name(preset, file, place):

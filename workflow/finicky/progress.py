@@ -1,5 +1,7 @@
 """How far a preset's training is: runs done, runs in all, time left."""
 
+import atexit
+import threading
 import time
 from pathlib import Path
 
@@ -8,14 +10,15 @@ from finicky.runs import seconds
 from finicky.sources import core_code
 from finicky.store import replaced
 
-EVERY = 5  # seconds between two lines
+EVERY = 5  # seconds between two looks at the store, at least
+SELDOM = 50  # times as long as a look takes, where that is longer: a cluster's file system is slow
 
 
 class Progress:
     """Counts the stored runs of a plan, whoever trained them, and estimates the time left.
 
-    The rate is what all jobs together stored since this one began, so it holds for any number of
-    cores or machines and needs no word between jobs.
+    The rate is what all jobs together stored since it began to look, so it holds for any number of
+    cores or machines and needs no word from the jobs.
     """
 
     def __init__(self, runs, store, stream):
@@ -24,22 +27,28 @@ class Progress:
         self.total = len(self.missing)
         self._count()
         self.work_at_start = sum(self.missing.values())
-        self.began = self.shown = time.monotonic()
+        self.began = time.monotonic()
 
     def _count(self):
         self.missing = {run: work for run, work in self.missing.items() if run not in self.store}
 
     def show(self):
-        """Print the line, at most every few seconds; on a terminal it replaces the one before."""
-        now = time.monotonic()
-        if now - self.shown < EVERY:
-            return
-        self.shown = now
+        """Print the line if another run was stored; on a terminal it replaces the one before."""
+        before = len(self.missing)
         self._count()
-        self.stream.write(
-            f"\r{self.line(now)}\x1b[K" if self.stream.isatty() else f"{self.line(now)}\n"
-        )
+        if len(self.missing) == before:
+            return
+        line = self.line(time.monotonic())
+        self.stream.write(f"\r{line}\x1b[K" if self.stream.isatty() else f"{line}\n")
         self.stream.flush()
+
+    def watch(self, over):
+        """Show it again and again, until no run is missing or the event `over` is set."""
+        pause = EVERY
+        while self.missing and not over.wait(pause):
+            began = time.monotonic()
+            self.show()
+            pause = max(EVERY, SELDOM * (time.monotonic() - began))
 
     def line(self, now):
         """For example: training: 1,240 of 2,655 runs, about 14 min 5 s left."""
@@ -49,6 +58,20 @@ class Progress:
         if left and done > 0:
             text += f", about {duration(left * (now - self.began) / done)} left"
         return text
+
+
+def follow(runs, store, stream):
+    """Show from now on how far the training is, beside whatever else this process does."""
+    over = threading.Event()
+    watch = Progress(runs, store, stream).watch
+    watching = threading.Thread(target=watch, args=[over], daemon=True)
+    watching.start()
+
+    def end():  # a thread that writes while Python ends brings it down
+        over.set()
+        watching.join()
+
+    atexit.register(end)
 
 
 def announcement(runs, store):

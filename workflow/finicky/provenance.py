@@ -16,14 +16,15 @@ PACKAGES = ("torch", "torchvision", "snakemake", "numpy", "scipy", "pandas", "py
 OUTCOMES = ("finite", "large", "inf", "nan")
 
 
-def record(runs, config, benchmarks, planned=None, failures=()):
+def record(runs, config, benchmarks, planned=None, failures=(), code="."):
     """Provenance of a preset as plain Python.
 
     runs: its table of runs; config: the merged config; benchmarks: {stage: the files in which the
     workflow leaves the time of each of its jobs}, without training; planned: how many runs there
-    should be; failures: what failed, a sentence each. Times are in seconds: of training,
-    `seconds.training` is summed over cores, and `wall_seconds` counts the time in which at least
-    one run was training. `commit` and `dirty` are None where `checkout` does not know them.
+    should be; failures: what failed, a sentence each; code: the folder where the workflow lies.
+    Times are in seconds: of training, `seconds.training` is summed over cores, and `wall_seconds`
+    counts the time in which at least one run was training. `commit` and `dirty` are None where
+    `checkout` does not know them.
     """
     counts = runs["outcome"].value_counts()
     columns = ["run", "dataset", "depth", "block", "activation", "init", "optimizer",
@@ -32,7 +33,7 @@ def record(runs, config, benchmarks, planned=None, failures=()):
     steps = diverged["nan_step"].fillna(diverged["inf_step"]).fillna(diverged["large_step"])
     times = stage_seconds(benchmarks)
     here = machine.description()
-    commit, dirty = checkout()
+    commit, dirty = checkout(code)
     sets = sorted(runs["instruction_set"].dropna().unique())
     return {
         "preset": config["preset"],
@@ -95,20 +96,20 @@ def command(config):
     return "make report" if preset == "default" else f"make report PRESET={preset}"
 
 
-def checkout():
-    """(commit, whether anything differs from it) of the checkout that the working folder is.
+def checkout(folder):
+    """(commit, whether anything differs from it) of the checkout that a folder is.
 
     A file that git does not know counts where it may be code or config: below workflow/ and
     config/. (None, None) where that is unknown: no git, no checkout, one that git refuses to read,
     or a folder inside another checkout, whose commit says nothing of it.
     """
-    top = git("rev-parse", "--show-toplevel")
-    if not top or not os.path.samefile(top, "."):
+    top = git(folder, "rev-parse", "--show-toplevel")
+    if not top or not os.path.samefile(top, folder):
         return None, None
     answers = [
-        git("rev-parse", "HEAD"),
-        git("status", "--porcelain", "--untracked-files=no"),
-        git("ls-files", "--others", "--exclude-standard", "--", "workflow", "config"),
+        git(folder, "rev-parse", "HEAD"),
+        git(folder, "status", "--porcelain", "--untracked-files=no"),
+        git(folder, "ls-files", "--others", "--exclude-standard", "--", "workflow", "config"),
     ]
     if None in answers:
         return None, None
@@ -116,13 +117,13 @@ def checkout():
     return commit, bool(changed or unknown)
 
 
-def git(*arguments):
-    """Output of a git command that looks at the working folder, whatever GIT_DIR and the like say;
-    None where it fails or there is no git."""
+def git(folder, *arguments):
+    """Output of a git command that looks at a folder, whatever GIT_DIR and the like say; None where
+    it fails or there is no git."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
         done = subprocess.run(
-            ["git", "--no-optional-locks", *arguments], env=env, capture_output=True
+            ["git", "--no-optional-locks", *arguments], cwd=folder, env=env, capture_output=True
         )
     except OSError:
         return None

@@ -20,8 +20,11 @@ rule bench:
     conda:
         ENVIRONMENT
     threads: ALL_CORES
+    resources:
+        mem_mb=demands.experiment_mb(0),
+        runtime=demands.experiment_minutes(),
     params:
-        settings={"repetitions": 9, "data": DATA, "device": "cpu"},
+        settings={"repetitions": 9, "data": placed(DATA), "device": "cpu"},
     script:
         "../scripts/measure.py"
 

@@ -4,10 +4,36 @@ import os
 import shlex
 import sys
 
+# Where the workflow lies. Its own files are named from there, results from the working folder: the
+# two differ with `--directory`, with `-s` and where another workflow takes this one as a module.
+ROOT = os.path.abspath(os.path.join(os.path.dirname(workflow.snakefile), "../.."))
+IS_MODULE = not workflow.modifier.is_main_snakefile()
+MODULE = config if IS_MODULE else None  # what a `module` statement's `config:` says
+IN_PLACE = not IS_MODULE and os.path.samefile(ROOT, os.getcwd())
+PLACES = workflow.modifier.path_modifier
+
+
+def own(path):
+    """A file of the workflow's, as rules name it. Relative where results lie beside it, so that the
+    folder can be moved; else absolute."""
+    return path if IN_PLACE else os.path.join(ROOT, path)
+
+
+def placed(path):
+    """Where a file of a rule's lies. Snakemake puts a module's `prefix:` before the paths in rules;
+    whatever else looks at files has to do so itself."""
+    return PLACES.replace_prefix(path)
+
+
 # The library lies below workflow/. Jobs find it by PYTHONPATH: every job, on a cluster too, reads
 # this file before it starts its script. Text is UTF-8, whatever the machine's locale.
-sys.path.insert(0, os.path.abspath("workflow"))
-os.environ.update(PYTHONPATH=os.path.abspath("workflow"), PYTHONUTF8="1")
+LIBRARY = os.path.join(ROOT, "workflow")
+sys.path.insert(0, LIBRARY)
+others = os.getenv("PYTHONPATH", "").split(os.pathsep) if IS_MODULE else []
+os.environ.update(
+    PYTHONPATH=os.pathsep.join(dict.fromkeys([LIBRARY, *filter(None, others)])),
+    PYTHONUTF8="1",
+)
 # Snakemake (9.27) pastes the interpreter's path into shell commands: with a space in it they fail,
 # with $() in it they run what is in there.
 sys.executable = shlex.quote(sys.executable)
@@ -16,9 +42,11 @@ from finicky import (
     config as presets,
     data,
     declarations,
+    demands,
     failures,
     machine,
     progress,
+    provenance,
     runs,
     sources,
     store,
@@ -26,25 +54,33 @@ from finicky import (
 from finicky.errors import InputError
 from finicky.evidence import ledger
 
-LEDGER = "config/claims.yaml"
-AMENDMENTS = "config/amendments.yaml"
+LEDGER = own("config/claims.yaml")
+AMENDMENTS = own("config/amendments.yaml")
+REFERENCE = own("results/reference")  # committed
 DATA = "results/data"  # images and finished runs are shared by all presets
 STORE = "results/store"
 ENVIRONMENT = "../envs/finicky.yaml"
 TABLES = ["runs", "curves", "layers"]
-ALL_CORES = 1000  # Snakemake scales it down to what it was given
+# Of a job that must have the machine to itself. Snakemake scales it down: locally to the cores that
+# it was given, on a cluster to the profile's `max-threads`.
+ALL_CORES = 1000
 
 try:
     presets.check_place(os.getcwd())
+    presets.check_place(ROOT)
     declarations.check_levels_registered_once()
     DECLARED = declarations.experiments()
     EXHIBITS = declarations.exhibits()
-    files = ["config/config.yaml", *map(str, workflow.overwrite_configfiles)]
-    arguments = workflow.config_settings.config  # of --config
-    config.update(presets.merged(files, arguments))
-    presets.check(config, files, DECLARED, arguments)
+    files = [own("config/config.yaml")]
+    if IS_MODULE:
+        arguments = {}
+    else:
+        files += map(str, workflow.overwrite_configfiles)
+        arguments = workflow.config_settings.config  # of --config
+    config = presets.merged(files, arguments, MODULE)
+    presets.check(config, files, DECLARED, arguments, MODULE)
     HERE = f"results/{config['preset']}"
-    presets.check_writable("results", STORE, HERE, ".snakemake")
+    presets.check_writable(*map(placed, ["results", STORE, HERE]), ".snakemake")
     ledger.amendments(AMENDMENTS, ledger.load(LEDGER))
     config["device"] = DEVICE = presets.device(config)
     PLAN = runs.plan(config)
@@ -121,13 +157,19 @@ PROMISED = [
 def library(*files, device=DEVICE):
     """Files below workflow/ and every file of the library that they import, but for code that only
     other devices use."""
-    paths = [os.path.join("workflow", file) for file in files]
-    return [*paths, *map(os.path.relpath, sources.dependencies(*paths, device=device))]
+    paths = [os.path.join(LIBRARY, file) for file in files]
+    paths += sources.dependencies(*paths, device=device)
+    return [own(os.path.relpath(path, ROOT)) for path in paths]
 
 
 def module(wing, slug):
     """The file of an experiment, or of its exhibit."""
     return f"finicky/{wing}/{slug.replace('-', '_')}.py"
+
+
+def rows(experiment):
+    """Of how many runs an experiment reads the rows."""
+    return len(PLAN.subgrids) if experiment.reads else 0
 
 
 def gpus(experiment):
@@ -156,17 +198,25 @@ def membership(plan):
 
 def other_devices():
     """The verdicts of this preset as it was made on another device, if it was."""
-    kept = set(glob.glob(f"{HERE}/report/claims.*.json"))
-    return sorted(kept - {f"{HERE}/report/claims.{DEVICE}.json"})
+    kept = glob.glob("claims.*.json", root_dir=placed(f"{HERE}/report"))
+    return [
+        f"{HERE}/report/{name}" for name in sorted({*kept} - {f"claims.{DEVICE}.json"})
+    ]
 
 
 # The seed sets of the reference, each with its provenance beside it.
-REFERENCES = sorted(glob.glob("results/reference/*/claims.json"))
-REFERENCE_TABLES = sorted(glob.glob("results/reference/*/tables/*.parquet"))
+REFERENCES = sorted(glob.glob(f"{glob.escape(REFERENCE)}/*/claims.json"))
+REFERENCE_TABLES = sorted(glob.glob(f"{glob.escape(REFERENCE)}/*/tables/*.parquet"))
 # What the page is put together from.
-TEMPLATES = sorted(filter(os.path.isfile, glob.glob("report/**", recursive=True)))
+TEMPLATES = [
+    own(f"report/{path}")
+    for path in sorted(glob.glob("**", root_dir=f"{ROOT}/report", recursive=True))
+    if os.path.isfile(f"{ROOT}/report/{path}")
+]
 # The benchmark is no experiment of a preset. Once it was run, the page shows it.
-BENCH = glob.glob("results/bench/engine.parquet")
+BENCH = [
+    path for path in ["results/bench/engine.parquet"] if os.path.exists(placed(path))
+]
 # Where the experiments of this report have their tables: the links and commands of the page.
 TABLE_OF = {
     **{slug: f"{HERE}/experiments/{slug}.parquet" for slug in EXPERIMENTS},
@@ -179,9 +229,9 @@ def described(slug):
     shown = exhibit(slug)
     return {
         "title": DECLARED[slug].title,
-        "file": os.path.relpath(DECLARED[slug].file),
+        "file": os.path.relpath(DECLARED[slug].file, ROOT),
         "table": TABLE_OF.get(slug),
-        "exhibit": shown.file and os.path.relpath(shown.file),
+        "exhibit": shown.file and os.path.relpath(shown.file, ROOT),
         "figures": shown.figures,
         "tables": shown.tables,
     }
@@ -189,5 +239,8 @@ def described(slug):
 
 onstart:
     if not LEFT_OUT:
-        for line in progress.announcement(PLAN.subgrids, store.Store(STORE)):
+        for line in progress.announcement(
+            PLAN.subgrids, store.Store(placed(STORE))
+        ):
             print(line, file=sys.stderr)
+    progress.follow(PLAN.subgrids, store.Store(placed(STORE)), sys.stderr)

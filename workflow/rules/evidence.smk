@@ -4,9 +4,9 @@ rule judge:
         library("scripts/judge.py"),
         references=REFERENCES,
         ledger=LEDGER,
-        schema="workflow/schemas/claims-output.schema.yaml",
+        schema=own("workflow/schemas/claims-output.schema.yaml"),
         experiments=expand(f"{HERE}/experiments/{{slug}}.parquet", slug=EXPERIMENTS),
-        bench=sorted(glob.glob("results/bench/engine.parquet")),
+        bench=BENCH,
     output:
         evidence=f"{HERE}/evidence.parquet",
         claims=f"{HERE}/report/claims.json",

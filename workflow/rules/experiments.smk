@@ -23,6 +23,17 @@ rule experiment:
         ENVIRONMENT
     threads: lambda wildcards: ALL_CORES if EXPERIMENTS[wildcards.slug].alone else 1
     resources:
+        mem_mb=lambda wildcards, attempt: demands.experiment_mb(
+            rows(EXPERIMENTS[wildcards.slug]),
+            gpus(EXPERIMENTS[wildcards.slug]),
+            attempt,
+        ),
+        runtime=lambda wildcards, attempt: demands.experiment_minutes(
+            provenance.job_seconds(
+                f"{placed(HERE)}/benchmarks/experiments/{wildcards.slug}.tsv"
+            ),
+            attempt,
+        ),
         gpu=lambda wildcards: gpus(EXPERIMENTS[wildcards.slug]),
     params:
         settings=lambda wildcards: {
@@ -30,7 +41,7 @@ rule experiment:
             "seeds": list(
                 range(config["first_seed"], config["first_seed"] + config["seeds"])
             ),
-            "data": DATA,
+            "data": placed(DATA),
             "device": config["device"],
         },
     script:

@@ -14,11 +14,16 @@ rule train:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000 if DEVICE == "cpu" else 8000,
+        mem_mb=lambda wildcards, attempt: demands.training_mb(
+            PLAN.shards[wildcards.shard], config["fuse"], attempt
+        ),
+        runtime=lambda wildcards, attempt: demands.training_minutes(
+            PLAN.shards[wildcards.shard], attempt
+        ),
         gpu=0 if DEVICE == "cpu" else 1,
     params:
-        data=DATA,
-        store=STORE,
+        data=placed(DATA),
+        store=placed(STORE),
     script:
         "../scripts/train.py"
 
@@ -39,10 +44,17 @@ rule tables:
         f"{HERE}/benchmarks/tables.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=lambda wildcards, attempt: demands.gathering_mb(
+            len(PLAN.subgrids), attempt
+        ),
+        runtime=lambda wildcards, attempt: demands.gathering_minutes(
+            len(PLAN.subgrids), attempt
+        ),
     params:
         membership=membership(PLAN),
         # shards that failed, of which the store has some runs
         failed=sorted(left_out("train")),
-        store=STORE,
+        store=placed(STORE),
     script:
         "../scripts/tables.py"

@@ -14,11 +14,12 @@ rule provenance:
     params:
         config=config,
         benchmarks={
-            stage: expand(f"{HERE}/benchmarks/{{job}}.tsv", job=jobs)
+            stage: expand(f"{placed(HERE)}/benchmarks/{{job}}.tsv", job=jobs)
             for stage, jobs in STAGES.items()
         },
         planned=len(PLAN.subgrids),
         failures=list(map(str, LEFT_OUT)),
+        code=own("."),
     script:
         "../scripts/provenance.py"
 
@@ -38,6 +39,13 @@ rule explorer:
         f"{HERE}/logs/explorer.log",
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=lambda wildcards, attempt: demands.gathering_mb(
+            len(PLAN.subgrids), attempt
+        ),
+        runtime=lambda wildcards, attempt: demands.gathering_minutes(
+            len(PLAN.subgrids), attempt
+        ),
     params:
         # what of the config decides which seed sets are the same measurement, and the usual levels
         config=config,

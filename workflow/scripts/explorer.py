@@ -23,7 +23,8 @@ with job(snakemake):
     given = snakemake.input
     sets = provenance.references(given.references, snakemake.config)
     folders = [Path(given.runs).parent]
-    folders += [Path("results/reference") / name / "tables" for name in sets]
+    every = {Path(path).parent.name: Path(path).parent / "tables" for path in given.references}
+    folders += [every[name] for name in sets]
     shown = explorer.view([read_tables(folder) for folder in folders], snakemake.config)
     with replaced(snakemake.output[0]) as temporary:
         text = json.dumps(shown, sort_keys=True, separators=(",", ":"), allow_nan=False)

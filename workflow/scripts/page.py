@@ -1,6 +1,7 @@
 """Render the report."""
 
 import json
+import os
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,6 +12,9 @@ from finicky.evidence import ledger
 from finicky.page import build
 from finicky.store import replaced
 
+# The folder that results/ is in. The page's links are relative to it, whatever a module's prefix.
+PLACE = Path(snakemake.output[0]).parents[3]
+
 
 def read_json(path):
     return json.loads(Path(path).read_text(encoding="utf-8"))
@@ -18,7 +22,8 @@ def read_json(path):
 
 def beside(path, kinds):
     """The files of the same name that have these endings: {ending in capitals: path}."""
-    return {kind.upper(): str(Path(path).with_suffix(f".{kind}")) for kind in kinds}
+    path = Path(os.path.relpath(path, PLACE))
+    return {kind.upper(): str(path.with_suffix(f".{kind}")) for kind in kinds}
 
 
 def read_figure(path):
@@ -52,7 +57,7 @@ with job(snakemake):
         ledger.amendments(given.amendments, claims),
         {Path(path).suffixes[0].strip("."): read_json(path) for path in given.other_devices},
         read_json(given.grid),
-        Path("report"),
+        build.TEMPLATES,
     )
     with replaced(snakemake.output[0]) as temporary:
         Path(temporary).write_text(page, encoding="utf-8")

@@ -13,7 +13,7 @@ with job(snakemake):
     runs = pd.read_parquet(snakemake.input.runs)
     params = snakemake.params
     record = provenance.record(
-        runs, params.config, params.benchmarks, params.planned, params.failures
+        runs, params.config, params.benchmarks, params.planned, params.failures, params.code
     )
     with replaced(snakemake.output[0]) as temporary:
         Path(temporary).write_text(

@@ -1,0 +1,59 @@
+"""Profiles: which there are, what make passes on, and what the cluster's jobs are."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from finicky import config as presets
+from finicky import runs
+
+ROOT = Path(__file__).parents[2]
+PROFILES = "default gpu slurm slurm-gpu"
+
+
+def make(*words):
+    """What `make -n report` with these words would do."""
+    return subprocess.run(
+        ["make", "-n", "report", *words], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize(
+    "words, passed",
+    [
+        ([], "--cores all --resources gpu=1"),
+        (["PROFILE=default", "CORES=2"], "--cores 2 --resources gpu=1"),
+        (["PROFILE=slurm"], "--profile workflow/profiles/slurm"),
+        (["PROFILE=slurm-gpu", "CORES=64"], "--profile workflow/profiles/slurm-gpu --cores 64"),
+    ],
+)
+def test_make_passes_the_profile(words, passed):
+    [line] = [line for line in make(*words).stdout.splitlines() if "-m snakemake" in line]
+    assert " ".join(line.split()).endswith(f"-m snakemake {passed}")
+
+
+@pytest.mark.parametrize("name", ["../profiles/slurm", "slurm gpu", "%", "", "nothing"])
+def test_make_takes_only_profiles_that_exist(name):
+    done = make(f"PROFILE={name}")
+    assert done.returncode != 0 and PROFILES in done.stderr
+
+
+@pytest.mark.parametrize("profile", ["slurm", "slurm-gpu"])
+def test_a_clusters_profile_adds_to_the_default_one(untrained, profile):
+    """Planned as on a cluster; none is needed for that."""
+    done = untrained.call(
+        untrained.command("tiny", "-n", "--profile", f"workflow/profiles/{profile}")
+    )
+    assert done.returncode == 0, done.stdout
+    assert "workflow specific profile profiles/default" in done.stdout
+    assert "of 4 runs to train" not in done.stdout  # which only a start says
+    resources = [line for line in done.stdout.splitlines() if "resources:" in line]
+    assert resources and all("mem_mb=" in line and "runtime=" in line for line in resources)
+    [training] = [line for line in resources if "gpu=" in line]
+    assert ("gpu=1" in training) == (profile == "slurm-gpu")
+
+
+def test_the_whole_grid_is_a_few_hundred_jobs():
+    config = presets.load(ROOT / "config/full.yaml", ROOT / "config/config.yaml")
+    assert 100 < len(runs.plan(config | {"shard_seconds": 1800}).shards) < 400
