@@ -1,4 +1,4 @@
-"""Weight decay, schedules, label noise, width and batch size as axes: identities, bits, formulas."""
+"""Weight decay, schedules, label noise, widths and batches as axes: identity, bits, formulas."""
 
 import hashlib
 import json

@@ -385,13 +385,13 @@ def test_good_axes_pass(check, changes):
         ({"schedule": "step"}, "schedule: found 'step' for a training of 4 steps; allowed: at "
                                "least 10 steps"),
         ({"schedule": ["constant"], "epochs": 0}, "epochs: found 0; allowed: at least 1"),
-        ({"batch_size": 1, "block": ["batch_norm"]}, "batch_size: found 1; allowed: another number: "
-                                                     "batch norm needs 2 images in a batch"),
+        ({"batch_size": 1, "block": ["batch_norm"]}, "batch_size: found 1; allowed: another "
+                                                     "number: batch norm needs 2 images"),
         ({"images": [256, 257], "block": ["batch_norm"]}, "images: found 257, which leaves a last "
                                                           "batch of 1 image at batch_size 64;"),
         ({"dataset": ["mnist", "mine"]}, "dataset: found 'mine'; allowed: mnist, fashion_mnist"),
-        ({"width": 64, "for": ["tuning"]}, "for: found tuning, for runs that the chapter's "
-                                           "experiments do not compare; allowed: no `for` beside"),
+        ({"width": 64, "for": ["tuning"]}, "for: found tuning, for runs that no experiment "
+                                           "of the chapter compares; allowed: no `for` beside"),
     ],
 )  # fmt: skip
 def test_bad_axes_are_refused(refused, changes, said):
@@ -466,7 +466,7 @@ def test_a_data_set_of_one_s_own_passes(check, npz):
     ],
 )  # fmt: skip
 def test_bad_declarations_are_refused(refused, npz, changes, said):
-    message = refused(own(npz, **changes))
+    message = refused(own(**{"npz": npz} | changes))
     assert message.startswith(f"mine.yaml: {said}")
 
 

@@ -1,6 +1,7 @@
 """Data sets of one's own: declared, verified, trained on from start to end."""
 
 import hashlib
+import json
 
 import numpy as np
 import pytest
@@ -114,10 +115,16 @@ def test_what_is_not_as_declared_is_named(declare, tmp_path, kind, case):
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        ({"train_labels": np.array([-1] * 240)}, "train_labels: found the label -1; allowed: 0 to "),
+        (
+            {"train_labels": np.array([-1] * 240)},
+            "train_labels: found the label -1; allowed: 0 to ",
+        ),
         ({"test_labels": np.zeros(60)}, "numbers of the type float64; allowed: whole numbers"),
         ({"train_images": np.zeros((240, 5, 7))}, "numbers of the type float64; allowed: uint8"),
-        ({"test_labels": np.array(["a"] * 60, object)}, "no NPZ file of plain arrays (Object array"),
+        (
+            {"test_labels": np.array(["a"] * 60, object)},
+            "no NPZ file of plain arrays (Object array",
+        ),
     ],
 )
 def test_what_only_an_npz_can_get_wrong(declare, tmp_path, arrays, said):
@@ -164,7 +171,7 @@ def test_what_is_verified_again(declare, tmp_path):
     marker = tmp_path / "data/own/verified.json"
     assert "own" in data.unverified(tmp_path / "data")
     marker.parent.mkdir(parents=True)
-    marker.write_text('{"npz": "%s"}' % one["npz"]["sha256"], encoding="utf-8")
+    marker.write_text(json.dumps(data.hashes("own")), encoding="utf-8")
     assert "own" not in data.unverified(tmp_path / "data")
     own_data.paths("own")[0].touch()
     assert data.lost("own", tmp_path / "data") == [one["npz"]["path"]]

@@ -205,7 +205,7 @@ def check_purposes(config, experiments, file):
                 allowed = ", ".join(sorted(known))
                 raise InputError(file, f"grid.{name}.for", repr(purpose), allowed)
         if "for" in grid and not all(runs.usual(run, config) for run in shapes(grid, config)):
-            found = f"{', '.join(grid['for'])}, for runs that the chapter's experiments do not compare"
+            found = f"{', '.join(grid['for'])}, for runs that no experiment of the chapter compares"
             axes = ", ".join(["width", "batch_size", *runs.LATER])
             allowed = f"no `for` beside other levels of {axes} than the preset's, or own data sets"
             raise InputError(file, f"grid.{name}.for", found, allowed)

@@ -1,5 +1,5 @@
-"""MNIST and Fashion-MNIST: fetch the real files, verify them, load them. And the way to data sets of
-one's own, which lie in own_data.
+"""MNIST and Fashion-MNIST: fetch the real files, verify them, load them. And what there is to ask
+of any data set; those of one's own are in own_data.
 
 A file counts only if the SHA-256 of its *uncompressed* IDX content is the known one, so it does not
 matter which source it came from: a folder that the user names, a download, or a package.

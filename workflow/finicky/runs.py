@@ -255,7 +255,7 @@ def parts(members, size):
 class Cost:
     """What training costs, in seconds, without and with batch norm (False, True).
 
-    A line is (base, slope): base + slope × hidden layers, at the sizes of the chapter; elsewhere the
+    A line is (base, slope): base + slope × hidden layers, at the chapter's sizes; elsewhere the
     base, which is the first layer's, and the slope count by their multiplications, but not below a
     half. `steps`: of an optimizer step of one run; `images`: of an image in evaluation; `probe`: of
     a probe, in steps. What a fused batch of any

@@ -47,8 +47,10 @@ CURVES = {
     "running_accuracy": (pa.float64(), "accuracy on the batches during the epoch, %"),
     "train_loss": (pa.float64(), "on the training images after the last epoch, nats; null: before"),
     "train_accuracy": (pa.float64(), "likewise, %; with label noise, of the labels as they are"),
-    "validation_loss": (pa.float64(), "likewise on the held-out ones (of MNIST 5,000), nats; null: "
-                        "trained on"),
+    "validation_loss": (
+        pa.float64(),
+        "likewise on the held-out ones (of MNIST 5,000), nats; null: trained on",
+    ),
     "validation_accuracy": (pa.float64(), "likewise, %"),
     "test_loss": (pa.float64(), "on the test images, end of epoch, evaluation mode, nats"),
     "test_accuracy": (pa.float64(), "likewise, %; null: the run had ended"),

@@ -9,7 +9,6 @@ from finicky import provenance
 from finicky.page import explorer
 from finicky.store import replaced
 
-
 with job(snakemake):
     given = snakemake.input
     sets = provenance.references(given.references, snakemake.config)

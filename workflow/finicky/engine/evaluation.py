@@ -21,8 +21,8 @@ def answers(network, dataset, split, batch):
     """What each network answers to the images of a split, in evaluation mode, `batch` at a time.
 
     Yields the log-probability of the image's own class, and whether it is the most likely one (a
-    tie counts for the first class): both [R, 1, B]. The split's labels are [N], or each network's own
-    [R, 1, N].
+    tie counts for the first class): both [R, 1, B]. The split's labels are [N], or each network's
+    own [R, 1, N].
     """
     runs, dtype = len(network.parameters.flat), network.parameters.flat.dtype
     buffer = torch.empty(batch, split.images.shape[1], dtype=dtype, device=split.images.device)

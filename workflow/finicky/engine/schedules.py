@@ -1,7 +1,7 @@
 """Learning-rate schedules: the rate of a step over the run's learning rate.
 
-A schedule is a function `(step, steps) -> factor` of a step, counted from 0, of so many in the whole
-training. It is plain arithmetic on Python's numbers: the host says each step's rate.
+A schedule is a function `(step, steps) -> factor` of a step, counted from 0, of so many in the
+whole training. It is plain arithmetic on Python's numbers: the host says each step's rate.
 """
 
 import math

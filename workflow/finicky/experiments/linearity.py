@@ -5,7 +5,6 @@ training: networks without activation of several depths against a single layer, 
 regression, each at its own best learning rate.
 """
 
-
 import numpy as np
 import pandas as pd
 import torch

@@ -283,9 +283,7 @@ def _fused(trainings):
     for group in groups.values():
         one = trainings[group[0]].run
         group.sort(key=lambda place: trainings[place].run.seed)
-        size = planning.fused_size(
-            planning.parameters_of(one), machine.l2_cache_bytes()
-        )
+        size = planning.fused_size(planning.parameters_of(one), machine.l2_cache_bytes())
         count = math.ceil(len(group) / size)
         bounds = [round(i * len(group) / count) for i in range(count + 1)]
         yield from (group[start:end] for start, end in itertools.pairwise(bounds))

@@ -148,7 +148,8 @@ def _joined(seed_sets):
 
 def _completed(runs):
     """A table of runs with the columns that it lacks because it is of before there were these."""
-    before = pd.DataFrame([later(name) for name in runs["optimizer"]], index=runs.index)
+    before = [later(name) for name in runs["optimizer"]]
+    before = pd.DataFrame(before, runs.index, columns=list(later("sgd")))
     return runs.assign(**{name: before[name] for name in before if name not in runs})
 
 
