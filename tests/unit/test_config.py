@@ -154,7 +154,6 @@ def test_a_missing_file_is_named(tmp_path):
         ({"optimizers": {"sgd": [1e39]}}, "optimizers.sgd[0]: found 1e+39; allowed: at most 1e+30"),
         ({"seeds": 10**9}, "seeds: found 1000000000; allowed: at most 10000"),
         ({"first_seed": 2**63}, "first_seed: found 9223372036854775808; allowed: at most 10000000"),
-        ({"width": 320_000}, "width: found 320000; allowed: at most 100000"),
         ({"width": True}, "width: found True; allowed: integer"),
         ({"batch_size": 10**400}, "batch_size: found 1000"),
     ],

@@ -45,7 +45,7 @@ from finicky.engine.network import (
     mean_loss,
 )
 from finicky.engine.optimizers import OPTIMIZERS, check_in_place
-from finicky.engine.train import scheduled_rates
+from finicky.engine.schedules import scheduled_rates
 
 STREAMS = 16  # batches side by side; more brought little on an H200
 STEPS_A_TURN = 16  # steps of a batch that are started before it is the next one's turn

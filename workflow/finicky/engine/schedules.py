@@ -30,6 +30,11 @@ def rate(name, learning_rate, step, steps):
     return learning_rate * SCHEDULES[name](step, steps)
 
 
+def scheduled_rates(runs, step):
+    """The learning rate of each run at a step of its training, counted from 0."""
+    return [rate(run.schedule, run.learning_rate, step, run.steps) for run in runs]
+
+
 @schedule("constant")
 def constant(step, steps):
     """1 at every step."""

@@ -16,7 +16,7 @@ from finicky.engine.history import History
 from finicky.engine.network import Architecture, Buffers, Network, cross_entropy, score
 from finicky.engine.optimizers import OPTIMIZERS, check_in_place
 from finicky.engine.probes import PROBE_IMAGES, probe
-from finicky.engine.schedules import rate
+from finicky.engine.schedules import scheduled_rates
 
 CHECK_EVERY = 64  # steps between two readings of the losses
 
@@ -232,11 +232,6 @@ class FusedBatch:
         self.unread.clear()
         columns = (torch.stack(of_steps, 1).tolist() for of_steps in (losses, correct))
         return list(zip(*columns, strict=True))
-
-
-def scheduled_rates(runs, step):
-    """The learning rate of each run at a step, counted from 0."""
-    return [rate(run.schedule, run.learning_rate, step, run.steps) for run in runs]
 
 
 def train(runs, dataset, device="cpu", dtype=torch.float32):
