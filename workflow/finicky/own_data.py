@@ -15,7 +15,6 @@ this process.
 import hashlib
 import io
 import math
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +108,8 @@ def _from_npz(content, path):
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files if name in PARTS}
-    except (ValueError, OSError, AttributeError, zipfile.BadZipFile) as error:
+    # NumPy and zipfile fail in many ways: no archive, a broken or encrypted one, objects in it.
+    except Exception as error:
         found = f"no NPZ file of plain arrays ({' '.join(str(error).split())[:100]})"
         raise InputError(path, None, found, f"arrays {', '.join(PARTS)}") from None
     missing = [part for part in PARTS if part not in arrays]

@@ -16,6 +16,7 @@ from finicky import data, sources
 
 SCHEME = 1  # version of the identity below
 RUNS_A_SEED = 4  # of a fused batch of the default preset at 2 and at 10 layers, on average
+FUSED_BYTES = 2**29  # of the images and values of a step of runs that a core trains together
 GPU_FUSED = 35  # runs of a fused batch on a GPU, as a rule: seven initialisers, five seeds
 GPU_SHARD_SECONDS = 450  # at most, of a job on a GPU
 OUTCOMES = ("finite", "large", "inf", "nan")  # the worst batch loss, from harmless to worst
@@ -338,7 +339,8 @@ def largest_batch(group, cache_bytes):
     one = group[0]
     if one.device != "cpu":
         return len(group)
-    return fused_size(parameters_of(one), cache_bytes)
+    _, batch = memory(one)
+    return max(1, min(fused_size(parameters_of(one), cache_bytes), FUSED_BYTES // batch))
 
 
 def fused_size(parameters, cache_bytes):
