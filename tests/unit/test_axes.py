@@ -13,7 +13,7 @@ from finicky.engine.optimizers import OPTIMIZERS
 from finicky.engine.probes import PROBE_IMAGES, probe
 
 from .engine_fixtures import TinyDataset, bits, make_run, training_process
-from .test_runs import make_config, planned
+from .test_runs import planned
 
 # ---------------------------------------------------------------- identity
 
@@ -285,7 +285,3 @@ def test_large_batches_share_their_memory_with_few():
     for batch in runs.fused_batches(shard, cache_bytes=2**24):
         sizes[batch[0].batch_size].append(len(batch))
     assert sizes == {64: [8], 60_000: [1] * 8}
-
-
-def test_a_config_without_these_keys_plans_as_before():
-    assert "datasets" not in make_config({}) and len(planned({}).subgrids) == 1
