@@ -55,10 +55,7 @@ def last_reference():
 
 def reference_grid():
     """The tables of the grid, as far as the explorer reads them."""
-    return {
-        name: pd.read_parquet(last_reference() / f"tables/{name}.parquet", columns=columns)
-        for name, columns in explorer.COLUMNS.items()
-    }
+    return explorer.read(last_reference() / "tables")
 
 
 def _experiments(measured):
