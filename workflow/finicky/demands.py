@@ -7,7 +7,8 @@ the default preset's seeds 1000 to 1004.
 
 import math
 
-from finicky.runs import fused_size, parameters, seconds
+from finicky import data
+from finicky.runs import largest_batch, memory, seconds
 
 SLACK = 3  # times the expected seconds: other cores are slower, shared file systems slower still
 FEWEST = 5  # minutes: schedulers think in minutes, and a first start reads PyTorch from afar
@@ -44,19 +45,18 @@ def training_mb(shard, fuse="auto", attempt=1):
     """Megabytes for the runs of a shard, of which `fuse` train together."""
     if shard[0].device != "cpu":
         return ON_GPU_MB * 2 ** (attempt - 1)
-    images = max(2 * 784 * run.images for run in shard)  # as read, and as split
+    images = max(2 * data.inputs(run.dataset) * run.images for run in shard)  # as read, and as split
     networks = max(_fused_bytes(run, fuse) for run in shard)
     return math.ceil(SPARE * (PROCESS + (images + networks) / 1e6)) * 2 ** (attempt - 1)
 
 
 def _fused_bytes(run, fuse):
-    """Bytes of a fused batch: a parameter has its gradient, two moments and two temporary values,
-    a unit six numbers an image of the batch, and an evaluation holds a few layers of its images."""
-    weights = parameters(run.depth, run.width)
-    count = fused_size(weights, CACHE) if fuse == "auto" else fuse
-    units = run.batch_size * run.width * run.depth
-    evaluation = EVALUATED * (784 + 4 * run.width)
-    return count * 4 * (6 * (weights + units) + evaluation)
+    """Bytes of a fused batch: beside runs.memory its optimizer's two temporary values a parameter,
+    and a few layers of the images of an evaluation."""
+    network, batch = memory(run)
+    count = largest_batch([run], CACHE) if fuse == "auto" else fuse
+    evaluation = 4 * EVALUATED * (data.inputs(run.dataset) + 4 * run.width)
+    return count * (1.5 * network + batch + evaluation)
 
 
 def experiment_minutes(last=None, attempt=1):
