@@ -68,9 +68,9 @@ CONFIGS = {
     ),
     "odd depth": ({"depth": [3]}, "grid.tiny.depth[0]: found 3; allowed: a multiple of 2"),
     "unknown key": ({"colour": "red"}, "found unknown key 'colour'; allowed: preset, device"),
-    "wrong type": ({"seeds": "two"}, "seeds: found 'two'; allowed: integer"),
+    "wrong type": ({"seeds": "two"}, "seeds: found 'two'; allowed: a whole number"),
     "a level instead of a list": (
-        {"activation": "relu"}, "grid.tiny.activation: found 'relu'; allowed: array",
+        {"activation": "relu"}, "grid.tiny.activation: found 'relu'; allowed: a list",
     ),
     "no epochs": ({"epochs": 0}, "grid.tiny.epochs: found 0; allowed: at least 1"),
     "negative epochs": ({"epochs": -1}, "grid.tiny.epochs: found -1; allowed: at least 1"),

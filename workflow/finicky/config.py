@@ -12,6 +12,11 @@ from finicky import data, declarations, documents, machine, runs, sources
 from finicky.errors import InputError
 
 DEVICE = "FINICKY_DEVICE"  # the environment variable that says what `auto` is
+# A plan beyond these is a slip: planning 200,000 runs takes a quarter of a minute at every start.
+MOST_RUNS = 200_000
+MOST_YEARS = 100  # of one core
+MOST_GIB = 64  # for training one run
+YEAR = 365.25 * 24 * 3600  # seconds
 NUMBERED = ("normal_std", "normal_var")  # initialisers whose level carries a number
 
 
@@ -63,6 +68,13 @@ def device(config):
     return os.environ.setdefault(DEVICE, "cuda" if machine.gpus() else "cpu")
 
 
+def check_card(device):
+    """Raise InputError where the device is a GPU and this machine has none."""
+    if device == "cuda" and not machine.gpus():
+        found = "'cuda', and the driver shows no GPU on this machine"
+        raise InputError("the config", "device", found, "cpu, or auto")
+
+
 def laid_over(below, above):
     """`above` laid over `below`: mappings are merged, everything else is replaced."""
     if isinstance(below, dict) and isinstance(above, dict):
@@ -92,13 +104,15 @@ def check(config, files, experiments, arguments=None):
 
     for name, settings in config["experiments"].items():
         if name not in experiments:
-            found = f"no experiment {name!r}"
-            raise InputError(where("experiments"), "experiments", found, ", ".join(experiments))
+            found, allowed = f"no experiment {name!r}", documents.one_of(experiments, name)
+            raise InputError(where("experiments"), "experiments", found, allowed)
         if settings is not None:
             declarations.check_settings(name, settings, experiments[name], where("experiments"))
     check_levels(config, where)
     check_purposes(config, experiments, where("grid"))
     check_batches(config, where("grid"))
+    check_size(config, where("grid"))
+    check_ignored(files[0])
     place = "--config" if "preset" in layers["--config"] else files[-1]
     check_name(config["preset"], files[-1], place)
 
@@ -165,7 +179,7 @@ def check_level(level, axis, allowed, file, key):
     family, _, number = level.rpartition("_")
     if axis == "init" and family in NUMBERED and is_positive(number):
         return
-    raise InputError(file, key, repr(level), ", ".join(allowed[axis]))
+    raise InputError(file, key, repr(level), documents.one_of(allowed[axis], level))
 
 
 def is_positive(text):
@@ -187,15 +201,44 @@ def check_purposes(config, experiments, file):
 
 
 def check_batches(config, file):
-    """Batch norm needs two images in every batch, the last one too."""
+    """A batch has no more images than there are; batch norm needs two in every batch, the last one
+    too."""
+    size = config["batch_size"]
     for name, grid in config["grid"].items():
+        key, images = f"grid.{name}.images", grid["images"]
+        if images < size:
+            raise InputError(file, key, images, f"at least batch_size, which is {size}")
         normalised = any("batch_norm" in block for block in grid["block"])
-        if normalised and grid["images"] % config["batch_size"] == 1:
+        if normalised and 1 in (size, images % size):
             raise InputError(
-                file, f"grid.{name}.images",
-                f"{grid['images']}, which leaves a last batch of 1 image at batch_size "
-                f"{config['batch_size']}", "another number: batch norm needs 2 images in a batch",
+                file, key, f"{images}, which leaves a batch of 1 image at batch_size {size}",
+                "other numbers: batch norm needs 2 images in a batch",
             )  # fmt: skip
+
+
+def check_size(config, file):
+    """Raise InputError for a plan of more runs, time or memory than anybody has, with what it would
+    need; it is counted, not expanded."""
+    count, seconds = 0, 0.0
+    for name, grid in config["grid"].items():
+        for kind, number in runs.counted(grid, config):
+            count, seconds = count + number, seconds + number * runs.seconds(kind)
+            gib = runs.training_bytes(kind) / 2**30
+            if gib > MOST_GIB:
+                found = f"{gib:,.0f} GiB for each run of {kind.depth} layers of {kind.width} units"
+                raise InputError(file, f"grid.{name}", found, f"at most {MOST_GIB} GiB")
+    years = seconds / YEAR
+    if count > MOST_RUNS or years > MOST_YEARS:
+        found = f"{count:,} runs, which take one core {years:,.2g} years by estimate"
+        raise InputError(file, "grid", found, f"at most {MOST_RUNS:,} runs and {MOST_YEARS} years")
+
+
+def check_ignored(base):
+    """Raise InputError for a file that looks like the preset `default`, which `base` is."""
+    ignored = Path(base).with_name("default.yaml")
+    if ignored.exists():
+        found = f"a file that nobody reads: the preset default is {Path(base).name}"
+        raise InputError(ignored, None, found, "a file of another name")
 
 
 def check_place(folder):

@@ -92,12 +92,9 @@ def _is_integer(checker, value):
 
 
 def _is_number(checker, value):
-    """Neither infinite nor NaN, which pass every comparison with a bound, nor beyond a float."""
-    try:
-        number = _is_integer(checker, value) or isinstance(value, float)
-        return number and math.isfinite(float(value))
-    except OverflowError:
-        return False
+    """Neither infinite nor NaN, which pass every comparison with a bound."""
+    whole = _is_integer(checker, value)
+    return whole or (isinstance(value, float) and math.isfinite(value))
 
 
 def _pattern(validator, pattern, value, schema):
@@ -217,11 +214,11 @@ def found_and_allowed(error):
     return shown if len(shown) <= 60 else f"{shown[:57]}...", _allowed(error)
 
 
-def one_of(names, found=None):
-    """All the names that are allowed, and first the one that was probably meant."""
-    listed = ", ".join(map(str, names))
-    near = difflib.get_close_matches(str(found), [str(name) for name in names], 1)
-    return f"perhaps {near[0]!r}; all of them: {listed}" if near else listed
+def one_of(names, found):
+    """All the names that are allowed, and the one that was probably meant."""
+    names = list(map(str, names))
+    near = difflib.get_close_matches(str(found), names, 1)
+    return ", ".join(names) + (f"; perhaps {near[0]!r}" if near else "")
 
 
 def _allowed(error):

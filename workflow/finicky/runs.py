@@ -143,6 +143,17 @@ def expand(grid, config):
             )
 
 
+def counted(grid, config):
+    """Pairs of a run and a number: how many of its length and architecture a sub-grid has, equal
+    ones counted as often as it names them."""
+    rows = sum(len(rates(grid, optimizer, config)) for optimizer in grid["optimizer"])
+    rows *= math.prod(len(grid[axis]) for axis in ("dataset", "activation", "init"))
+    rows *= grid.get("seeds", config["seeds"])
+    for depth, block in itertools.product(grid["depth"], grid["block"]):
+        one = grid | {"depth": [depth], "block": [block]}
+        yield next(expand(one, config | {"device": "cpu"})), rows
+
+
 def rates(grid, optimizer, config):
     """A sub-grid's learning rates for an optimizer; the config's own where it names none."""
     named = grid.get("learning_rate", config["optimizers"])
@@ -293,6 +304,13 @@ def fused_size(parameters, cache_bytes):
     effect was the larger one where we measured: 15 runs at 2 layers, 7 at 10, 2 at 56.
     """
     return max(1, round(12 * cache_bytes / (16 * parameters)))
+
+
+def training_bytes(run):
+    """What training one run holds at least: weights, gradients, two moments, and the activations
+    of a batch with their gradients, in float32."""
+    activations = run.batch_size * (784 + (run.depth - 1) * run.width)
+    return 16 * parameters(run.depth, run.width) + 8 * activations
 
 
 def parameters(depth, width):
