@@ -166,7 +166,7 @@ def test_a_missing_file_is_named(tmp_path):
         ({"matched_init": {"gelu": "he"}}, "matched_init: found 'gelu'; allowed: identity, relu"),
         ({"matched_init": {"relu": "hi"}}, "matched_init.relu: found 'hi'; allowed: zeros"),
         ({"experiments": {"x": {}}}, "experiments: found no experiment 'x'; allowed: activations"),
-        ({"experiments": {"grid": {1: 2}}}, "experiments.grid: found unknown key 1; allowed: no se"),
+        ({"experiments": {"grid": {1: 2}}}, "experiments.grid: found unknown key 1; allowed: no"),
         ({"experiments": {"grid": 1}}, "experiments.grid: found 1; allowed: keys with values"),
         ({"experiments": {1: {}}}, "experiments: found no experiment 1; allowed: activations"),
         ({"grid": {1: GRID}}, "grid: found 1; allowed: text"),

@@ -311,7 +311,7 @@ def test_a_wrong_setting_is_refused(slug):
 
 # Settings that pass one by one and contradict each other; with fewer items than can be compared.
 AT_ODDS = [
-    ("approximation", {"most": 2000}, "most: found 2000; allowed: fewer units than points: most < "),
+    ("approximation", {"most": 2000}, "most: found 2000; allowed: fewer units than points: most"),
     ("batch-size", {"batch_sizes": [8, 1024]}, "batch_sizes: found 1024; allowed: batches smaller"),
     ("bn-practice", {"images": 513}, "images: found 513; allowed: no batch of one image"),
     ("bn-practice", {"whole_batch": 511}, "images: found 512; allowed: no batch of one image: im"),

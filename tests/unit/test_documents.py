@@ -172,8 +172,8 @@ def test_a_good_document_passes(schema):
         ({"pair": ["one"]}, "pair: found ['one']; allowed: at least 2 items"),
         ({"pair": ["one", 2, 3, 4]}, "pair: found ['one', 2, 3, 4]; allowed: at most 3 items"),
         ({"pair": [1, 2]}, "pair: found [1, 2]; allowed: a list with one in it"),
-        ({"conut": 3}, "found unknown key 'conut'; allowed: name, count, share, width, kind, small, "
-                       "below, word, pair, fixed, folder, both, parts; perhaps 'count'"),
+        ({"conut": 3}, "found unknown key 'conut'; allowed: name, count, share, width, kind, "
+                       "small, below, word, pair, fixed, folder, both, parts; perhaps 'count'"),
         ({"both": "fast"}, "both: found 'fast'; allowed: auto or a whole number"),
         ({"both": 1.5}, "both: found 1.5; allowed: auto or a whole number"),
         ({"fixed": "manual"}, "fixed: found 'manual'; allowed: auto"),

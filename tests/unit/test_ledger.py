@@ -154,6 +154,14 @@ def test_the_effects_of_an_answer_are_parts_of_claims(load, refused):
             r"claims\[C001\]\.parts\[gain\]\.margin: found 'one'; allowed: a finite number",
         ),
         (
+            lambda d: first_part(d).update(margin=float("nan")),
+            r"claims\[C001\]\.parts\[gain\]\.margin: found nan; allowed: a finite number",
+        ),
+        (
+            lambda d: first_part(d).update(margin=10**400),
+            r"claims\[C001\]\.parts\[gain\]\.margin: found 1000.*; allowed: at most 1e\+300",
+        ),
+        (
             lambda d: first_part(d).update(margin=-1),
             r"claims\[C001\]\.parts\[gain\]\.margin: found -1; allowed: at least 0",
         ),

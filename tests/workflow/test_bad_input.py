@@ -106,6 +106,23 @@ def test_unknown_key_of_a_subgrid(project, refused):
     assert "config/bad.yaml: grid.tiny: found unknown key 'pictures'; allowed: for, dataset" in line
 
 
+def test_a_gpu_that_is_not_there(project, refused):
+    """Not by a traceback in each job; a dry run needs none (test_jobs_on_a_gpu_take_turns)."""
+    project.configure("bad", device="cuda")
+    lines = refused(env=os.environ | {"CUDA_VISIBLE_DEVICES": ""})
+    the_line(lines, "device: found 'cuda', and the driver shows no GPU", "allowed: cpu, or auto")
+    assert not any("train" in line for line in lines[lines.index(the_line(lines)) :])
+
+
+def test_a_preset_that_would_be_ignored(project, refused):
+    project.write("config/default.yaml", "preset: default\n")
+    try:
+        [line] = refused("tiny")
+    finally:
+        (project.folder / "config/default.yaml").unlink()
+    assert line.startswith("config/default.yaml: found a file that nobody reads")
+
+
 @pytest.mark.parametrize("file", ["config.yaml", "claims.yaml"])
 def test_missing_config_or_ledger(project, refused, file):
     path = project.folder / "config" / file

@@ -189,7 +189,9 @@ def described(slug):
 
 # Only where jobs will run here: a cluster's front may have no card, and a dry run needs none.
 onstart:
-    if workflow.local_exec and any(job.resources.get("gpu") for job in workflow.dag.needrun_jobs()):
+    if workflow.local_exec and any(
+        job.resources.get("gpu") for job in workflow.dag.needrun_jobs()
+    ):
         try:
             presets.check_card(DEVICE)
         except InputError as error:
