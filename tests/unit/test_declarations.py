@@ -316,6 +316,11 @@ AT_ODDS = [
     ("bn-practice", {"images": 513}, "images: found 513; allowed: no batch of one image"),
     ("bn-practice", {"whole_batch": 511}, "images: found 512; allowed: no batch of one image: im"),
     ("bn-practice", {"ghosts": [8, 15]}, "whole_batch: found 256; allowed: no ghost batch of one"),
+    (
+        "bn-practice", {"images": 560, "ghosts": [47]},
+        "images: found 560; allowed: no ghost batch of one image: images % whole_batch % ghosts != "
+        "1, beside whole_batch 256, ghosts 47",
+    ),
     ("bn-practice", {"ghosts": [1]}, "ghosts[0]: found 1; allowed: at least 2"),
     ("bn-practice", {"activations": ["tanh"]}, "activations: found ['tanh']; allowed: a list with"),
     ("covariate-shift", {"images": 65}, "images: found 65; allowed: no batch of one image"),
@@ -323,6 +328,10 @@ AT_ODDS = [
     ("gradient-highway", {"trained_depths": [18]}, "trained_depths: found 18; allowed: some of"),
     ("gradient-highway", {"jacobian_images": 101}, "jacobian_images: found 101; allowed: some of"),
     ("gradient-norms", {"images": 1}, "images: found 1; allowed: no batch of one image"),
+    ("gradient-highway", {"images": 65}, "images: found 65; allowed: no batch of one image"),
+    ("paths", {"images": 65}, "images: found 65; allowed: no batch of one image"),
+    ("loss-surface", {"images": 257}, "images: found 257; allowed: no batch of one image"),
+    ("smoothness", {"images": 65}, "images: found 65; allowed: no batch of one image"),
     ("learning-rate", {"long_epochs": 4}, "epochs: found 4; allowed: a longer comparison than"),
     ("linear-limits", {"steps": [9]}, "steps: found [9]; allowed: steps for each number of images"),
     ("linear-limits", {"pool": 5000}, "images: found 10000; allowed: some of the pool: images <="),
@@ -360,18 +369,18 @@ def test_settings_at_odds_are_refused(slug, changes, said):
     assert message.startswith(f"mine.yaml: experiments.{slug}.{said}")
 
 
-def test_every_limit_of_an_experiment_is_tried():
-    limits = {slug: list(one.limits) for slug, one in EXPERIMENTS.items() if one.limits}
-    for slug, listed in limits.items():
-        tried = {said for name, _, said in AT_ODDS if name == slug}
-        for limit in listed:
-            first = limit.replace("count(", "").partition(")")[0].split()[0]
-            assert any(said.startswith(f"{first}: ") for said in tried) or slug == "paths", limit
+@pytest.mark.parametrize("slug", [slug for slug, one in EXPERIMENTS.items() if one.limits])
+def test_every_limit_is_broken_by_one_of_these(slug):
+    good = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["experiments"][slug]
+    changes = [changes for other, changes, _ in AT_ODDS if other == slug]
+    for limit in map(declarations._Limit, EXPERIMENTS[slug].limits):
+        assert not limit.broken(good) and any(limit.broken(good | one) for one in changes)
 
 
 def test_a_limit_names_settings(tmp_path):
     """The dotted ones are keys of settings, or of the items of a list."""
-    toy = 'QUANTITIES = {}\nSETTINGS = {"a": ("counts", ""), "b": ("count", "")}\nLIMITS = '
+    toy = 'TITLE = ""\nQUANTITIES = {}\nSETTINGS = {"a": ("counts", ""), "b": ("count", "")}\n'
+    toy += "LIMITS = "
     (tmp_path / "toy.py").write_text(toy + '{"a < c": "less"}', encoding="utf-8")
     said = refused(declarations.experiments, tmp_path)
     assert said.endswith("toy.py: LIMITS: found c; allowed: a, b")
