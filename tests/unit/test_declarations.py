@@ -384,6 +384,9 @@ def test_a_limit_names_settings(tmp_path):
     (tmp_path / "toy.py").write_text(toy + '{"a < c": "less"}', encoding="utf-8")
     said = refused(declarations.experiments, tmp_path)
     assert said.endswith("toy.py: LIMITS: found c; allowed: a, b")
+    (tmp_path / "toy.py").write_text(toy + '{"a less than b": "less"}', encoding="utf-8")
+    said = refused(declarations.experiments, tmp_path)
+    assert said.endswith("toy.py: LIMITS: found 'a less than b'; allowed: a comparison")
     (tmp_path / "toy.py").write_text(toy + '{"a < b": "less"}', encoding="utf-8")
     toy = declarations.experiments(tmp_path)["toy"]
     declarations.check_settings("toy", {"a": [1, 2], "b": 3}, toy, "mine.yaml")

@@ -86,7 +86,11 @@ def experiments(folder=EXPERIMENTS):
     for one in found.values():
         _check_budget(one)
         for limit in one.limits:
-            for name in _Limit(limit).names:
+            try:
+                names = _Limit(limit).names
+            except SyntaxError:
+                raise InputError(one.file, "LIMITS", repr(limit), "a comparison") from None
+            for name in names:
                 if name.partition(".")[0] not in one.settings:
                     raise InputError(one.file, "LIMITS", name, ", ".join(one.settings))
     return found
