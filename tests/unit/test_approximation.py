@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from finicky.errors import InputError
 from finicky.exhibits import approximation as exhibit
 from finicky.exhibits import style
 from finicky.experiments import approximation, tidy
@@ -212,8 +211,3 @@ def test_what_no_number_of_units_fits_has_no_row():
     """Two units are too few for the rough function: there is no number, so no slope either."""
     found = approximation.measure(SMALLEST | {"most": 2}, {})["quantity"]
     assert not found.isin(["units_needed", "doublings_a_dimension"]).any()
-
-
-def test_more_units_than_points_is_an_error():
-    with pytest.raises(InputError, match="approximation.most: found 60; allowed: fewer than samp"):
-        approximation.measure(SMALLEST | {"most": 60}, {})

@@ -201,8 +201,3 @@ def test_one_run_of_each_size_is_tidy_too(dataset, monkeypatch):
     table = experiment.measure(settings, {})
     tidy.check(table, experiment)
     assert table["value"].notna().all() and "gap_correlation" not in set(table["quantity"])
-
-
-def test_every_batch_is_smaller_than_the_full_one():
-    with pytest.raises(InputError, match=r"batch_sizes: found 150; allowed: less than .* 150"):
-        experiment.measure(SETTINGS | {"batch_sizes": [8, 150]}, {})

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from finicky.engine import train as engine
-from finicky.errors import InputError
 from finicky.experiments import bn_practice, normalised, stacked, tidy
 from finicky.experiments.bn_practice import AFTER, BEFORE, KEPT, NONE, Arm
 from finicky.experiments.normalised import RunningAverages
@@ -165,20 +164,6 @@ def test_noise_and_dropout_are_compared_with_the_whole_batch(monkeypatch):
     assert (of["gap_closed_by_ghosts"]["value"] == 7).all()
     assert (of["gain_of_dropout"]["value"] == 3).all()
     assert set(of["ghost_accuracy"]["ghost"]) == {8, 64}
-
-
-@pytest.mark.parametrize(
-    "change, said",
-    [
-        ({"images": 129}, "images: found 129; allowed: a number that leaves no batch of one"),
-        ({"whole_batch": 127}, "whole_batch: found 127"),
-        ({"ghosts": [9]}, "ghosts: found 9"),
-        ({"ghosts": [1]}, "ghosts: found 1"),
-    ],
-)
-def test_no_batch_of_one_image(change, said):
-    with pytest.raises(InputError, match=f"bn-practice.{said}"):
-        bn_practice.measure(SETTINGS | change, {})
 
 
 def test_a_small_measurement_is_tidy_and_finds_what_must_be_so(dataset):

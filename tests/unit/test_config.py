@@ -1,5 +1,6 @@
 """The config: what is wrong with it is said before anything runs, and the right file is named."""
 
+import math
 import os
 import re
 from copy import deepcopy
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from finicky import config, declarations, sources
+from finicky import config, declarations, runs, sources
 from finicky.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "config"
@@ -125,36 +126,56 @@ def test_a_missing_file_is_named(tmp_path):
     "preset, message",
     [
         ({"preset": "store"}, "preset: found 'store'; allowed: anything but bench, data"),
-        ({"preset": "../x"}, "preset: found '../x'; allowed: text of the form"),
+        ({"preset": "../x"}, "preset: found '../x'; allowed: small letters, digits, _ and"),
+        ({"preset": "mine\n"}, "preset: found 'mine\\n'; allowed: small letters, digits"),
+        ({"preset": "logs"}, "preset: found 'logs'; allowed: anything but bench, data, logs"),
+        ({"preset": "other"}, "preset: found 'other'; allowed: 'mine', the name of the file"),
         ({"device": "tpu"}, "device: found 'tpu'; allowed: cpu, cuda, auto"),
-        ({"seeds": 1.5}, "seeds: found 1.5; allowed: integer"),
-        ({"seeds": None}, "seeds: found None; allowed: integer"),
+        ({"seeds": 1.5}, "seeds: found 1.5; allowed: a whole number"),
+        ({"seeds": 2.0}, "seeds: found 2.0; allowed: a whole number"),
+        ({"first_seed": 2.0}, "first_seed: found 2.0; allowed: a whole number"),
+        ({"first_seed": 1e9}, "first_seed: found 1000000000.0; allowed: a whole number"),
+        ({"batch_size": 64.0}, "batch_size: found 64.0; allowed: a whole number"),
+        ({"fuse": 2.0}, "fuse: found 2.0; allowed: auto or a whole number"),
+        ({"fuse": "fast"}, "fuse: found 'fast'; allowed: auto or a whole number"),
+        ({"seeds": None}, "seeds: found None; allowed: a whole number"),
         ({"first_seed": -1}, "first_seed: found -1; allowed: at least 0"),
         ({"width": 100}, "width: found 100; allowed: a multiple of 32"),
         ({"batch_size": 0}, "batch_size: found 0; allowed: at least 1"),
-        ({"shard_seconds": 0}, "shard_seconds: found 0; allowed: more than 0"),
+        ({"shard_seconds": 0}, "shard_seconds: found 0; allowed: at least 0.001"),
+        ({"shard_seconds": math.inf}, "shard_seconds: found inf; allowed: a finite number"),
+        ({"shard_seconds": math.nan}, "shard_seconds: found nan; allowed: a finite number"),
+        ({"shard_seconds": 10**400}, "shard_seconds: found 1000"),
+        ({"shard_seconds": 1e-320}, "shard_seconds: found 1e-320; allowed: at least 0.001"),
         ({"fuse": 0}, "fuse: found 0; allowed: at least 1"),
-        ({"data": {"folder": 3}}, "data.folder: found 3; allowed: string or null"),
+        ({"data": {"folder": 3}}, "data.folder: found 3; allowed: text or null"),
         ({"data": {"dir": "x"}}, "data: found unknown key 'dir'; allowed: folder"),
-        ({"grid": []}, "grid: found []; allowed: object"),
+        ({"grid": []}, "grid: found []; allowed: keys with values"),
         ({"grid": {}}, "grid: found {}; allowed: at least 1 key"),
-        ({"grid": {"Big one": GRID}}, "grid: found 'Big one'; allowed: text of the form"),
+        ({"grid": {"Big one": GRID}}, "grid: found 'Big one'; allowed: small letters, digits and"),
+        ({"grid": {"small\n": GRID}}, "grid: found 'small\\n'; allowed: small letters"),
+        ({"grid": {"small": None}}, "grid.small: found None; allowed: keys with values"),
         ({"optimizers": {"sgd": []}}, "optimizers.sgd: found []; allowed: at least 1 item"),
         ({"optimizers": {"sgd": [-1]}}, "optimizers.sgd[0]: found -1; allowed: more than 0"),
+        ({"optimizers": {"sgd": [math.nan]}}, "optimizers.sgd[0]: found nan; allowed: a finite"),
+        ({"optimizers": {"sgd": [math.inf]}}, "optimizers.sgd[0]: found inf; allowed: a finite"),
+        ({"optimizers": {"sgd": [10**400]}}, "optimizers.sgd[0]: found 1000"),
+        ({"optimizers": {"sgd": [0.1, 0.1]}}, "optimizers.sgd: found [0.1, 0.1]; allowed: each"),
         ({"optimizers": {"lion": [1]}}, "optimizers.lion: found 'lion'; allowed: sgd, momentum"),
         ({"matched_init": {"gelu": "he"}}, "matched_init: found 'gelu'; allowed: identity, relu"),
         ({"matched_init": {"relu": "hi"}}, "matched_init.relu: found 'hi'; allowed: zeros"),
         ({"experiments": {"x": {}}}, "experiments: found no experiment 'x'; allowed: activations"),
-        ({"experiments": {"grid": 1}}, "experiments.grid: found 1; allowed: object"),
+        ({"experiments": {"grid": {1: 2}}}, "experiments.grid: found unknown key 1; allowed: no"),
+        ({"experiments": {"grid": 1}}, "experiments.grid: found 1; allowed: keys with values"),
         ({"experiments": {1: {}}}, "experiments: found no experiment 1; allowed: activations"),
-        ({"grid": {1: GRID}}, "grid: found 1; allowed: string"),
+        ({"grid": {1: GRID}}, "grid: found 1; allowed: text"),
         ({"optimizers": {1: [0.1]}}, "optimizers.1: found 1; allowed: sgd, momentum"),
-        ({"matched_init": {1: "he"}}, "matched_init: found 1; allowed: string"),
+        ({"matched_init": {1: "he"}}, "matched_init: found 1; allowed: text"),
         ({"matched_init": {"relu": "matched"}}, "matched_init.relu: found 'matched'; allowed: any"),
         ({"optimizers": {"sgd": [1e39]}}, "optimizers.sgd[0]: found 1e+39; allowed: at most 1e+30"),
         ({"seeds": 10**9}, "seeds: found 1000000000; allowed: at most 10000"),
         ({"first_seed": 2**63}, "first_seed: found 9223372036854775808; allowed: at most 10000000"),
-        ({"width": True}, "width: found True; allowed: integer"),
+        ({"width": True}, "width: found True; allowed: a whole number"),
         ({"batch_size": 10**400}, "batch_size: found 1000"),
     ],
 )  # fmt: skip
@@ -183,8 +204,8 @@ def test_bad_settings(refused, preset, message):
         ({"depth": [10**9]}, "depth[0]: found 1000000000; allowed: at most 1000"),
         ({"epochs": 10**18}, "epochs: found 1000000000000000000; allowed: at most 100000000"),
         ({"learning_rate": {"sgd": [1e39]}}, "learning_rate.sgd[0]: found 1e+39; allowed: at most"),
-        ({"learning_rate": {1: [0.1]}}, "learning_rate: found 1; allowed: string"),
-        ({"init": [["he"]]}, "init[0]: found ['he']; allowed: string"),
+        ({"learning_rate": {1: [0.1]}}, "learning_rate: found 1; allowed: text"),
+        ({"init": [["he"]]}, "init[0]: found ['he']; allowed: text"),
         ({"epochs": 0}, "epochs: found 0; allowed: at least 1"),
         ({"seeds": 0}, "seeds: found 0; allowed: at least 1"),
         ({"activation": []}, "activation: found []; allowed: at least 1 item"),
@@ -205,8 +226,14 @@ def test_bad_settings(refused, preset, message):
         ({"for": ["tunning"]}, "for: found 'tunning'; allowed: comparison, mini-project, ten-lay"),
         (
             {"block": ["plain", "batch_norm_residual"], "images": 641},
-            "images: found 641, which leaves a last batch of 1 image at batch_size 64",
+            "images: found 641, which leaves a last batch of 1 image at batch_size 64; allowed: an",
         ),
+        ({"images": 256.0}, "images: found 256.0; allowed: a whole number"),
+        ({"seeds": 2.0}, "seeds: found 2.0; allowed: a whole number"),
+        ({"depth": [2.0]}, "depth[0]: found 2.0; allowed: a whole number"),
+        ({"depth": [2, 2]}, "depth: found [2, 2]; allowed: each item once"),
+        ({"learning_rate": {}}, "learning_rate: found {}; allowed: at least 1 key"),
+        ({"learning_rate": [math.nan]}, "learning_rate[0]: found nan; allowed: a finite number"),
     ],
 )
 def test_bad_subgrids(refused, changes, message):
@@ -224,6 +251,60 @@ def test_matched_needs_an_initialiser_for_each_activation(tmp_path):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(document))
     with pytest.raises(InputError, match="matched_init: found no initialiser for 'tanh'; allowed"):
         config.check(document, [tmp_path / "config.yaml"], EXPERIMENTS)
+
+
+def test_batch_norm_of_single_images_is_refused(refused):
+    said = refused(grid(block=["plain", "batch_norm"]) | {"batch_size": 1})
+    assert said.startswith("mine.yaml: batch_size: found 1; allowed: another number: batch norm")
+
+
+@pytest.mark.parametrize(
+    ("preset", "near"),
+    [
+        ({"sedes": 3}, "seeds"),
+        ({"experiments": {"calibraton": {}}}, "calibration"),
+        ({"experiments": {"calibration": {"trails": 3}}}, "trials"),
+        (grid(epoch=2), "epochs"),
+        (grid(activation=["relut"]), "relu"),
+        (grid(optimizer=["adm"]), "adam"),
+        ({"matched_init": {"relu": "xavir"}}, "xavier"),
+    ],
+)
+def test_a_misspelt_word_is_recognised(refused, preset, near):
+    assert refused(preset).endswith(f"; perhaps '{near}'")
+
+
+def test_a_file_that_would_be_ignored_is_pointed_out(check, refused, tmp_path):
+    check(grid())
+    (tmp_path / "default.yaml").write_text("seeds: 3\n", encoding="utf-8")
+    said = "default.yaml: found a file that nobody reads: the preset default is config.yaml; allow"
+    assert refused(grid()).startswith(said)
+
+
+# ---------------------------------------------------------------- what nobody can train
+
+
+def test_a_plan_beyond_all_bounds_is_refused_before_it_is_made(refused, monkeypatch):
+    """With what it would need: two million runs took nine minutes to plan."""
+    monkeypatch.setattr(config.runs, "Plan", None)  # nothing is planned
+    rates = {"learning_rate": [10.0**-power for power in range(1, 201)]}
+    said = refused(grid(**rates) | {"seeds": 10_000})
+    assert said.startswith("mine.yaml: grid: found 2,000,000 runs, which take one core 0.")
+    assert said.endswith(" years by estimate; allowed: at most 200,000 runs and 100 years")
+    said = refused(grid(epochs=10**8, images=60_000, depth=[1000]))
+    assert re.match(r"mine.yaml: grid: found 5 runs, which take one core \S+ years by est", said)
+
+
+def test_runs_are_counted_as_they_are_planned():
+    """But for those that several sub-grids share, or that come out equal."""
+    for preset in "smoke", "full":
+        whole = config.merged([CONFIGS / "config.yaml", CONFIGS / f"{preset}.yaml"])
+        for name, one in whole["grid"].items():
+            made = list(runs.expand(one, whole))
+            counts = [number for _, number in runs.counted(one, whole)]
+            assert sum(counts) == len(made), name
+            seconds = sum(runs.seconds(kind) * number for kind, number in runs.counted(one, whole))
+            assert seconds == pytest.approx(sum(map(runs.seconds, made))), name
 
 
 # ---------------------------------------------------------------- where results go
@@ -278,6 +359,15 @@ def test_auto_is_what_there_is_when_the_workflow_is_planned(monkeypatch, cards, 
     assert config.device({"device": "auto"}) == found
     assert [config.device({"device": named}) for named in ("cpu", "cuda")] == ["cpu", "cuda"]
     monkeypatch.delenv(config.DEVICE)
+
+
+def test_a_gpu_that_is_not_there_is_said(monkeypatch):
+    monkeypatch.setattr(config.machine, "gpus", lambda: 0)
+    config.check_card("cpu")
+    with pytest.raises(InputError, match="device: found 'cuda', and .* shows no GPU .* allowed: c"):
+        config.check_card("cuda")
+    monkeypatch.setattr(config.machine, "gpus", lambda: 1)
+    config.check_card("cuda")
 
 
 # ---------------------------------------------------------------- as it is written
@@ -388,8 +478,8 @@ def test_good_axes_pass(check, changes):
         ({"label_noise": [0, 1]}, "label_noise[1]: found 1; allowed: less than 1"),
         ({"label_noise": -0.1}, "label_noise: found -0.1; allowed: at least 0"),
         ({"label_noise": [0.1, 0.1]}, "label_noise: found [0.1, 0.1]; allowed: each item once"),
-        ({"label_noise": [float("nan")]}, "label_noise[0]: found nan; allowed: number"),
-        ({"weight_decay": [float("inf")]}, "weight_decay[0]: found inf; allowed: number"),
+        ({"label_noise": [float("nan")]}, "label_noise[0]: found nan; allowed: a finite number"),
+        ({"weight_decay": [float("inf")]}, "weight_decay[0]: found inf; allowed: a finite number"),
         ({"weight_decay": [-1]}, "weight_decay[0]: found -1; allowed: at least 0"),
         ({"schedule": ["cosin"]}, "schedule: found 'cosin'; allowed: constant, step, linear, "
                                   "cosine, warm_up, warm_up_cosine"),

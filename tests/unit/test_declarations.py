@@ -228,36 +228,170 @@ def test_the_settings_of_the_presets_pass(preset):
         declarations.check_settings(slug, settings, EXPERIMENTS[slug], preset)
 
 
-def wrong_values(value):
-    """Values of other kinds than a good one, and out of all bounds."""
-    yield from ("fast", None, -1, [], {}, {"a": 1}, True, float("nan"), float("inf"), 10**400)
+def places(value, path=()):
+    """Every place within a setting, from the outermost: (path, what is there)."""
+    yield path, value
+    if not isinstance(value, dict | list):
+        return
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from places(inner, (*path, key))
+
+
+def put(value, path, new):
+    """A setting with something else at a place."""
+    if not path:
+        return new
+    value = copy.copy(value)
+    value[path[0]] = put(value[path[0]], path[1:], new)
+    return value
+
+
+HUGE, NAN, INFINITE = 10**400, float("nan"), float("inf")
+
+
+def wrong_values(key, value):
+    """What cannot stand where a good value stands: of another kind, out of all bounds, or what the
+    key's name forbids."""
+    yield from (None, True, -1, NAN, INFINITE, -INFINITE, HUGE, {"a": 1})
     if isinstance(value, list):
-        yield from ([*value, "fast"], [*value, -1], [None], [[]], 3)
+        yield from ([], 3, "fast", [*value, value[0]], [*value, []], [*value, None])
     elif isinstance(value, dict):
-        yield from ({**value, "misspelt": next(iter(value.values()))}, list(value))
-        for key, inner in value.items():
-            yield from ({**value, key: wrong} for wrong in wrong_values(inner))
-    elif isinstance(value, int):
-        yield from (0.5, str(value), [value])
+        yield from ({}, [], 3, "fast", value | {"misspelt": next(iter(value.values()))})
+    elif isinstance(value, str):
+        yield from ("misspelt", "", 3, [value])
     else:
-        yield from (str(value), [value])
+        yield from (0, "fast", str(value), [value], 1e300)
+    if isinstance(value, int):
+        yield from (value + 0.5, float(value), 10**9)
+    if isinstance(value, int) and "depth" in key:
+        yield from (3, 2001)
+    if isinstance(value, int) and "images" in key:
+        yield 60_001
+
+
+# What is harmless after all: no time for a turn, no shift; and numbers that need not be whole.
+HARMLESS = {
+    "batch-size.turn": [0],
+    "covariate-shift.jump": [0],
+    "covariate-shift.drift": [0, 3.5, 4.5],
+    "dead-relus.higher": [10.5, 100.5],
+    "double-descent.noise": [0.5],
+    "gradient-norms.gains": [2.5, 8.5, 10**9],
+    "losses.share": [1.5, 5.5, 20.5],
+    "residual-variants.decays": [0.5],
+    "trajectories.condition_numbers": [3.5, 10.5, 30.5, 100.5, 300.5, 1000.5],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("slug", list(EXPERIMENTS))
 def test_a_wrong_setting_is_refused(slug):
-    config = yaml.safe_load(CONFIG.read_text())
+    config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     good, experiment = config["experiments"].get(slug) or {}, EXPERIMENTS[slug]
 
     def said(settings):
         message = refused(declarations.check_settings, slug, settings, experiment, "mine.yaml")
         assert message.startswith(f"mine.yaml: experiments.{slug}")
+        assert "any of the given schemas" not in message
         return message
 
     assert "found unknown key 'misspelt'" in said(good | {"misspelt": 1})
-    for key, value in good.items():
+    for key, setting in good.items():
         assert f"found no key '{key}'" in said({k: v for k, v in good.items() if k != key})
-        for wrong in wrong_values(value):
-            assert f"experiments.{slug}.{key}" in said(good | {key: wrong}), (key, wrong)
+        harmless = HARMLESS.get(f"{slug}.{key}", [])
+        for path, value in places(setting):
+            for wrong in wrong_values(key, value):
+                settings = good | {key: put(setting, path, wrong)}
+                if settings == good and (value == 0 or f"{slug}.{key}" in HARMLESS):
+                    continue  # 2.0 where a number need not be whole
+                if any(type(wrong) is type(one) and wrong == one for one in harmless):
+                    declarations.check_settings(slug, settings, experiment, "mine.yaml")
+                else:
+                    assert f"experiments.{slug}.{key}" in said(settings), (key, path, wrong)
+
+
+# Settings that pass one by one and contradict each other; with fewer items than can be compared.
+AT_ODDS = [
+    ("approximation", {"most": 2000}, "most: found 2000; allowed: fewer units than points: most"),
+    ("batch-size", {"batch_sizes": [8, 1024]}, "batch_sizes: found 1024; allowed: batches smaller"),
+    ("bn-practice", {"images": 513}, "images: found 513; allowed: no batch of one image"),
+    ("bn-practice", {"whole_batch": 511}, "images: found 512; allowed: no batch of one image: im"),
+    ("bn-practice", {"ghosts": [8, 15]}, "whole_batch: found 256; allowed: no ghost batch of one"),
+    (
+        "bn-practice", {"images": 560, "ghosts": [47]},
+        "images: found 560; allowed: no ghost batch of one image: images % whole_batch % ghosts != "
+        "1, beside whole_batch 256, ghosts 47",
+    ),
+    ("bn-practice", {"ghosts": [1]}, "ghosts[0]: found 1; allowed: at least 2"),
+    ("bn-practice", {"activations": ["tanh"]}, "activations: found ['tanh']; allowed: a list with"),
+    ("covariate-shift", {"images": 65}, "images: found 65; allowed: no batch of one image"),
+    ("features", {"probe_images": 10_001}, "probe_images: found 10001; allowed: some of the trai"),
+    ("gradient-highway", {"trained_depths": [18]}, "trained_depths: found 18; allowed: some of"),
+    ("gradient-highway", {"jacobian_images": 101}, "jacobian_images: found 101; allowed: some of"),
+    ("gradient-norms", {"images": 1}, "images: found 1; allowed: no batch of one image"),
+    ("gradient-highway", {"images": 65}, "images: found 65; allowed: no batch of one image"),
+    ("paths", {"images": 65}, "images: found 65; allowed: no batch of one image"),
+    ("loss-surface", {"images": 257}, "images: found 257; allowed: no batch of one image"),
+    ("smoothness", {"images": 65}, "images: found 65; allowed: no batch of one image"),
+    ("learning-rate", {"long_epochs": 4}, "epochs: found 4; allowed: a longer comparison than"),
+    ("linear-limits", {"steps": [9]}, "steps: found [9]; allowed: steps for each number of images"),
+    ("linear-limits", {"pool": 5000}, "images: found 10000; allowed: some of the pool: images <="),
+    ("linear-limits", {"permuted_images": [50]}, "permuted_images: found 50; allowed: some of"),
+    ("loss-surface", {"loss_images": 5001}, "loss_images: found 5001; allowed: some of the tra"),
+    ("norm-variants", {"batch_sizes": [4096]}, "batch_sizes: found 4096; allowed: batches of"),
+    ("smoothness", {"rates": [0.02]}, "rates: found 0.02; allowed: some of the ladder: rates in"),
+    ("smoothness", {"ladders": {"adam": [0.1]}}, "rates: found 0.01; allowed: some of the ladder"),
+    ("structure", {"asked": 5001}, "asked: found 5001; allowed: some of the images"),
+    ("variance", {"spectra": 33}, "spectra: found 33; allowed: some of the images"),
+    ("variance", {"train_images": 31}, "images: found 32; allowed: some of the training images"),
+    (
+        "weight-decay", {"decays": {"adam": [0.1], "adamw": [0.1, 1]}},
+        "decays.adam: found [0.1]; allowed: as many λ for each: count(decays.adam) == count(decays."
+        "adamw), beside decays.adamw [0.1, 1]",
+    ),
+    (
+        "weight-decay", {"trainings": [{"images": 9, "epochs": 1}, {"images": 9, "epochs": 2}]},
+        "trainings.images: found [9, 9]; allowed: each number of images once",
+    ),
+    ("approximation", {"units": [8]}, "units: found [8]; allowed: at least 2 items"),
+    ("approximation", {"dimensions": [1, 2]}, "dimensions: found [1, 2]; allowed: at least 3 item"),
+    ("convergence", {"horizons": [30]}, "horizons: found [30]; allowed: at least 2 items"),
+    ("gradient-highway", {"layers": [4, 8]}, "layers: found [4, 8]; allowed: at least 3 items"),
+    ("minima", {"widths": [4]}, "widths: found [4]; allowed: at least 2 items"),
+    ("paths", {"start_depths": [18]}, "start_depths: found [18]; allowed: at least 2 items"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("slug", "changes", "said"), AT_ODDS)
+def test_settings_at_odds_are_refused(slug, changes, said):
+    good = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["experiments"][slug]
+    arguments = slug, good | changes, EXPERIMENTS[slug], "mine.yaml"
+    message = refused(declarations.check_settings, *arguments)
+    assert message.startswith(f"mine.yaml: experiments.{slug}.{said}")
+
+
+@pytest.mark.parametrize("slug", [slug for slug, one in EXPERIMENTS.items() if one.limits])
+def test_every_limit_is_broken_by_one_of_these(slug):
+    good = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["experiments"][slug]
+    changes = [changes for other, changes, _ in AT_ODDS if other == slug]
+    for limit in map(declarations._Limit, EXPERIMENTS[slug].limits):
+        assert not limit.broken(good) and any(limit.broken(good | one) for one in changes)
+
+
+def test_a_limit_names_settings(tmp_path):
+    """The dotted ones are keys of settings, or of the items of a list."""
+    toy = 'TITLE = ""\nQUANTITIES = {}\nSETTINGS = {"a": ("counts", ""), "b": ("count", "")}\n'
+    toy += "LIMITS = "
+    (tmp_path / "toy.py").write_text(toy + '{"a < c": "less"}', encoding="utf-8")
+    said = refused(declarations.experiments, tmp_path)
+    assert said.endswith("toy.py: LIMITS: found c; allowed: a, b")
+    (tmp_path / "toy.py").write_text(toy + '{"a less than b": "less"}', encoding="utf-8")
+    said = refused(declarations.experiments, tmp_path)
+    assert said.endswith("toy.py: LIMITS: found 'a less than b'; allowed: a comparison")
+    (tmp_path / "toy.py").write_text(toy + '{"a < b": "less"}', encoding="utf-8")
+    toy = declarations.experiments(tmp_path)["toy"]
+    declarations.check_settings("toy", {"a": [1, 2], "b": 3}, toy, "mine.yaml")
+    said = refused(declarations.check_settings, "toy", {"a": [1, 3], "b": 3}, toy, "mine.yaml")
+    assert said == "mine.yaml: experiments.toy.a: found 3; allowed: less: a < b, beside b 3"
 
 
 # ---- The ledger: every column, level and quantity that a claim names ----------------------------

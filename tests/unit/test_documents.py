@@ -16,6 +16,10 @@ properties:
   share: {type: number, exclusiveMinimum: 0}
   width: {type: integer, multipleOf: 32}
   kind: {enum: [small, large]}
+  small: {type: string, maxLength: 3, minLength: 1}
+  below: {type: number, exclusiveMaximum: 1}
+  word: {type: string, pattern: "^[a-z]+$", title: small letters}
+  pair: {type: array, minItems: 2, maxItems: 3, contains: {const: one}}
   fixed: {const: auto}
   folder: {type: [string, "null"]}
   both: {anyOf: [{const: auto}, {type: integer, minimum: 1}]}
@@ -71,11 +75,12 @@ def test_a_document_is_read_as_safe_yaml_reads_it(read):
         ("---\na\n---\nb\n", "line 3: found what is no YAML (but found another document)"),
         ("[a]: 1\n", "line 1: found what is no YAML (found unhashable key)"),
         ("a: !!python/object:os.system {}\n", "line 1: found what is no YAML (could not determine"),
-        ("a: !!int x\n", "found a value that its tag does not allow ("),
-        ("a: !!bool x\n", "found a value that its tag does not allow ("),
-        ("a: !!timestamp x\n", "found a value that its tag does not allow ("),
-        (b"a: \xff\n", "found bytes that are no text; allowed: a toy, in UTF-8"),
-        ("a: \x00\n", "found bytes that are no text"),
+        ("a: !!int x\n", "line 1: a: found a value that its tag does not allow ("),
+        ("a: !!bool x\n", "line 1: a: found a value that its tag does not allow ("),
+        ("a: !!timestamp x\n", "line 1: a: found a value that its tag does not allow ("),
+        (b"a: 1\nb: \xff\n", "line 2: found bytes that are no text; allowed: a toy, in UTF-8"),
+        ("ä: 1\nb: \x00\n", "line 2: found the character 0x0, which is no text"),
+        ("a: &x [*x, 010]\n", "line 1: a[1]: found 010, which"),
     ],
 )
 def test_what_is_no_yaml_is_named_with_its_line(read, tmp_path, content, said):
@@ -148,24 +153,39 @@ def test_a_good_document_passes(schema):
         ({3: 1}, "found unknown key '3'"),
         ({"name": "No"}, "name: found 'No'; allowed: text of the form ^[a-z]+$"),
         ({"name": "store"}, "name: found 'store'; allowed: anything but data, store"),
-        ({"count": "two"}, "count: found 'two'; allowed: integer"),
-        ({"count": True}, "count: found True; allowed: integer"),
+        ({"count": "two"}, "count: found 'two'; allowed: a whole number"),
+        ({"count": True}, "count: found True; allowed: a whole number"),
         ({"count": 0}, "count: found 0; allowed: at least 1"),
         ({"count": 10}, "count: found 10; allowed: at most 9"),
         ({"share": 0}, "share: found 0; allowed: more than 0"),
-        ({"share": "1e-3"}, "share: found '1e-3'; allowed: number"),
+        ({"share": "1e-3"}, "share: found '1e-3'; allowed: a finite number"),
         ({"width": 48}, "width: found 48; allowed: a multiple of 32"),
         ({"kind": "huge"}, "kind: found 'huge'; allowed: small, large"),
+        ({"kind": "lage"}, "kind: found 'lage'; allowed: small, large; perhaps 'large'"),
+        ({"small": "four"}, "small: found 'four'; allowed: at most 3 characters"),
+        ({"small": ""}, "small: found ''; allowed: at least 1 character"),
+        ({"below": 1}, "below: found 1; allowed: less than 1"),
+        ({"below": float("nan")}, "below: found nan; allowed: a finite number"),
+        ({"count": 2.0}, "count: found 2.0; allowed: a whole number"),
+        ({"name": "good\n"}, "name: found 'good\\n'; allowed: text of the form"),
+        ({"word": "No"}, "word: found 'No'; allowed: small letters"),
+        ({"pair": ["one"]}, "pair: found ['one']; allowed: at least 2 items"),
+        ({"pair": ["one", 2, 3, 4]}, "pair: found ['one', 2, 3, 4]; allowed: at most 3 items"),
+        ({"pair": [1, 2]}, "pair: found [1, 2]; allowed: a list with one in it"),
+        ({"conut": 3}, "found unknown key 'conut'; allowed: name, count, share, width, kind, "
+                       "small, below, word, pair, fixed, folder, both, parts; perhaps 'count'"),
+        ({"both": "fast"}, "both: found 'fast'; allowed: auto or a whole number"),
+        ({"both": 1.5}, "both: found 1.5; allowed: auto or a whole number"),
         ({"fixed": "manual"}, "fixed: found 'manual'; allowed: auto"),
-        ({"folder": 3}, "folder: found 3; allowed: string or null"),
+        ({"folder": 3}, "folder: found 3; allowed: text or null"),
         ({"both": 0}, "both: found 0; allowed: at least 1"),
         ({"parts": []}, "parts: found []; allowed: at least 1 item"),
         ({"parts": [{"size": 1}, {"size": 1}]}, "parts: found [{'size': 1}, {'size': 1}]; "
                                                 "allowed: each item once"),
         ({"parts": [{"id": "P1"}]}, "parts[P1]: found no key 'size'; allowed: every one of size"),
-        ({"parts": [{"name": "n", "size": "x"}]}, "parts[n].size: found 'x'; allowed: integer"),
-        ({"parts": [{"size": "x"}]}, "parts[0].size: found 'x'; allowed: integer"),
-        ({"parts": ["x"]}, "parts[0]: found 'x'; allowed: object"),
+        ({"parts": [{"name": "n", "size": "x"}]}, "parts[n].size: found 'x'; allowed: a whole"),
+        ({"parts": [{"size": "x"}]}, "parts[0].size: found 'x'; allowed: a whole number"),
+        ({"parts": ["x"]}, "parts[0]: found 'x'; allowed: keys with values"),
     ],
 )  # fmt: skip
 def test_what_the_schema_forbids_is_said_in_words(schema, changes, said):
@@ -181,7 +201,7 @@ def test_a_missing_key_is_named(schema):
 
 @pytest.mark.parametrize("document", [None, [], "text"])
 def test_a_document_that_is_no_mapping(schema, document):
-    with pytest.raises(InputError, match=r"toys.yaml: found .*; allowed: object"):
+    with pytest.raises(InputError, match=r"toys.yaml: found .*; allowed: keys with values"):
         documents.check(document, schema, "toys.yaml")
 
 

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from finicky.engine import train as engine
-from finicky.errors import InputError
 from finicky.exhibits import features as exhibit
 from finicky.experiments import features, tidy, training
 
@@ -153,8 +152,3 @@ def test_without_filters_the_probes_are_drawn(monkeypatch):
     tidy.check(table, features)
     fig, _ = exhibit.f36(table[table["quantity"] != "filter"])
     assert "trained networks of 2 layers" in finding(fig)
-
-
-def test_probes_are_fitted_to_training_images():
-    with pytest.raises(InputError, match="probe_images: found 200; allowed: at most .* 150"):
-        features.measure(SETTINGS | {"probe_images": 200}, {})

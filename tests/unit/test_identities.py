@@ -9,9 +9,14 @@ from finicky.experiments import identities
 def test_errors_are_relative_to_the_largest_entry():
     assert identities.relative_error([1.0, 8.0], [1.0, 10.0]) == pytest.approx(0.2)
     assert identities.relative_error([0.5], [0.0]) == 0.5
-    assert identities.relative_error(np.empty((0, 0)), np.empty((0, 0))) == 0
     with pytest.raises(ValueError):
         identities.relative_error(np.ones((2, 1)), np.ones(2))
+
+
+def test_nothing_is_no_evidence():
+    """An error of 0 over no trials would reproduce every identity."""
+    with pytest.raises(ValueError, match="no numbers to compare"):
+        identities.relative_error(np.empty((0, 3)), np.empty((0, 3)))
 
 
 def test_complex_steps_are_exact():

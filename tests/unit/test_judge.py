@@ -6,6 +6,7 @@ import pytest
 
 from finicky.evidence import words
 from finicky.evidence.judge import add_other_seeds, judge
+from finicky.evidence.rules import RULES
 from finicky.evidence.words import NO_RULE
 
 from .toy_claims import (
@@ -288,6 +289,18 @@ def test_nothing_measured_is_not_measured():
     assert record["verdict"] == "not measured" and record["reason"] == "toy has no gain for depth 3"
     record, _ = judged(claim(part(where={"recipe": "x"})), rows(AHEAD, depth=2))
     assert record["verdict"] == "not measured"
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_no_claim_is_judged_on_no_trials(rule):
+    """A table may come out empty, or without the numbers of one quantity."""
+    spec = claim(part(margin=1e-12, number=1, unit=""), rule=rule)
+    for frame in rows([]), rows(AHEAD, quantity="another"):
+        record, evidence = judged(spec, frame)
+        assert record["verdict"] == "not measured"
+        assert record["reason"].startswith("toy has no gain")
+        assert record["parts"][0]["verdict"] == "undecided" and record["parts"][0]["n"] == 0
+        assert evidence.empty
 
 
 def test_claims_without_parts():

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from finicky.engine import train
-from finicky.errors import InputError
 from finicky.exhibits import learning_rate as exhibit
 from finicky.experiments import learning_rate as experiment
 from finicky.experiments import tidy
@@ -187,11 +186,6 @@ def test_a_single_seed_and_rate_are_tidy_too(dataset, monkeypatch):
     # there is no other seed to choose it
     assert not {"tuned_rate", "slow_at_hundredth"} & set(table["quantity"])
     assert exhibit.f32(table) and exhibit.t11(table, {})
-
-
-def test_the_longer_comparison_is_longer(dataset, monkeypatch):
-    with pytest.raises(InputError, match="long_epochs: found 1; .*more than"):
-        small_measurement(dataset, monkeypatch, long_epochs=1)
 
 
 def test_the_table_has_the_chapter_s_rates_beside_the_best():

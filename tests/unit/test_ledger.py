@@ -151,7 +151,15 @@ def test_the_effects_of_an_answer_are_parts_of_claims(load, refused):
         ),
         (
             lambda d: first_part(d).update(margin="one"),
-            r"claims\[C001\]\.parts\[gain\]\.margin: found 'one'; allowed: number",
+            r"claims\[C001\]\.parts\[gain\]\.margin: found 'one'; allowed: a finite number",
+        ),
+        (
+            lambda d: first_part(d).update(margin=float("nan")),
+            r"claims\[C001\]\.parts\[gain\]\.margin: found nan; allowed: a finite number",
+        ),
+        (
+            lambda d: first_part(d).update(margin=10**400),
+            r"claims\[C001\]\.parts\[gain\]\.margin: found 1000.*; allowed: at most 1e\+300",
         ),
         (
             lambda d: first_part(d).update(margin=-1),
@@ -159,7 +167,7 @@ def test_the_effects_of_an_answer_are_parts_of_claims(load, refused):
         ),
         (
             lambda d: d["claims"][1].update(line="seven"),
-            r"claims\[C002\]\.line: found 'seven'; allowed: integer",
+            r"claims\[C002\]\.line: found 'seven'; allowed: a whole number",
         ),
         (
             lambda d: d["claims"][0].update(rule="order"),
@@ -264,7 +272,7 @@ def test_broken_yaml_is_named_with_its_line(refused):
 
 @pytest.mark.parametrize("text", ["", "- a list\n"])
 def test_a_ledger_that_is_no_mapping_is_refused(refused, text):
-    assert re.search("allowed: object", "x: " + refused(text))
+    assert re.search("allowed: keys with values", "x: " + refused(text))
 
 
 def test_a_missing_ledger_is_named(tmp_path):

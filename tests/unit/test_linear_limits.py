@@ -10,7 +10,6 @@ from torch import nn
 
 from finicky.engine import train as engine
 from finicky.engine.network import Architecture, Network
-from finicky.errors import InputError
 from finicky.exhibits import linear_limits as exhibit
 from finicky.experiments import linear_limits, tidy
 
@@ -211,16 +210,3 @@ def test_pixels_need_not_be_permuted_for_the_most_images(monkeypatch):
     tidy.check(table, linear_limits)
     fig, _ = exhibit.f35(table)
     assert "trained on 100 images" in finding(fig)
-
-
-@pytest.mark.parametrize(
-    "settings, said",
-    [
-        ({"steps": [2]}, r"steps: found \[2\]; allowed: 2 numbers"),
-        ({"pool": 50}, "images: found 100; allowed: at most the pool, 50"),
-        ({"permuted_images": [100, 150]}, r"permuted_images: found 150; .* \[50, 100\]"),
-    ],
-)
-def test_settings_that_contradict_each_other(settings, said):
-    with pytest.raises(InputError, match=f"linear-limits.{said}"):
-        linear_limits.measure(SETTINGS | settings, {})

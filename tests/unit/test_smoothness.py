@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from finicky.errors import InputError
 from finicky.exhibits import smoothness as exhibit
 from finicky.exhibits import style
 from finicky.experiments import smoothness as experiment
@@ -150,11 +149,6 @@ def test_one_best_rate_is_not_measured_twice():
         for rate in (0.03, 0.1)
     ]
     assert {key[0] for key in gains(rows)} == {experiment.ONE}
-
-
-def test_rates_to_look_at_are_on_the_ladder():
-    with pytest.raises(InputError, match=r"smoothness.rates: found 0.5"):
-        experiment.measure(SETTINGS | {"rates": [0.1, 0.5]}, {})
 
 
 def test_the_table_and_its_figure(monkeypatch, tmp_path):

@@ -148,21 +148,6 @@ def test_one_seed_alone_chooses_nothing(measured):
 
 
 @pytest.mark.parametrize(
-    "changed, words",
-    [
-        ({"decays": {"adam": [0.1], "adamw": [0.1, 1.0]}}, "decays: found 1 for adam, 2 for adamw"),
-        (
-            {"trainings": [{"images": 150, "epochs": 1}, {"images": 150, "epochs": 2}]},
-            "trainings: found images 150, 150",
-        ),
-    ],
-)
-def test_settings_that_contradict_each_other(measured, changed, words):
-    with pytest.raises(InputError, match=words):
-        measured(**changed)
-
-
-@pytest.mark.parametrize(
     "changed, key",
     [
         ({"rates": []}, "rates"),

@@ -68,9 +68,9 @@ CONFIGS = {
     ),
     "odd depth": ({"depth": [3]}, "grid.tiny.depth[0]: found 3; allowed: a multiple of 2"),
     "unknown key": ({"colour": "red"}, "found unknown key 'colour'; allowed: preset, device"),
-    "wrong type": ({"seeds": "two"}, "seeds: found 'two'; allowed: integer"),
+    "wrong type": ({"seeds": "two"}, "seeds: found 'two'; allowed: a whole number"),
     "a level instead of a list": (
-        {"activation": "relu"}, "grid.tiny.activation: found 'relu'; allowed: array",
+        {"activation": "relu"}, "grid.tiny.activation: found 'relu'; allowed: a list",
     ),
     "no epochs": ({"epochs": 0}, "grid.tiny.epochs: found 0; allowed: at least 1"),
     "negative epochs": ({"epochs": -1}, "grid.tiny.epochs: found -1; allowed: at least 1"),
@@ -104,6 +104,23 @@ def test_unknown_key_of_a_subgrid(project, refused):
     )
     [line] = refused()
     assert "config/bad.yaml: grid.tiny: found unknown key 'pictures'; allowed: for, dataset" in line
+
+
+def test_a_gpu_that_is_not_there(project, refused):
+    """Not by a traceback in each job; a dry run needs none (test_jobs_on_a_gpu_take_turns)."""
+    project.configure("bad", device="cuda")
+    lines = refused(env=os.environ | {"CUDA_VISIBLE_DEVICES": ""})
+    the_line(lines, "device: found 'cuda', and the driver shows no GPU", "allowed: cpu, or auto")
+    assert not any("train" in line for line in lines[lines.index(the_line(lines)) :])
+
+
+def test_a_preset_that_would_be_ignored(project, refused):
+    project.write("config/default.yaml", "preset: default\n")
+    try:
+        [line] = refused("tiny")
+    finally:
+        (project.folder / "config/default.yaml").unlink()
+    assert line.startswith("config/default.yaml: found a file that nobody reads")
 
 
 @pytest.mark.parametrize("file", ["config.yaml", "claims.yaml"])

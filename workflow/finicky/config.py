@@ -13,6 +13,10 @@ from finicky.errors import InputError
 
 DEVICE = "FINICKY_DEVICE"  # the environment variable that says what `auto` is
 MODULE = "the module's config"  # where a mistake in it is
+# A plan beyond these is a slip: planning 200,000 runs takes a quarter of a minute at every start.
+MOST_RUNS = 200_000
+MOST_YEARS = 100  # of one core
+YEAR = 365.25 * 24 * 3600  # seconds
 NUMBERED = ("normal_std", "normal_var")  # initialisers whose level carries a number
 SCHEDULED_STEPS = 10  # of the shortest training with a schedule: one step of warm-up
 
@@ -74,6 +78,13 @@ def device(config):
     return os.environ.setdefault(DEVICE, "cuda" if machine.gpus() else "cpu")
 
 
+def check_card(device):
+    """Raise InputError where the device is a GPU and this machine has none."""
+    if device == "cuda" and not machine.gpus():
+        found = "'cuda', and the driver shows no GPU on this machine"
+        raise InputError("the config", "device", found, "cpu, or auto")
+
+
 def laid_over(below, above):
     """`above` laid over `below`: mappings are merged, everything else is replaced."""
     if isinstance(below, dict) and isinstance(above, dict):
@@ -103,14 +114,16 @@ def check(config, files, experiments, arguments=None, module=None):
 
     for name, settings in config["experiments"].items():
         if name not in experiments:
-            found = f"no experiment {name!r}"
-            raise InputError(where("experiments"), "experiments", found, ", ".join(experiments))
+            found, allowed = f"no experiment {name!r}", documents.one_of(experiments, name)
+            raise InputError(where("experiments"), "experiments", found, allowed)
         if settings is not None:
             declarations.check_settings(name, settings, experiments[name], where("experiments"))
     check_datasets(config, where("datasets"))
     check_levels(config, where)
     check_purposes(config, experiments, where("grid"))
+    check_count(config, where("grid"))
     check_sizes(config, where)
+    check_ignored(files[0])
     if module is None:  # which has no file to be called like
         place = "--config" if "preset" in layers["--config"] else files[-1]
         check_name(config["preset"], files[-1], place)
@@ -196,7 +209,7 @@ def check_level(level, axis, allowed, file, key):
     family, _, number = level.rpartition("_")
     if axis == "init" and family in NUMBERED and is_positive(number):
         return
-    raise InputError(file, key, repr(level), ", ".join(allowed[axis]))
+    raise InputError(file, key, repr(level), documents.one_of(allowed[axis], level))
 
 
 def is_positive(text):
@@ -215,19 +228,13 @@ def check_purposes(config, experiments, file):
             if purpose not in known:
                 allowed = ", ".join(sorted(known))
                 raise InputError(file, f"grid.{name}.for", repr(purpose), allowed)
-        if "for" in grid and not all(runs.usual(run, config) for run in shapes(grid, config)):
+        if "for" in grid and not all(
+            runs.usual(run, config) for run, _ in runs.counted(grid, config)
+        ):
             found = f"{', '.join(grid['for'])}, for runs that no experiment of the chapter compares"
             axes = ", ".join(["width", "batch_size", *runs.LATER])
             allowed = f"no `for` beside other levels of {axes} than the preset's, or own data sets"
             raise InputError(file, f"grid.{name}.for", found, allowed)
-
-
-def shapes(grid, config):
-    """A sub-grid's runs with one seed, initialiser and learning rate: all that differ in size."""
-    return runs.expand(
-        grid | {"seeds": 1, "init": ["zeros"], "learning_rate": [1.0]},
-        config,
-    )
 
 
 def check_sizes(config, where):
@@ -235,7 +242,7 @@ def check_sizes(config, where):
     a schedule needs, and this machine the memory, as far as that is known."""
     gib = machine.memory_gib() or math.inf
     for name, grid in config["grid"].items():
-        for run in shapes(grid, config):
+        for run, _ in runs.counted(grid, config):
             axis, found, allowed = wrong_size(run) or too_large(run, gib) or (None, None, None)
             if axis is not None:
                 top = axis not in grid  # it is the preset's
@@ -268,6 +275,27 @@ def too_large(run, gib):
     need = f"about {(network + batch) / 2**30:,.0f} GiB of memory"
     found = f"{getattr(run, axis)}, with which a run of {run.depth} layers needs {need}"
     return axis, found, f"what fits into the {gib} GiB of this machine"
+
+
+def check_count(config, file):
+    """Raise InputError for a plan of more runs or time than anybody has, with what it would need;
+    it is counted, not expanded."""
+    count, seconds = 0, 0.0
+    for grid in config["grid"].values():
+        for kind, number in runs.counted(grid, config):
+            count, seconds = count + number, seconds + number * runs.seconds(kind)
+    years = seconds / YEAR
+    if count > MOST_RUNS or years > MOST_YEARS:
+        found = f"{count:,} runs, which take one core {years:,.2g} years by estimate"
+        raise InputError(file, "grid", found, f"at most {MOST_RUNS:,} runs and {MOST_YEARS} years")
+
+
+def check_ignored(base):
+    """Raise InputError for a file that looks like the preset `default`, which `base` is."""
+    ignored = Path(base).with_name("default.yaml")
+    if ignored.exists():
+        found = f"a file that nobody reads: the preset default is {Path(base).name}"
+        raise InputError(ignored, None, found, "a file of another name")
 
 
 def check_place(folder):

@@ -7,10 +7,13 @@ trains. Cheap to import, because the Snakefile does it at every start: no pandas
 """
 
 import ast
+import itertools
 import math
+import re
 import string
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from finicky import data, documents, runs, sources
@@ -28,7 +31,9 @@ class Experiment:
 
     reads: tables of the grid; datasets: image files; purposes: of the sub-grids it reads; alone:
     it measures time; settings: {key: (kind, meaning)}, the kind a name of SETTINGS_SCHEMA or a
-    JSON schema; quantities: {name: (unit, meaning)}; conditions: {column: kind}, one of KINDS or
+    JSON schema; limits: {comparison of settings: what it allows, in words}, "most < sample", which
+    holds for every item of a list (but of what follows `in` or stands in a call of MEASURES);
+    quantities: {name: (unit, meaning)}; conditions: {column: kind}, one of KINDS or
     the list of its names; budget: how long the networks are trained that its numbers are about, a
     template of conditions and settings ("{images} images of {dataset}, {epochs} epochs") for all
     quantities, or {template: quantities}, where the others are about no trained network.
@@ -39,6 +44,7 @@ class Experiment:
     quantities: dict
     conditions: dict = field(default_factory=dict)
     settings: dict = field(default_factory=dict)
+    limits: dict = field(default_factory=dict)
     reads: list = field(default_factory=list)
     datasets: list = field(default_factory=list)
     purposes: list = field(default_factory=list)
@@ -74,11 +80,19 @@ class Exhibit:
 
 def experiments(folder=EXPERIMENTS):
     """{slug: Experiment} of every module in the folder that has QUANTITIES; the slug is the file's
-    name with - for _. Raises InputError where a declaration is not a plain literal, or a budget
-    names what is no condition, setting or quantity."""
+    name with - for _. Raises InputError where a declaration is not a plain literal, a budget names
+    what is no condition, setting or quantity, or a limit what is no setting."""
     found = _declared(folder, Experiment, "QUANTITIES", ("file",))
     for one in found.values():
         _check_budget(one)
+        for limit in one.limits:
+            try:
+                names = _Limit(limit).names
+            except SyntaxError:
+                raise InputError(one.file, "LIMITS", repr(limit), "a comparison") from None
+            for name in names:
+                if name.partition(".")[0] not in one.settings:
+                    raise InputError(one.file, "LIMITS", name, ", ".join(one.settings))
     return found
 
 
@@ -183,12 +197,12 @@ def _check_budget(experiment):
 
 def check_settings(slug, settings, experiment, file):
     """Raise InputError, naming the config `file`, for the first setting of an experiment that is
-    unknown, missing, of another type or out of bounds."""
-    kinds = documents.read(documents.SCHEMAS / "settings.schema.yaml", "a JSON schema")["$defs"]
+    unknown, missing, of another type, out of bounds or at odds with another one."""
+    kinds = _kinds()
     known = experiment.settings
     for key in settings:
         if key not in known:
-            allowed = ", ".join(known) or "no settings"
+            allowed = documents.one_of(known, key) or "no settings"
             raise InputError(file, f"experiments.{slug}", f"unknown key {key!r}", allowed)
     for key in known:
         if key not in settings:
@@ -209,6 +223,69 @@ def check_settings(slug, settings, experiment, file):
     except InputError as error:
         key = f"experiments.{slug}.{error.key}"
         raise InputError(file, key, error.found, error.allowed) from None
+    for limit, words in experiment.limits.items():
+        broken = _Limit(limit).broken(settings)
+        if broken:
+            (name, found), *others = broken.items()
+            beside = ", ".join(f"{other} {value}" for other, value in others)
+            allowed = f"{words}: {limit}" + (f", beside {beside}" if beside else "")
+            raise InputError(file, f"experiments.{slug}.{name}", found, allowed)
+
+
+@cache
+def _kinds():
+    """{kind of a setting: its JSON schema}."""
+    return documents.read(documents.SCHEMAS / "settings.schema.yaml", "a JSON schema")["$defs"]
+
+
+MEASURES = {"count": len, "distinct": lambda values: len(set(values)), "largest": max}
+
+
+class _Limit:
+    """One comparison of settings, `ladders.sgd` being a setting's key."""
+
+    def __init__(self, text):
+        dotted = re.compile(r"(?<=[a-z])\.(?=[a-z])")
+        self.tree = ast.parse(dotted.sub("__", text), mode="eval")
+        nodes = list(ast.walk(self.tree))
+        found = [node for node in nodes if isinstance(node, ast.Name) and node.id not in MEASURES]
+        found.sort(key=lambda node: node.col_offset)
+        self.identifiers = list(dict.fromkeys(node.id for node in found))
+        inside = [node.args[0] for node in nodes if isinstance(node, ast.Call)]
+        inside += [
+            node.comparators[0]
+            for node in nodes
+            if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In)
+        ]
+        self.whole = {node.id for node in inside}
+
+    @property
+    def names(self):
+        """The settings that it compares, in their order."""
+        return [name.replace("__", ".") for name in self.identifiers]
+
+    def broken(self, settings):
+        """The first values for which it does not hold, {name: value}; None if there are none."""
+        values = [_at(settings, name) for name in self.names]
+        lists = [
+            value if isinstance(value, list) and identifier not in self.whole else [value]
+            for identifier, value in zip(self.identifiers, values, strict=True)
+        ]
+        code = compile(self.tree, "", "eval")
+        for some in itertools.product(*lists):
+            scope = MEASURES | dict(zip(self.identifiers, some, strict=True))
+            if not eval(code, {"__builtins__": {}}, scope):  # noqa: S307 (a literal of our modules)
+                return dict(zip(self.names, some, strict=True))
+        return None
+
+
+def _at(settings, name):
+    """A setting, or what it has under a key, which may be missing: of a list, each item's."""
+    name, _, key = name.partition(".")
+    value = settings[name]
+    if not key:
+        return value
+    return [item[key] for item in value] if isinstance(value, list) else value.get(key, [])
 
 
 # ---- Conditions ---------------------------------------------------------------------------------

@@ -45,7 +45,9 @@ def training_mb(shard, fuse="auto", attempt=1):
     """Megabytes for the runs of a shard, of which `fuse` train together."""
     if shard[0].device != "cpu":
         return ON_GPU_MB * 2 ** (attempt - 1)
-    images = max(2 * data.inputs(run.dataset) * run.images for run in shard)  # as read, and as split
+    images = max(
+        2 * data.inputs(run.dataset) * run.images for run in shard
+    )  # as read, and as split
     networks = max(_fused_bytes(run, fuse) for run in shard)
     return math.ceil(SPARE * (PROCESS + (images + networks) / 1e6)) * 2 ** (attempt - 1)
 

@@ -8,6 +8,7 @@ takes for a number or a boolean, or for another one, is refused with the spellin
 doubt.
 """
 
+import difflib
 import math
 import re
 from collections import Counter
@@ -31,6 +32,13 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         if twice:
             raise _Refused(node, f"key {twice[0]!r} twice in one mapping", "valid YAML")
         return super().construct_mapping(node, deep=deep)
+
+    def construct_object(self, node, deep=False):
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, KeyError, AttributeError) as error:  # PyYAML's, for `!!int x`
+            found = f"a value that its tag does not allow ({error})"
+            raise _Refused(node, found, "valid YAML") from None
 
     def construct_ambiguous(self, node):
         old = yaml.safe_load(node.value)  # as YAML 1.1 reads it
@@ -89,8 +97,15 @@ def _is_number(checker, value):
     return whole or (isinstance(value, float) and math.isfinite(value))
 
 
+def _pattern(validator, pattern, value, schema):
+    """The whole text, for which `$` is not enough: it lets a line break follow."""
+    if isinstance(value, str) and not re.fullmatch(pattern, value):
+        yield jsonschema.exceptions.ValidationError("")
+
+
 _Validator = jsonschema.validators.extend(
     jsonschema.Draft202012Validator,
+    {"pattern": _pattern},
     type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
         {"integer": _is_integer, "number": _is_number}
     ),
@@ -99,34 +114,46 @@ _Validator = jsonschema.validators.extend(
 
 def read(path, what):
     """The document in a YAML file; `what` says in an error what the file should be."""
+    text = _text(path, what)
     try:
-        with open(path, encoding="utf-8") as file:
-            return yaml.load(file, _Loader)  # noqa: S506 (a safe loader)
-    except FileNotFoundError:
-        raise InputError(path, None, "no such file", what) from None
+        return yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
     except _Refused as error:
         line = error.problem_mark.line + 1
-        where = f"line {line}{_key_at(path, error.problem_mark)}"
+        where = f"line {line}{_key_at(text, error.problem_mark)}"
         raise InputError(path, where, error.problem, error.allowed) from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1
         found = f"what is no YAML ({' '.join(error.problem.split())})"
         raise InputError(path, f"line {line}", found, "valid YAML") from None
-    except (UnicodeDecodeError, yaml.reader.ReaderError):
-        raise InputError(path, None, "bytes that are no text", f"{what}, in UTF-8") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        found = f"the character {error.character:#x}, which is no text"
+        raise InputError(path, f"line {line}", found, f"{what}, in UTF-8") from None
+
+
+def _text(path, what):
+    """The text of a file."""
+    try:
+        content = Path(path).read_bytes()
+        return content.decode()
+    except FileNotFoundError:
+        raise InputError(path, None, "no such file", what) from None
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        found = "bytes that are no text"
+        raise InputError(path, f"line {line}", found, f"{what}, in UTF-8") from None
     except OSError as error:
         raise InputError(path, None, error.strerror, f"{what} that can be read") from None
-    except (ValueError, KeyError, AttributeError) as error:  # PyYAML's, for `!!int x`
-        found = f"a value that its tag does not allow ({error})"
-        raise InputError(path, None, found, "valid YAML") from None
 
 
-def _key_at(path, mark):
-    """The key of what stands at a mark of a file, as ": grid.depth.images[0]"; empty at its top."""
-    with open(path, encoding="utf-8") as file:
-        nodes = [("", yaml.compose(file, _Loader))]
+def _key_at(text, mark):
+    """The key of what stands at a mark of a text, as ": grid.depth.images[0]"; empty at its top."""
+    nodes, seen = [("", yaml.compose(text, _Loader))], set()
     while nodes:
         name, node = nodes.pop()
+        if id(node) in seen:  # an alias, maybe of what it stands in
+            continue
+        seen.add(id(node))
         here = node.start_mark
         if (here.line, here.column) == (mark.line, mark.column) and name:
             return f": {name}"
@@ -148,6 +175,9 @@ def check_against(document, rules, path):
     """Raise InputError for the first thing that a JSON schema (a mapping) forbids."""
     error = jsonschema.exceptions.best_match(_Validator(rules).iter_errors(document))
     if error is not None:
+        branch = error.parent
+        if branch is not None and not error.relative_path and error.validator in ("const", "type"):
+            error = branch  # of several schemas none is nearer than the others
         raise InputError(path, key(document, error.absolute_path), *found_and_allowed(error))
 
 
@@ -164,30 +194,58 @@ def key(document, steps):
     return text
 
 
+TYPES = {
+    "object": "keys with values", "array": "a list", "string": "text", "integer": "a whole number",
+    "number": "a finite number", "boolean": "true or false", "null": "null",
+}  # fmt: skip
+
+
 def found_and_allowed(error):
     """A schema error as (found, allowed), in the words of a person who edits the file."""
     rule, limit, found = error.validator, error.validator_value, error.instance
     if rule == "additionalProperties":
-        unknown = sorted(map(str, set(found) - set(error.schema.get("properties", ()))))
-        return f"unknown key {unknown[0]!r}", ", ".join(error.schema.get("properties", ()))
+        known = list(error.schema.get("properties", ()))
+        unknown = sorted(map(str, set(found) - set(known)))
+        return f"unknown key {unknown[0]!r}", one_of(known, unknown[0])
     if rule == "required":
         missing = [name for name in limit if name not in found]
         return f"no key {missing[0]!r}", "every one of " + ", ".join(limit)
-    allowed = {
-        "type": lambda: " or ".join(limit) if isinstance(limit, list) else limit,
-        "enum": lambda: ", ".join(map(str, limit)),
-        "const": lambda: str(limit),
-        "pattern": lambda: f"text of the form {limit}",
-        "minimum": lambda: f"at least {limit}",
-        "maximum": lambda: f"at most {limit}",
-        "exclusiveMinimum": lambda: f"more than {limit}",
-        "exclusiveMaximum": lambda: f"less than {limit}",
-        "multipleOf": lambda: f"a multiple of {limit}",
-        "minItems": lambda: f"at least {limit} item",
-        "maxItems": lambda: f"at most {limit} items",
-        "minProperties": lambda: f"at least {limit} key",
-        "uniqueItems": lambda: "each item once",
-        "not": lambda: f"anything but {', '.join(map(str, limit.get('enum', [limit])))}",
-    }.get(rule, lambda: f"{rule} {limit}")
     shown = repr(found)
-    return shown if len(shown) <= 60 else f"{shown[:57]}...", allowed()
+    return shown if len(shown) <= 60 else f"{shown[:57]}...", _allowed(error)
+
+
+def one_of(names, found):
+    """All the names that are allowed, and the one that was probably meant."""
+    names = list(map(str, names))
+    near = difflib.get_close_matches(str(found), names, 1)
+    return ", ".join(names) + (f"; perhaps {near[0]!r}" if near else "")
+
+
+def _allowed(error):
+    """What a schema's rule allows, in words. A pattern's are its schema's title; what none of
+    several schemas takes, each of them says."""
+    rule, limit = error.validator, error.validator_value
+    if rule in ("anyOf", "oneOf"):
+        return " or ".join(dict.fromkeys(_allowed(one) for one in error.context))
+    if rule == "contains":
+        return f"a list with {limit['const']} in it"
+    if rule == "pattern":
+        return error.schema.get("title", f"text of the form {limit}")
+    if rule == "type":
+        return " or ".join(TYPES[name] for name in (limit if isinstance(limit, list) else [limit]))
+    if rule == "enum":
+        return one_of(limit, error.instance)
+    if rule == "not":
+        return "anything but " + ", ".join(map(str, limit.get("enum", [limit])))
+    if rule == "uniqueItems":
+        return "each item once"
+    things = {"Items": "item", "Properties": "key", "Length": "character"}
+    for ending, thing in things.items():
+        if rule.endswith(ending):
+            bound = {"min": "at least", "max": "at most"}[rule[:3]]
+            return f"{bound} {limit} {thing}{'s' if limit > 1 else ''}"
+    return {
+        "const": "{}", "minimum": "at least {}", "maximum": "at most {}",
+        "exclusiveMinimum": "more than {}", "exclusiveMaximum": "less than {}",
+        "multipleOf": "a multiple of {}",
+    }.get(rule, f"{rule} {{}}").format(limit)  # fmt: skip

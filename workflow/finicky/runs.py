@@ -190,6 +190,16 @@ def expand(grid, config):
             )
 
 
+def counted(grid, config):
+    """Pairs of a run and a number: each training of a sub-grid that differs in size or data from
+    the others, and how many it has of it, with its initialisers, rates and seeds; equal ones are
+    counted as often as it names them."""
+    one = grid | {"seeds": 1, "init": ["zeros"], "learning_rate": [1.0]}
+    others = len(grid["init"]) * grid.get("seeds", config["seeds"])
+    for run in expand(one, config | {"device": "cpu"}):
+        yield run, others * len(rates(grid, run.optimizer, config))
+
+
 def rates(grid, optimizer, config):
     """A sub-grid's learning rates for an optimizer; the config's own where it names none."""
     named = grid.get("learning_rate", config["optimizers"])

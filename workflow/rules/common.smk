@@ -239,7 +239,16 @@ def described(slug):
     }
 
 
+# Only where jobs will run here: a cluster's front may have no card, and a dry run needs none.
 onstart:
+    if workflow.local_exec and any(
+        job.resources.get("gpu") for job in workflow.dag.needrun_jobs()
+    ):
+        try:
+            presets.check_card(DEVICE)
+        except InputError as error:
+            print(error, file=sys.stderr)
+            sys.exit(1)
     if not LEFT_OUT:
         for line in progress.announcement(
             PLAN.subgrids, store.Store(placed(STORE))

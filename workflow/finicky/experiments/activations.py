@@ -20,8 +20,8 @@ TITLE = "Activations: zeros, speed and slopes"
 READS = ["runs", "curves", "layers"]
 ALONE = True
 SETTINGS = {
-    "trials": ("count", "points per seed at which the sigmoid's slope is compared"),
-    "width": ("widths", "units of an activation that is timed alone, on 64 images"),
+    "trials": ("trials", "points per seed at which the sigmoid's slope is compared"),
+    "width": ("counts", "units of an activation that is timed alone, on 64 images"),
     "depth": ("depths", "layers of the networks whose training steps are timed"),
     "step_width": ("widths", "units of their hidden layers"),
     "turn": ("seconds", "processor time for each condition, in each repetition"),

@@ -13,8 +13,8 @@ from finicky.experiments import tidy, update_rules
 TITLE = "Adam: bias correction, memory, the counterexample, sparse gradients"
 READS = []
 SETTINGS = {
-    "trials": ("count", "random gradients per seed, of the identities"),
-    "sparse_steps": ("count", "steps of the regressions on sparse and on dense features"),
+    "trials": ("trials", "random gradients per seed, of the identities"),
+    "sparse_steps": ("steps", "steps of the regressions on sparse and on dense features"),
     "periods": ("count", "periods of the counterexample with the usual β, of 25,000 steps"),
 }
 QUANTITIES = {

@@ -23,7 +23,7 @@ TITLE = "Backpropagation: formulas and cost"
 READS = []
 ALONE = True
 SETTINGS = {
-    "trials": ("count", "random cases of each identity, per seed"),
+    "trials": ("trials", "random cases of each identity, per seed"),
     "depth": ("depths", "layers of the networks whose backward pass is counted and timed"),
     "width": (
         {"type": "array", "minItems": 1, "uniqueItems": True,

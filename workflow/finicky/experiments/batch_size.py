@@ -37,7 +37,7 @@ SETTINGS = {
         {"type": "number", "exclusiveMinimum": 0, "maximum": 2.3},  # of a guess: ln 10
         "training loss at which training stops, in nats",
     ),
-    "steps": ("count", "most steps of a run"),
+    "steps": ("steps", "most steps of a run"),
     "draws": (
         {"type": "integer", "minimum": 2, "maximum": 100000},
         "batches of each size that are drawn for the gradient's noise",
@@ -46,6 +46,9 @@ SETTINGS = {
         {"type": "number", "minimum": 0, "maximum": 3600},
         "seconds that each size and seed is timed for, at least 20 steps",
     ),
+}
+LIMITS = {
+    "batch_sizes < images": "batches smaller than the full one",
 }
 QUANTITIES = {
     "bias": ("", "mean over all batches of a small set against the full gradient, largest relative "
@@ -108,10 +111,6 @@ RESCALED = 10  # one layer times this, the next over it
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """One row per quantity, condition and seed (for times: repetition); see QUANTITIES."""
     sizes = [*settings["batch_sizes"], settings["images"]]
-    if max(settings["batch_sizes"]) >= settings["images"]:
-        less = f"less than the images, {settings['images']}"
-        found = max(settings["batch_sizes"])
-        raise InputError("experiments", "batch-size.batch_sizes", found, less)
     dataset = training.prepared("mnist", settings, settings["images"])
     rows = []
     for seed in settings["seeds"]:

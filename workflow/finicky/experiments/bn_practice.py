@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 
 from finicky.data import CHANCE
-from finicky.errors import InputError
 from finicky.experiments import best_rates, normalised, stacked, tidy, training
 from finicky.experiments.stacked import Normalisation
 
@@ -24,8 +23,11 @@ SETTINGS = {
     "datasets": ("datasets", "data sets"),
     "networks": ("small_networks", "networks"),
     "images": ("images", "training images, halved to 14 × 14 pixels"),
-    "epochs": ("count", "epochs in batches of 64"),
-    "hidden_layers": ("count", "hidden layers of the fully connected network"),
+    "epochs": ("epochs", "epochs in batches of 64"),
+    "hidden_layers": (
+        {"type": "integer", "minimum": 1, "maximum": 100},
+        "hidden layers of the fully connected network",
+    ),
     "width": (
         "grouped_width",
         "units of each of them",
@@ -41,15 +43,21 @@ SETTINGS = {
         "activations that batch norm is put before and after; ReLU is among them",
     ),
     "rates": ("rates_by_optimizer", "learning rates that each arm is trained at"),
-    "whole_batch": ("count", "images in a batch of the trainings with ghost batches"),
-    "ghosts": ("counts", "images that share their statistics within such a batch"),
-    "ghost_epochs": ("count", "epochs of these trainings"),
-    "dropout": ("share", "share of units that dropout silences, in the same batches"),
+    "whole_batch": ("batch", "images in a batch of the trainings with ghost batches"),
+    "ghosts": ("batches", "images that share their statistics within such a batch"),
+    "ghost_epochs": ("epochs", "epochs of these trainings"),
+    "dropout": ("dropout", "share of units that dropout silences, in the same batches"),
     "held_out": (
         {"type": "integer", "minimum": 1, "maximum": 5000},
         "held-out images that choose the rates",
     ),
     "test_images": ("test_images", "test images"),
+}
+LIMITS = {
+    "images % 64 != 1": "no batch of one image",
+    "images % whole_batch != 1": "no batch of one image",
+    "whole_batch % ghosts != 1": "no ghost batch of one image",
+    "images % whole_batch % ghosts != 1": "no ghost batch of one image",
 }
 QUANTITIES = {
     "test_accuracy": ("%", "test accuracy at the end, batches of 64"),
@@ -104,11 +112,7 @@ KEPT = {
 
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row per quantity, condition and seed; QUANTITIES says what each number is.
-
-    Raises InputError where a batch would leave a unit a single value to normalise.
-    """
-    check(settings)
+    """One row per quantity, condition and seed; QUANTITIES says what each number is."""
     parts = []
     for name in settings["datasets"]:
         dataset = normalised.prepared(name, settings, settings["images"])
@@ -122,21 +126,6 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
                     found = quantities(kind, optimizer, dataset, settings)
                     parts += [rows.assign(**where, **length) for rows in found]
     return tidy.from_rows([row for part in parts for row in part.to_dict("records")], CONDITIONS)
-
-
-def check(settings):
-    """Raise InputError for a batch or a ghost batch of one image."""
-    images, whole = settings["images"], settings["whole_batch"]
-    sizes = [("images", images, images % BATCH), ("whole_batch", whole, images % whole)]
-    sizes += [
-        ("ghosts", ghost, of % ghost if ghost > 1 else 1)
-        for ghost in settings["ghosts"]
-        for of in (whole, images % whole)
-    ]
-    for key, found, left in sizes:
-        if left == 1:
-            allowed = "a number that leaves no batch of one image"
-            raise InputError("experiments", f"bn-practice.{key}", found, allowed)
 
 
 # ---- Networks and their training ----------------------------------------------------------------

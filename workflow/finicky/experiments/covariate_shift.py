@@ -25,14 +25,14 @@ DATASETS = ["mnist", "fashion_mnist"]
 SETTINGS = {
     "datasets": ("datasets", "data sets"),
     "images": ("images", "training images"),
-    "epochs": ("count", "passes over them"),
+    "epochs": ("epochs", "passes over them"),
     "width": ("width", "units of a hidden layer"),
     "depth": (
         {"type": "integer", "minimum": 4, "multipleOf": 2, "maximum": 1000},
         "layers of the networks",
     ),
     "rates": ("rates", "learning rates of momentum beside the chapter's 0.1"),
-    "every": ("count", "steps between two measurements of the gradients' change"),
+    "every": ("steps", "steps between two measurements of the gradients' change"),
     "scored": ("count", "batches of held-out images on which accuracies are taken"),
     "jump": (
         {"type": "array", "minItems": 2, "maxItems": 2,
@@ -73,6 +73,9 @@ CONDITIONS = {
     "network": ["plain", "batch norm", "shift drawn anew", "drifting shift"],
     "injected": ["drawn anew", "drifting"],
     "layer": "integer",
+}
+LIMITS = {
+    "images % 64 != 1": "no batch of one image",
 }
 
 

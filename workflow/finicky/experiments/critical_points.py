@@ -43,9 +43,9 @@ SETTINGS = {
     "examples": ({"type": "integer", "minimum": 2, "maximum": 10000}, "that these are trained on"),
     "decay": ({"type": "number", "exclusiveMinimum": 0, "maximum": 10}, "their weight decay"),
     "network_starts": ("count", "places that a search starts from, per seed"),
-    "newton_steps": ("count", "of a search"),
+    "newton_steps": ("steps", "of a search"),
     "escape_starts": ("count", "places beside a saddle, per seed"),
-    "escape_steps": ("count", "after which a saddle counts as not left"),
+    "escape_steps": ("steps", "after which a saddle counts as not left"),
 }  # fmt: skip
 QUANTITIES = {
     "log2_share_of_minima": ("bits", "log2 of the probability that a random critical point is a "

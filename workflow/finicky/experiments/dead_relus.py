@@ -21,16 +21,16 @@ DATASETS = ["mnist", "fashion_mnist"]
 SETTINGS = {
     "datasets": ("datasets", "data sets"),
     "depth": ("depths", "layers of the networks"),
-    "width": ({"type": "integer", "minimum": 4, "maximum": 100000}, "units of a hidden layer"),
+    "width": ({"type": "integer", "minimum": 4, "maximum": 16384}, "units of a hidden layer"),
     "images": ("images", "training images, over which units are called dead"),
-    "epochs": ("count", "passes over them"),
+    "epochs": ("epochs", "passes over them"),
     "higher": (
         {"type": "array", "minItems": 1, "uniqueItems": True,
          "items": {"type": "number", "exclusiveMinimum": 1, "maximum": 1.0e+6}},
         "high learning rates, in multiples of the recommended one (SGD: of 0.01)",
     ),
-    "killed_after": ("count", "steps after which units are made dead"),
-    "followed_for": ("count", "steps for which they are then followed"),
+    "killed_after": ("steps", "steps after which units are made dead"),
+    "followed_for": ("steps", "steps for which they are then followed"),
 }  # fmt: skip
 QUANTITIES = {
     "gradient_of_dead": ("", "largest gradient by a dead unit's weights and bias over the largest "

@@ -24,7 +24,7 @@ SETTINGS = {
     "noise": ("shares", "shares of wrong labels"),
     "features": ("widths", "numbers of random features"),
     "units": ("widths", "hidden units of the networks"),
-    "epochs": ("count", "epochs of every network"),
+    "epochs": ("epochs", "epochs of every network"),
     "learning_rate": ("rate", "of every network (momentum)"),
 }
 QUANTITIES = {

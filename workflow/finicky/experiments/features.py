@@ -12,7 +12,6 @@ import torch
 from finicky.data import CHANCE
 from finicky.engine import train as engine
 from finicky.engine.network import Architecture, Network
-from finicky.errors import InputError
 from finicky.experiments import tidy, training
 from finicky.runs import OUTCOMES
 
@@ -23,11 +22,14 @@ SETTINGS = {
     "datasets": ("datasets", "data sets"),
     "depth": ("depths", "layers of the networks"),
     "images": ("images", "training images"),
-    "epochs": ("count", "passes over them"),
+    "epochs": ("epochs", "passes over them"),
     "probe_images": (
         {"type": "integer", "minimum": 50, "maximum": 55000},  # fewer may be of one class
         "training images that the probes are fitted to",
     ),
+}
+LIMITS = {
+    "probe_images <= images": "some of the training images",
 }
 QUANTITIES = {
     "probe": ("%", "test accuracy of a linear probe on a layer of the trained network; 0: pixels"),
@@ -66,9 +68,6 @@ ITERATIONS = 30
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """One row per quantity, condition and seed; QUANTITIES says what each number is."""
-    if settings["probe_images"] > settings["images"]:
-        most = f"at most the training images, {settings['images']}"
-        raise InputError("experiments", "features.probe_images", settings["probe_images"], most)
     rows = []
     for name in settings["datasets"]:
         dataset = training.prepared(name, settings, settings["images"])

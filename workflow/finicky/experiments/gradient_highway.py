@@ -25,12 +25,12 @@ READS = []
 DATASETS = ["mnist", "fashion_mnist"]
 SETTINGS = {
     "datasets": ("datasets", "data sets"),
-    "trials": ("count", "random networks per seed that each formula is checked on"),
-    "width": ("count", "units of a hidden layer"),
+    "trials": ("trials", "random networks per seed that each formula is checked on"),
+    "width": ("width", "units of a hidden layer"),
     "depths": ("depths", "of the networks that are measured at their start"),
     "trained_depths": ("depths", "of those that are trained, among the `depths`"),
     "images": ("images", "training images"),
-    "epochs": ("count", "of training"),
+    "epochs": ("epochs", "of training"),
     "rates": ("rates", "of Adam, among which each kind of network has its own best"),
     "probe_images": ("test_images", "that gradients are taken of"),
     "jacobian_images": ("test_images", "of these, that Jacobians are taken of"),
@@ -39,7 +39,7 @@ SETTINGS = {
          "items": {"type": "integer", "minimum": 2, "maximum": 1000}},
         "square layers of the plain networks whose gradient is followed through depth",
     ),
-    "layers_width": ("count", "units of each of these layers"),
+    "layers_width": ("width", "units of each of these layers"),
     "draws": ("count", "of each of these plain networks per seed"),
 }  # fmt: skip
 QUANTITIES = {
@@ -87,6 +87,11 @@ BUDGET = {
         "bound_holds",
         "test_accuracy",
     ],
+}
+LIMITS = {
+    "trained_depths in depths": "some of the depths",
+    "jacobian_images <= probe_images": "some of the images that gradients are taken of",
+    "images % 64 != 1": "no batch of one image",
 }
 CONDITIONS = {
     "dataset": "level",

@@ -30,13 +30,13 @@ SETTINGS = {
     ),
     "gains": ("positives", "what their weights are multiplied with"),
     "trained_depth": ("depths", "layers of the networks that are trained"),
-    "width": ({"type": "integer", "minimum": 4, "maximum": 100000}, "units of a hidden layer"),
+    "width": ({"type": "integer", "minimum": 4, "maximum": 16384}, "units of a hidden layer"),
     "images": ("images", "training images"),
-    "epochs": ("count", "passes over them"),
+    "epochs": ("epochs", "passes over them"),
     "rates": ("rates_by_optimizer", "learning rates to choose from; the recommended one is added"),
     "exploding_depth": ("depths", "layers of the networks that are trained with clipping"),
     "exploding_rates": ("rates_by_optimizer", "their learning rates"),
-    "exploding_epochs": ("count", "passes over the images with clipping"),
+    "exploding_epochs": ("epochs", "passes over the images with clipping"),
     "thresholds": ("positives", "lengths that the whole gradient is clipped to"),
 }  # fmt: skip
 QUANTITIES = {
@@ -77,6 +77,9 @@ CONDITIONS = {
     "threshold": "number",
     "images": "integer",
     "epochs": "integer",
+}
+LIMITS = {
+    "images % 64 != 1": "no batch of one image",
 }
 BUDGET = {
     "{images} images of {dataset}, {epochs} epochs": [

@@ -11,12 +11,13 @@ STEP = 1e-30  # of complex-step derivatives: nothing is subtracted, so it may be
 
 def relative_error(found, expected) -> float:
     """max |found - expected| / max |expected|, for arrays of one shape; absolute where expected
-    is 0 everywhere. Raises ValueError for different shapes, which NumPy would broadcast."""
+    is 0 everywhere. Raises ValueError for different shapes, which NumPy would broadcast, and for
+    no numbers, of which anything would be true."""
     found, expected = np.asarray(found), np.asarray(expected)
     if found.shape != expected.shape:
         raise ValueError(f"shapes {found.shape} and {expected.shape}")
     if not expected.size:
-        return 0.0
+        raise ValueError("no numbers to compare")
     return float(np.abs(found - expected).max() / (np.abs(expected).max() or 1.0))
 
 

@@ -21,7 +21,7 @@ from finicky.experiments.solution_sets import EXAMPLES, FITS, INPUTS
 TITLE = "Implicit bias: least norm, largest margin, and the set of solutions"
 READS = []
 SETTINGS = {
-    "fit_steps": ("count", "steps of gradient descent at most, of the regressions"),
+    "fit_steps": ("steps", "steps of gradient descent at most, of the regressions"),
     "margin_steps": (
         {"type": "integer", "minimum": 10, "maximum": 100000000},
         "steps of logistic regression",

@@ -11,7 +11,6 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from finicky.errors import InputError
 from finicky.experiments import pairing, tidy, tuning, update_rules
 from finicky.experiments.rate_schedules import SCHEDULES
 from finicky.runs import OUTCOMES
@@ -22,9 +21,9 @@ PURPOSES = ["tuning"]
 DATASETS = ["mnist", "fashion_mnist"]
 SETTINGS = {
     "images": ("images", "training images"),
-    "epochs": ("count", "passes over them at each rate of the ladder"),
+    "epochs": ("epochs", "passes over them at each rate of the ladder"),
     "rates": ("rates", "the ladder of rates that every optimizer is trained at"),
-    "long_epochs": ("count", "passes of the longer comparison of optimizers, more than `epochs`"),
+    "long_epochs": ("epochs", "passes of the longer comparison of optimizers, more than `epochs`"),
     "long_rates": (
         {
             "type": "object",
@@ -37,6 +36,9 @@ SETTINGS = {
         },
         "rates of each of its optimizers",
     ),
+}
+LIMITS = {
+    "epochs < long_epochs": "a longer comparison than the ladder",
 }
 QUANTITIES = {
     "accuracy": ("%", "test accuracy at the end, by rate"),
@@ -286,9 +288,6 @@ def least_squares(optimizer, features, labels, rates, steps):
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """One row per quantity, seed and condition; QUANTITIES says what each number is. The runs of
     the tables that serve tuning are read as further comparisons of momentum and Adam."""
-    if settings["long_epochs"] <= settings["epochs"]:
-        more = f"more than the ladder's epochs, {settings['epochs']}"
-        raise InputError("experiments", "learning-rate.long_epochs", settings["long_epochs"], more)
     from finicky.experiments import training  # with torch, which the exhibit does without
 
     parts = []

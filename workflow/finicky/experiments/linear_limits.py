@@ -20,7 +20,6 @@ from torch.nn import functional
 from finicky.data import CHANCE
 from finicky.engine import streams
 from finicky.engine import train as engine
-from finicky.errors import InputError
 from finicky.experiments import stacked, tidy, training, tuning
 from finicky.experiments.stacked import Recipe
 from finicky.runs import OUTCOMES
@@ -31,10 +30,7 @@ DATASETS = ["mnist", "fashion_mnist"]
 SETTINGS = {
     "datasets": ("datasets", "data sets"),
     "pool": ("images", "images that the training images are drawn from"),
-    "shift": (
-        {"type": "integer", "minimum": 1, "maximum": 14},
-        "pixels that an image is moved by at most, each way",
-    ),
+    "shift": ("shift", "pixels that an image is moved by at most, each way"),
     "images": (
         {
             "type": "array",
@@ -45,10 +41,15 @@ SETTINGS = {
         "training images, at most the pool's, in multiples of 50",
     ),
     "steps": (
-        {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/count"}},
+        {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/steps"}},
         "steps of the networks at each of these numbers of images",
     ),
-    "permuted_images": ("counts", "those of them for which pixels are permuted too"),
+    "permuted_images": ("numbers_of_images", "those of them for which pixels are permuted too"),
+}
+LIMITS = {
+    "count(steps) == count(images)": "steps for each number of images",
+    "images <= pool": "some of the pool",
+    "permuted_images in images": "some of the numbers of images",
 }
 QUANTITIES = {
     "accuracy": ("%", "test accuracy by model, placement and training images"),
@@ -91,17 +92,6 @@ ITERATIONS = 20  # of L-BFGS at each penalty, from the last one's weights
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """One row per quantity, condition and seed; QUANTITIES says what each number is."""
-    images, steps = settings["images"], settings["steps"]
-
-    def refuse(key, found, allowed):
-        raise InputError("experiments", f"linear-limits.{key}", found, allowed)
-
-    if len(steps) != len(images):
-        refuse("steps", steps, f"{len(images)} numbers, one for each number of images")
-    if max(images) > settings["pool"]:
-        refuse("images", max(images), f"at most the pool, {settings['pool']}")
-    if unknown := set(settings["permuted_images"]) - set(images):
-        refuse("permuted_images", min(unknown), f"some of the images, {images}")
     return comparisons(pd.concat([scores(name, settings) for name in settings["datasets"]]))
 
 

@@ -23,12 +23,12 @@ TITLE = "Deep linear networks"
 READS = []
 DATASETS = ["mnist"]
 SETTINGS = {
-    "trials": ("count", "random networks of the identities, per seed"),
+    "trials": ("trials", "random networks of the identities, per seed"),
     "images": ("images", "trained on"),
-    "epochs": ("count", "of the trainings"),
+    "epochs": ("epochs", "of the trainings"),
     "depth": (
         {"type": "array", "uniqueItems": True,
-         "items": {"anyOf": [{"const": 1},
+         "items": {"anyOf": [{"type": "integer", "const": 1},
                              {"type": "integer", "minimum": 2, "multipleOf": 2, "maximum": 1000}]},
          "allOf": [{"contains": {"const": 1}}, {"contains": {"const": 2}}]},
         "layers: 1, which the others are compared with, 2, which ReLU is compared at, and more",

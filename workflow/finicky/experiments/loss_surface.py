@@ -24,7 +24,7 @@ READS = []
 DATASETS = ["mnist", "fashion_mnist"]
 SETTINGS = {
     "datasets": ("datasets", "data sets"),
-    "width": ("count", "units of a hidden layer"),
+    "width": ("width", "units of a hidden layer"),
     "depths": ("depths", "layers"),
     "images": ("images", "training images"),
     "epochs": (
@@ -87,6 +87,10 @@ CONDITIONS = {
     "x": "number",
     "y": "number",
     "eigenvalue": "number",
+}
+LIMITS = {
+    "loss_images <= images": "some of the training images",
+    "images % 64 != 1": "no batch of one image",
 }
 
 

@@ -20,7 +20,7 @@ SETTINGS = {
         {"type": "integer", "minimum": 1, "maximum": 60000},
         "training images, the same for every network",
     ),
-    "epochs": ("count", "epochs of every training"),
+    "epochs": ("epochs", "epochs of every training"),
     "rounds": ({"type": "integer", "minimum": 1, "maximum": 50}, "rounds of pruning"),
     "keep": (
         {"type": "number", "minimum": 0.01, "maximum": 0.95},

@@ -21,20 +21,20 @@ DATASETS = ["mnist"]
 SETTINGS = {
     "images": ("images", "training images, the same for every network"),
     "test_images": ("test_images", "test images that losses and accuracies are taken on"),
-    "epochs": ("count", "epochs of every training, that of a curve too"),
+    "epochs": ("epochs", "epochs of every training, that of a curve too"),
     "learning_rate": ("rate", "of every training (momentum)"),
     "widths": (
         {
             "type": "array",
             "minItems": 2,
             "uniqueItems": True,
-            "items": {"type": "integer", "minimum": 1, "maximum": 100000},
+            "items": {"$ref": "#/$defs/width"},
         },
         "hidden units of the networks whose final losses are compared",
     ),
     "starts": ({"type": "integer", "minimum": 2, "maximum": 500}, "trainings per width and seed"),
     "path_widths": ("widths", "units per hidden layer of the networks that are joined by paths"),
-    "trials": ("count", "random networks per identity, activation and seed"),
+    "trials": ("trials", "random networks per identity, activation and seed"),
 }
 QUANTITIES = {
     "train_spread_falls": ("halvings", "halvings of the standard deviation of the final training "

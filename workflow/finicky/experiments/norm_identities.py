@@ -22,7 +22,7 @@ TITLE = "Batch norm: formulas, and networks at the start"
 READS = []
 DATASETS = ["mnist"]
 SETTINGS = {
-    "trials": ("count", "random cases of each identity, per seed"),
+    "trials": ("trials", "random cases of each identity, per seed"),
     "width": ("widths", "units of a hidden layer of the networks at their start"),
     "depth": (
         {"type": "array", "minItems": 1, "uniqueItems": True,

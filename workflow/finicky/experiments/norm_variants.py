@@ -26,7 +26,7 @@ SETTINGS = {
     "datasets": ("datasets", "data sets"),
     "networks": ("small_networks", "networks"),
     "images": ("images", "training images, halved to 14 × 14 pixels"),
-    "epochs": ("count", "epochs"),
+    "epochs": ("epochs", "epochs"),
     "batch_sizes": ("counts", "images in a batch"),
     "width": (
         "grouped_width",
@@ -38,6 +38,9 @@ SETTINGS = {
         "held-out images that choose among them",
     ),
     "test_images": ("test_images", "test images"),
+}
+LIMITS = {
+    "batch_sizes <= images": "batches of training images",
 }
 QUANTITIES = {
     "test_accuracy": ("%", "test accuracy after the epochs of the settings, evaluated with running "

@@ -20,8 +20,8 @@ READS = []
 DATASETS = ["mnist", "fashion_mnist"]
 SETTINGS = {
     "datasets": ("datasets", "data sets"),
-    "images": ("counts", "training images: sizes of the small training set"),
-    "epochs": ("count", "epochs on it"),
+    "images": ("numbers_of_images", "training images: sizes of the small training set"),
+    "epochs": ("epochs", "epochs on it"),
     "held_out": (
         {"type": "integer", "minimum": 100, "maximum": 5000},
         "held-out images that the validation curves are of",
@@ -32,8 +32,8 @@ SETTINGS = {
     ),
     "rates": ("rates", "learning rates of Adam that each arm is trained at"),
     "penalties": ("positives", "λ of the L2 penalty λ Σθ² to choose from"),
-    "dropouts": ("shares", "shares of dropout to choose from"),
-    "shifts": ("counts", "pixels that augmentation moves an image by at most, to choose from"),
+    "dropouts": ("dropouts", "shares of dropout to choose from"),
+    "shifts": ("shifts", "pixels that augmentation moves an image by at most, to choose from"),
     "underfit": (
         {
             "type": "object",
@@ -41,9 +41,9 @@ SETTINGS = {
             "required": ["images", "epochs", "few_units", "units", "cure", "rates"],
             "properties": {
                 "images": {"$ref": "#/$defs/images"},
-                "epochs": {"$ref": "#/$defs/count"},
-                "few_units": {"$ref": "#/$defs/count"},
-                "units": {"$ref": "#/$defs/count"},
+                "epochs": {"$ref": "#/$defs/epochs"},
+                "few_units": {"$ref": "#/$defs/width"},
+                "units": {"$ref": "#/$defs/width"},
                 "cure": {"type": "integer", "minimum": 2, "maximum": 100},
                 "rates": {"$ref": "#/$defs/rates"},
             },

@@ -43,7 +43,7 @@ SETTINGS = {
         "of each of these layers",
     ),
     "starts": ("count", "random starts per seed"),
-    "steps": ("count", "of Adam"),
+    "steps": ("steps", "of Adam"),
     "learning_rate": ("rate", "of Adam"),
 }  # fmt: skip
 QUANTITIES = {

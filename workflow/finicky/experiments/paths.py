@@ -26,8 +26,8 @@ READS = []
 DATASETS = ["mnist", "fashion_mnist"]
 SETTINGS = {
     "datasets": ("datasets", "data sets"),
-    "trials": ("count", "random networks per seed whose paths are listed"),
-    "width": ("count", "units of a hidden layer"),
+    "trials": ("trials", "random networks per seed whose paths are listed"),
+    "width": ("width", "units of a hidden layer"),
     "depths": (
         {"type": "array", "minItems": 1, "uniqueItems": True,
          "items": {"type": "integer", "minimum": 6, "multipleOf": 2, "maximum": 1000}},
@@ -44,7 +44,7 @@ SETTINGS = {
         "of those whose paths are weighed at the start",
     ),
     "images": ("images", "training images"),
-    "epochs": ("count", "of training"),
+    "epochs": ("epochs", "of training"),
     "rates": ("rates", "of Adam, among which each kind of network has its own best"),
     "test_images": ("test_images", "on which networks with blocks missing are scored"),
     "draws": ("count", "random orders in which blocks are deleted or exchanged"),
@@ -95,6 +95,9 @@ BUDGET = {
         "power_of_blocks",
         "test_accuracy",
     ],
+}
+LIMITS = {
+    "images % 64 != 1": "no batch of one image",
 }
 CONDITIONS = {
     "dataset": "level",

@@ -20,9 +20,9 @@ READS = []
 DATASETS = ["mnist", "fashion_mnist"]
 SETTINGS = {
     "images": ("images", "training images"),
-    "epochs": ("count", "passes over them, of networks of 2 layers"),
+    "epochs": ("epochs", "passes over them, of networks of 2 layers"),
     "rates": ("rates", "highest rates to choose from, at 2 layers"),
-    "warm_up_epochs": ("count", "passes over the images, of networks of 10 layers"),
+    "warm_up_epochs": ("epochs", "passes over the images, of networks of 10 layers"),
     "warm_up_rates": ("rates", "large rates, which are warmed up to, at 10 layers"),
 }
 QUANTITIES = {

@@ -14,7 +14,6 @@ import torch
 from finicky.data import CHANCE
 from finicky.engine import train as engine
 from finicky.engine.network import cross_entropy, mean_loss
-from finicky.errors import InputError
 from finicky.experiments import best_rates, tidy, training
 from finicky.experiments.learning_rate import working_range
 
@@ -24,11 +23,11 @@ DATASETS = ["mnist", "fashion_mnist"]
 SETTINGS = {
     "datasets": ("datasets", "data sets"),
     "images": ("images", "training images"),
-    "epochs": ("count", "passes over them"),
+    "epochs": ("epochs", "passes over them"),
     "width": ("width", "units of a hidden layer"),
     "depth": ("depths", "layers of the networks; smoothness is looked at in all of them, other "
               "optimizers than SGD get the smallest"),
-    "every": ("count", "steps between two looks along the gradient"),
+    "every": ("steps", "steps between two looks along the gradient"),
     "rates": ("rates", "learning rates of SGD at which is looked along the gradient"),
     "ladders": ("rates_by_optimizer", "learning rates among which the largest that works is "
                 "sought; SGD's contain `rates`"),
@@ -70,6 +69,10 @@ CONDITIONS = {
     "learning_rate": "number",
     "reached": "integer",
 }
+LIMITS = {
+    "rates in ladders.sgd": "some of the ladder",
+    "images % 64 != 1": "no batch of one image",
+}
 
 
 ACTIVATIONS = ["relu", "tanh"]
@@ -89,12 +92,6 @@ ONE, OWN = CONDITIONS["tuning"]
 
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """One row per quantity, condition and seed; QUANTITIES says what each number is."""
-    ladder = settings["ladders"].get("sgd", [])
-    if not set(settings["rates"]) <= set(ladder):
-        found = [rate for rate in settings["rates"] if rate not in ladder]
-        raise InputError(
-            "experiments", "smoothness.rates", found[0], f"rates of ladders.sgd: {ladder}"
-        )
     parts = []
     for name in settings["datasets"]:
         dataset = training.prepared(name, settings, settings["images"])

@@ -42,7 +42,10 @@ SETTINGS = {
         "numbers of images that networks are trained on",
     ),
     "width": ("widths", "hidden units of these networks"),
-    "epochs": ("count", "epochs at most; when all answers of all seeds are right, training stops"),
+    "epochs": ("epochs", "epochs at most; when all answers of all seeds are right, training stops"),
+}
+LIMITS = {
+    "asked <= largest(images)": "some of the images",
 }
 QUANTITIES = {
     "exponent_as_printed": ("0/1", "1 if the decimal logarithm of the number of 256×256 RGB images "

@@ -28,7 +28,7 @@ SETTINGS = {
     "depths": ("depths", "layers of the fully connected networks"),
     "width": ({"type": "integer", "minimum": 2, "maximum": 4096}, "units of a hidden layer"),
     "images": ("images", "training images of the fully connected networks"),
-    "epochs": ("count", "passes over them"),
+    "epochs": ("epochs", "passes over them"),
     "rates": ("rates", "learning rates of Adam from zero weights; 0.001 is the chapter's"),
     "binary_images": (
         {"type": "integer", "minimum": 20, "multipleOf": 20, "maximum": 10000},

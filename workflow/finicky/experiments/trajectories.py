@@ -37,9 +37,9 @@ SETTINGS = {
         },
         "condition numbers of the ravines; each is compared with a tenth of it, if that is there",
     ),
-    "trials": ("count", "sequences of random gradients per seed"),
+    "trials": ("trials", "sequences of random gradients per seed"),
     "images": ("images", "training images of the network whose curvature is measured"),
-    "epochs": ("count", "its epochs"),
+    "epochs": ("epochs", "its epochs"),
 }
 QUANTITIES = {
     "table_deviation": ("", "chapter's summary rule (no eps) against torch.optim over 100 steps: "

@@ -24,25 +24,21 @@ DATASETS = ["mnist", "fashion_mnist"]
 SETTINGS = {
     "datasets": ("datasets", "data sets"),
     "depth": ("depths", "layers of the networks"),
-    "width": ({"type": "integer", "minimum": 4, "maximum": 100000}, "units of a hidden layer"),
+    "width": ({"type": "integer", "minimum": 4, "maximum": 16384}, "units of a hidden layer"),
     "images": ("images", "training images"),
-    "epochs": ("count", "passes over them"),
+    "epochs": ("epochs", "passes over them"),
     "rates": ("rates_by_optimizer", "learning rates to choose from; the recommended one is added"),
     "looks": (
         {"type": "integer", "minimum": 2, "maximum": 1000},
         "evaluations of the last epoch, for the swing of sorted images",
     ),
-    "dropout": (
-        {"type": "array", "minItems": 1, "uniqueItems": True,
-         "items": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}},
-        "shares of units that dropout sets to 0",
-    ),
+    "dropout": ("dropouts", "shares of units that dropout sets to 0"),
     "batch_sizes": (
         {"type": "array", "minItems": 1, "uniqueItems": True,
          "items": {"type": "integer", "minimum": 2, "maximum": 10000}},
         "test images that are asked at once",
     ),
-    "steps_after_nan": ("count", "steps of training after the loss became NaN"),
+    "steps_after_nan": ("steps", "steps of training after the loss became NaN"),
 }  # fmt: skip
 QUANTITIES = {
     "scaled_minus_raw": ("pp", "test accuracy after training: scaled inputs minus pixels from 0 to "

@@ -23,7 +23,7 @@ READS = []
 DATASETS = ["mnist", "fashion_mnist"]
 SETTINGS = {
     "datasets": ("datasets", "data sets; untrained networks see images of the first"),
-    "trials": ("count", "random trials of each identity"),
+    "trials": ("trials", "random trials of each identity"),
     "samples": ({"type": "integer", "minimum": 100, "maximum": 100000000},
                 "normal numbers whose rectified moments are taken"),
     "images": ({"type": "integer", "minimum": 2, "maximum": 10000},
@@ -36,7 +36,7 @@ SETTINGS = {
     "spectra": ({"type": "integer", "minimum": 1, "maximum": 10000},
                 "of these images, those at which Jacobians are taken"),
     "train_images": ("images", "training images of the trained networks"),
-    "epochs": ("count", "passes over them"),
+    "epochs": ("epochs", "passes over them"),
     "train_depth": ({"type": "integer", "minimum": 2, "multipleOf": 2, "maximum": 1000},
                     "layers of the trained networks"),
     "train_width": ({"type": "integer", "minimum": 1, "maximum": 8192}, "their hidden units"),
@@ -117,6 +117,10 @@ CONDITIONS = {
     "numbers": ["normal", "pre-activations"],  # what is rectified
     "matrix": ["Gaussian", "orthogonal"],
     "percentile": "integer",
+}
+LIMITS = {
+    "images <= train_images": "some of the training images",
+    "spectra <= images": "some of the images",
 }
 
 BUDGET = {
