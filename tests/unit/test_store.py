@@ -29,6 +29,16 @@ def test_write_and_read(tmp_path):
     assert store.read(RUN) == {"outcome": "nan"}
 
 
+def test_ids_of_all_that_is_stored(tmp_path):
+    store = Store(tmp_path / "store")
+    assert store.ids() == set()
+    for run in RUN, RUN[::-1]:
+        store.write(run, RECORD)
+    (store.folder / "engine.cpu.code").touch()
+    store.path(RUN).with_name(f".{RUN}.json.half").touch()
+    assert store.ids() == {RUN, RUN[::-1]}
+
+
 @pytest.mark.parametrize("cut", [0, 1, 20])
 def test_damaged_file_counts_as_not_stored(tmp_path, cut):
     store = Store(tmp_path)

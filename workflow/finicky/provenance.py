@@ -1,6 +1,5 @@
 """Where a preset's numbers came from: code, versions, machine, data, config, time, failed runs."""
 
-import csv
 import json
 import os
 import platform
@@ -10,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from finicky import data, machine
+from finicky.durations import benchmark
 
 PACKAGES = ("torch", "torchvision", "snakemake", "numpy", "scipy", "pandas", "pyarrow", "seaborn",
             "matplotlib", "jinja2")  # fmt: skip
@@ -131,23 +131,14 @@ def git(*arguments):
 
 def stage_seconds(benchmarks):
     """Summed job time of each stage that left any: {stage: seconds}."""
-    times = {stage: [job_seconds(file) for file in files] for stage, files in benchmarks.items()}
-    return {
-        stage: round(sum(filter(None, jobs)), 1)
-        for stage, jobs in times.items()
-        if any(seconds is not None for seconds in jobs)
+    times = {
+        stage: list(filter(None, map(benchmark, files))) for stage, files in benchmarks.items()
     }
-
-
-def job_seconds(file):
-    """The time in a benchmark file of Snakemake's; None where it holds none: it is missing, or the
-    job was killed as it was written."""
-    try:
-        with open(file, encoding="utf-8", newline="") as lines:
-            first = next(csv.DictReader(lines, delimiter="\t"), {})
-        return float(first["s"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return {
+        stage: round(sum(seconds for seconds, _ in jobs), 1)
+        for stage, jobs in times.items()
+        if jobs
+    }
 
 
 def training_wall(runs):

@@ -42,6 +42,18 @@ class Store:
     def __contains__(self, run_id):
         return self.path(run_id).exists()
 
+    def ids(self):
+        """Ids of all stored runs, each a file's name: a folder is listed, no file looked up."""
+        if not self.folder.is_dir():
+            return set()
+        folders = [entry.path for entry in os.scandir(self.folder) if entry.is_dir()]
+        return {
+            name.removesuffix(".json")
+            for folder in folders
+            for name in os.listdir(folder)
+            if name.endswith(".json") and not name.startswith(".")
+        }
+
     def read(self, run_id):
         """A run's record, or None if it is not stored.
 

@@ -185,9 +185,3 @@ def described(slug):
         "figures": shown.figures,
         "tables": shown.tables,
     }
-
-
-onstart:
-    if not LEFT_OUT:
-        for line in progress.announcement(PLAN.subgrids, store.Store(STORE)):
-            print(line, file=sys.stderr)

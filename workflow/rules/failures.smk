@@ -33,6 +33,8 @@ def make_without(failed):
 
 
 onerror:
+    if LINE:
+        LINE.stop()
     failed = failed_jobs()
     for failure in failed:
         if failure.why in failures.UNSAID:  # the others have said it themselves

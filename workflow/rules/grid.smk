@@ -17,6 +17,7 @@ rule train:
         mem_mb=2000 if DEVICE == "cpu" else 8000,
         gpu=0 if DEVICE == "cpu" else 1,
     params:
+        runs=lambda wildcards: PLAN.shards[wildcards.shard],
         data=DATA,
         store=STORE,
     script:

@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 import pyarrow.parquet as parquet
@@ -10,11 +10,10 @@ from job import job
 
 from finicky import machine, runs, tables
 from finicky.errors import InputError
-from finicky.progress import Progress
 from finicky.store import Store, replaced
 
 
-def train_missing(missing, plan, store, config):
+def train_missing(missing, store, config):
     """Train runs in fused batches; each batch is stored as soon as it is finished.
 
     On a CPU a batch that raises costs no other; on a GPU those that train beside it.
@@ -24,7 +23,6 @@ def train_missing(missing, plan, store, config):
 
     device = missing[0].device
     place = machine.description(device) | {"instruction_set": engine.prepare()}
-    progress = Progress(plan.subgrids, store, sys.stderr)
     size = None if config["fuse"] == "auto" else config["fuse"]
     batches = runs.fused_batches(missing, machine.l2_cache_bytes(), size)
     loaded, errors = {}, []
@@ -35,7 +33,6 @@ def train_missing(missing, plan, store, config):
                     finished = datetime.now(UTC).isoformat(timespec="seconds")
                     store.write(run.id, asdict(run) | record | place | {"finished": finished})
                     print(f"{run.id} {record['outcome']} {record['seconds']:.2f} s {run}")
-                progress.show()
         except (InputError, OSError):  # the others would meet with the same
             raise
         except Exception as error:
@@ -62,8 +59,12 @@ def with_data(batches, loaded, engine):
 
 with job(snakemake):
     store = Store(snakemake.params.store)
-    plan = runs.plan(snakemake.config)
-    shard = plan.shards[snakemake.wildcards.shard]
+    shard = snakemake.params.runs  # with the ids of when the workflow was planned
+    if any(replace(run).id != run.id for run in shard):
+        raise InputError(
+            "workflow/finicky/engine", None, "code that was changed since the workflow was planned",
+            "the code of that moment: give the command again",
+        )  # fmt: skip
     records = {run.id: store.read(run.id) for run in shard}
     missing = [run for run in shard if records[run.id] is None]
     print(f"{len(shard)} runs, {len(missing)} to train")
@@ -71,7 +72,7 @@ with job(snakemake):
         if run.id in store:
             print(f"{run.id} is stored in a damaged file, {store.path(run.id)}: trained again")
     if missing:
-        train_missing(missing, plan, store, snakemake.config)
+        train_missing(missing, store, snakemake.config)
     records |= {run.id: store.read(run.id) for run in missing}
     with replaced(snakemake.output[0]) as temporary:
         parquet.write_table(tables.shard_table(records), temporary, compression="zstd")
