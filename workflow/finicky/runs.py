@@ -168,6 +168,7 @@ def expand(grid, config):
                 width=config["width"],
                 seed=config["first_seed"] + seed,
                 device=config["device"],
+                instruction_set=config.get("instruction_set"),
             )
 
 

@@ -22,7 +22,14 @@ def train_missing(missing, store, config):
     from finicky.engine import train as engine
 
     device = missing[0].device
-    place = machine.description(device) | {"instruction_set": engine.prepare()}
+    engine.prepare()
+    place = machine.description(device)
+    wanted, found = missing[0].instruction_set, place["instruction_set"]
+    if wanted not in (None, found):
+        raise InputError(
+            f"the machine {place['host']}", "PyTorch's instruction set", found,
+            f"{wanted}, which the config's instruction_set asks for",
+        )  # fmt: skip
     size = None if config["fuse"] == "auto" else config["fuse"]
     batches = runs.fused_batches(missing, machine.l2_cache_bytes(), size)
     loaded, errors = {}, []
