@@ -63,6 +63,8 @@ def begin(work):
 
 
 onstart:
+    # Snakemake fails a job with an input that is dated after its output.
+    store.date_now({f for job in workflow.dag.jobs for f in (*job.input, *job.output)})
     work = all_the_work()
     if not LEFT_OUT:
         for line in progress.announcement(PLAN.subgrids, work, STORE):
