@@ -262,7 +262,8 @@ class Line:
         if self.work.runs:
             parts.append(f"{len(self.planned & stored):,} of {len(self.planned):,} runs")
         drift = (elapsed + WEIGHT) / (max(0.0, self.whole - guess) + WEIGHT)
-        parts.append(f"about {duration(guess * drift)} left")
+        if guess:  # else what runs takes longer than it should
+            parts.append(f"about {duration(guess * drift)} left")
         return f"{', '.join(parts)}; at work: {at_work(running)}"
 
 

@@ -23,7 +23,8 @@ def jobs_to_do():
 
 def jobs_now():
     """Names of the jobs that are done, and of those that run."""
-    at_work = set(workflow.scheduler.running)
+    scheduled = list(workflow.scheduler.running)
+    at_work = {job for one in scheduled for job in (one if one.is_group() else [one])}
     done = [job for job in jobs_to_do() if workflow.dag.finished(job)]
     running = [job for job in jobs_to_do() if job in at_work]
     return [list(map(job_name, jobs)) for jobs in (done, running)]
