@@ -11,7 +11,9 @@ def content_of_sources(wildcards, **given):
     """A parameter of every rule. (With `input` as an argument of its own, Snakemake would take it
     for something that follows from the names of the inputs, and not compare it.)"""
     files = filter(is_source, given["input"])
-    return sources.digest("".join(f"{file} {sources.content(file)}\n" for file in files))
+    return sources.digest(
+        "".join(f"{file} {sources.content(file)}\n" for file in files)
+    )
 
 
 for each in workflow.rules:

@@ -58,14 +58,16 @@ def begin(work):
     planned = [run.id for run in PLAN.subgrids]
     LINE = progress.Line(planned, work, store.Store(STORE), sys.stderr)
     for handler in logger.handlers:
-        if isinstance(handler, logging.StreamHandler):
+        if not isinstance(handler, logging.FileHandler):  # the log of a call has it all
             handler.addFilter(let_through)
     LINE.start(jobs_now)
 
 
 onstart:
     # Snakemake fails a job with an input that is dated after its output.
-    store.date_now({f for job in workflow.dag.jobs for f in (*job.input, *job.output)})
+    store.date_now(
+        {f for job in workflow.dag.jobs for f in (*job.input, *job.output)}
+    )
     work = all_the_work()
     if not LEFT_OUT:
         for line in progress.announcement(PLAN.subgrids, work, STORE):
