@@ -18,7 +18,7 @@ def job_name(job):
 
 
 def jobs_to_do():
-    return [job for job in workflow.dag.needrun_jobs(False) if not job.rule.norun]
+    return [job for job in list(workflow.dag.needrun_jobs(False)) if not job.rule.norun]
 
 
 def jobs_now():
