@@ -252,6 +252,18 @@ def test_long_list_of_diverged_runs_is_cut_in_sight(inputs, render, words):
     assert len(rows) == provenance.DIVERGED_SHOWN
 
 
+def test_provenance_tells_machines_apart_and_warns_of_several_sets(inputs, render, words):
+    one = {"cpu": "A CPU", "instruction_set": "AVX2", "runs": 30, "experiments": ["adam"]}
+    other = one | {"instruction_set": "AVX512", "runs": 10, "experiments": []}
+    inputs["record"]["machines"] = [one]
+    assert "The runs come from" not in words(render().find(id="provenance"))
+    inputs["record"]["machines"] = [one, other]
+    said = words(render().find(id="provenance"))
+    assert "The runs come from 2 instruction sets (AVX2: 30, AVX512: 10)" in said
+    inputs["record"]["machines"] = [one, other | {"runs": 0}]  # an experiment has no pairs of runs
+    assert "The runs come from" not in words(render().find(id="provenance"))
+
+
 def test_provenance_lists_the_experiments_of_this_report(page, words):
     rows = {
         words(row.find("th")): row

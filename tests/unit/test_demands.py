@@ -24,7 +24,7 @@ def test_a_shard_gets_two_to_four_times_the_time_that_it_should_take(device):
 
 def test_nobody_asks_for_less_than_a_few_minutes():
     assert demands.training_minutes(shard(1, images=150, epochs=1)) == demands.FEWEST
-    assert demands.gathering_minutes(1) == demands.experiment_minutes(1.0) == demands.FEWEST
+    assert demands.gathering_minutes(1) == demands.experiment_minutes((1.0, 0)) == demands.FEWEST
 
 
 def test_another_attempt_gets_twice_the_time_and_memory():
@@ -48,10 +48,10 @@ def test_the_memory_of_a_training_job():
 
 
 def test_an_experiment_asks_for_what_it_took_until_that_is_not_enough():
-    assert demands.experiment_minutes(600.0) == 30
+    assert demands.experiment_minutes((600.0, 0)) == 30
     unknown = demands.experiment_minutes()
     assert 60 * unknown > 2 * 90  # the longest of the default preset
-    assert demands.experiment_minutes(600.0, attempt=2) == 2 * unknown
+    assert demands.experiment_minutes((600.0, 0), attempt=2) == 2 * unknown
 
 
 def test_readers_of_a_large_grid_get_more_memory():

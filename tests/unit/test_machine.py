@@ -2,6 +2,8 @@
 
 import os
 import platform
+import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -111,3 +113,22 @@ def test_description_is_of_this_machine():
     assert here["cores"] == os.cpu_count()
     assert here["cpu"] == machine.processor() != ""
     assert here["system"].startswith(platform.system())
+
+
+def test_what_decides_how_pytorch_computes(system, monkeypatch):
+    system({"/proc/cpuinfo": "vendor_id\t: Somebody\n" + CPUINFO})
+    for name in machine.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    torch = SimpleNamespace(
+        backends=SimpleNamespace(cpu=SimpleNamespace(get_cpu_capability=lambda: "AVX2")),
+        get_num_threads=lambda: 3,
+    )
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    found = machine.description()
+    assert found["vendor"] == "Somebody" and found["instruction_set"] == "AVX2"
+    assert found["threads"] == 3
+    assert found["settings"] == "MKL_CBWR=COMPATIBLE, OMP_NUM_THREADS=1"
+    monkeypatch.delitem(sys.modules, "torch")
+    assert machine.description()["instruction_set"] is None

@@ -1,36 +1,11 @@
-"""The measured cost: sane on any machine. How well it predicts is for a quiet machine to say."""
+"""Batches side by side, and the costs that were fitted to their times on an H100."""
 
-import math
-
-import pytest
 import torch
 
 from finicky import pace
-from finicky.errors import InputError
-from finicky.pace import cost_here
 from finicky.runs import NOMINAL, NOMINAL_GPU, seconds
 
 from .engine_fixtures import make_run, training_process
-
-
-@pytest.fixture(scope="module")
-def cost():
-    with training_process():
-        return cost_here()
-
-
-@pytest.mark.parametrize("block", ["plain", "batch_norm"])
-def test_deeper_networks_and_more_images_cost_more(cost, block):
-    run = make_run(block=block, images=10000, width=128, batch_size=64)
-    small, deep = (cost.seconds(make_run(**vars(run) | {"depth": d})) for d in (2, 56))
-    more = cost.seconds(make_run(**vars(run) | {"images": 60000}))
-    assert 0 < small < deep and small < more < math.inf
-
-
-def test_it_measures_what_the_nominal_cost_says_of_one_machine(cost):
-    """Of the same order: a slip in units would be far off."""
-    run = make_run(images=10000, epochs=3, depth=20, width=128, batch_size=64)
-    assert 0.05 < cost.seconds(run) / NOMINAL.seconds(run) < 20
 
 
 def test_a_gpus_cost_by_depth_block_and_size():
@@ -75,19 +50,6 @@ def test_a_gpus_cost_of_a_whole_job():
     assert runs == 1577 and 166 / 1.3 < estimated < 166 * 1.3
 
 
-def test_the_gpus_measurement_without_a_gpu(monkeypatch):
-    """The way it is taken, on a CPU: few runs, few batches side by side."""
-    monkeypatch.setattr(pace, "GPU_FUSED", 4)
-    monkeypatch.setattr(pace, "SECONDS", 0)
-    monkeypatch.setattr(pace.cuda, "STREAMS", 2)
-    with training_process(), torch.no_grad():
-        found = pace.fitted(pace.measured_on_gpu, pace.Noise(128))
-    for lines in (found.steps, found.starts, found.images, found.setups):
-        assert set(lines) == {False, True}
-    assert all(math.isfinite(n) for lines in vars(found).values() if isinstance(lines, dict)
-               for line in lines.values() for n in line)  # fmt: skip
-
-
 def test_batches_side_by_side_share_a_draw_and_leave_no_trace():
     draw = pace.network.initial_weights
     with training_process(), torch.no_grad():
@@ -100,9 +62,3 @@ def test_batches_side_by_side_share_a_draw_and_leave_no_trace():
         assert side.batches == []
     one, other = (batch.network.parameters.flat for batch in batches)
     assert torch.equal(one, other)
-
-
-def test_a_gpu_that_is_not_there(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(InputError, match="PyTorch sees no GPU here"):
-        cost_here("cuda")

@@ -1,24 +1,27 @@
-"""The line that says how far the training is, and what a start announces."""
+"""How far a preset is and how long the rest takes: guesses, the announcement, the line."""
 
 import io
-import threading
+import json
+from types import SimpleNamespace
 
+import pyarrow.parquet as parquet
 import pytest
 
-from finicky import progress
+from finicky import progress, runs, tables
 from finicky.durations import duration
-from finicky.progress import Progress, announcement
+from finicky.progress import Line, Times, announcement, left
 from finicky.runs import Run, seconds
 from finicky.store import Store
 
+LEVELS = {
+    "dataset": "mnist", "images": 10_000, "epochs": 3, "depth": 10, "block": "plain",
+    "activation": "relu", "init": "he", "optimizer": "sgd", "learning_rate": 0.01,
+    "batch_size": 64, "width": 128,
+}  # fmt: skip
 
-def make_runs(count):
-    levels = {
-        "dataset": "mnist", "images": 10_000, "epochs": 3, "depth": 10, "block": "plain",
-        "activation": "relu", "init": "he", "optimizer": "sgd", "learning_rate": 0.01,
-        "batch_size": 64, "width": 128,
-    }  # fmt: skip
-    return [Run(**levels, seed=seed) for seed in range(count)]
+
+def make_runs(count, **levels):
+    return [Run(**LEVELS | levels, seed=seed) for seed in range(count)]
 
 
 @pytest.fixture
@@ -42,138 +45,240 @@ class Terminal(io.StringIO):
         return True
 
 
-def finish(store, runs):
+def finish(store, some, text="{}"):
     """Put runs into the store; for so many, without its care for power cuts."""
-    for run in runs:
+    for run in some:
         path = store.path(run.id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("{}")
+        path.write_text(text)
 
 
-# ---------------------------------------------------------------- the line
+def work_of(planned, store, jobs=(), times=None, slots=1, experiments=None):
+    times = times or Times()
+    return progress.work(planned, store.ids(), jobs, experiments or {}, times, slots)
 
 
-def test_the_line_counts_the_stored_runs_and_estimates_from_their_rate(store, clock):
-    runs, stream = make_runs(1200), io.StringIO()
-    finish(store, runs[:200])  # before this job began: no part of the rate
-    counter = Progress(runs, store, stream)
-    finish(store, runs[200:300])
-    clock.now += 60
-    counter.show()
-    # 100 of the 1,000 missing in 60 s, so 900 more in 540 s.
-    assert stream.getvalue() == "training: 300 of 1,200 runs, about 9 min left\n"
+# ---------------------------------------------------------------- how long things take
 
 
-def test_the_rate_is_one_of_work_not_of_runs(store, clock):
-    small, large = make_runs(2)
-    large = Run(**vars(large) | {"epochs": 30})
-    stream = io.StringIO()
-    counter = Progress([small, large], store, stream)
-    finish(store, [large])
-    clock.now += 1000
-    counter.show()
-    left = 1000 * seconds(small) / seconds(large)
-    assert stream.getvalue() == f"training: 1 of 2 runs, about {duration(left)} left\n"
+CONFIG = {"device": "cpu", "seeds": 2}
 
 
-def test_no_time_is_promised_before_there_is_a_rate_or_when_all_is_done(store, clock):
-    runs, stream = make_runs(2), io.StringIO()
-    counter = Progress(runs, store, stream)
-    finish(store, runs[:1])
-    counter.show()
-    finish(store, runs)
-    clock.now += 10
-    counter.show()
-    first, last = stream.getvalue().splitlines()
-    assert first.startswith("training: 1 of 2 runs, about ") and last == "training: 2 of 2 runs"
+def reference(folder, pace, device="cpu", date="2026-01-01", seeds=1, **stages):
+    """A reference's provenance.json whose runs took `pace` times their nominal seconds."""
+    (folder / "tables").mkdir(parents=True)
+    some = {run.id: vars(run) | {"seconds": pace * seconds(run)} for run in make_runs(3)}
+    some = {run: record | {"device": device} for run, record in some.items()}
+    parquet.write_table(tables.shard_table(some), folder / "tables/runs.parquet")
+    config = {"seeds": seeds, "experiments": {"adam": {}, "losses": {}, "bench": None}}
+    record = {"date": date, "config": config, "seconds": stages}
+    (folder / "provenance.json").write_text(json.dumps(record))
+    return folder / "provenance.json"
 
 
-def test_a_line_only_when_another_run_is_stored(store, clock):
-    runs, stream = make_runs(2), io.StringIO()
-    counter = Progress(runs, store, stream)
-    for stored in (0, 1, 1, 1, 2, 2):
-        finish(store, runs[:stored])
-        clock.now += 10
-        counter.show()
-    assert len(stream.getvalue().splitlines()) == 2
+def leave_benchmark(folder, name, seconds, megabytes):
+    file = folder / f"benchmarks/{name}.tsv"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"s\tmax_rss\n{seconds}\t{megabytes}\n")
 
 
-class Looks:
-    """An event that is never set: what happens between the looks at the store, a step a look."""
-
-    def __init__(self, *steps):
-        self.steps, self.pauses = list(steps), []
-
-    def wait(self, pause):
-        self.pauses.append(pause)
-        self.steps.pop(0)()
+def test_nothing_known_is_nominal(store, tmp_path):
+    assert progress.times(CONFIG, store, tmp_path, []) == Times(pace=1)
 
 
-def test_it_watches_until_no_run_is_missing(store, clock):
-    runs, stream = make_runs(2), io.StringIO()
-    looks = Looks(lambda: None, lambda: finish(store, runs[:1]), lambda: finish(store, runs))
-    Progress(runs, store, stream).watch(looks)
-    assert looks.steps == [] and len(stream.getvalue().splitlines()) == 2
+def test_the_newest_reference_is_the_first_guess(store, tmp_path):
+    old = reference(tmp_path / "old", pace=9, date="2025-01-01")
+    new = reference(tmp_path / "new", pace=3, seeds=1, experiments=80, tables=5)
+    times = progress.times(CONFIG, store, tmp_path, [new, old])
+    assert times.pace == pytest.approx(3)
+    # two experiments in 80 s, on one seed; here there are two
+    assert times.of_job("experiments/adam") == 80 and times.of_job("tables") == 5
+    assert times.of_job("train/mnist-1") == progress.START
+    assert times.of_job("page") == progress.JOB
 
 
-def test_it_looks_seldom_where_a_look_takes_long(store, clock, monkeypatch):
-    """A cluster's file system is asked for each missing run."""
-    runs = make_runs(2)
-    counter = Progress(runs, store, io.StringIO())
-    count = counter._count
-
-    def slowly():
-        clock.now += 2
-        count()
-
-    monkeypatch.setattr(counter, "_count", slowly)
-    looks = Looks(lambda: None, lambda: finish(store, runs))
-    counter.watch(looks)
-    assert looks.pauses == [progress.EVERY, 2 * progress.SELDOM]
+def test_a_cpu_says_nothing_of_a_gpu(store, tmp_path):
+    other = reference(tmp_path / "other", pace=3, device="cuda")
+    assert progress.times(CONFIG, store, tmp_path, [other]).pace == pytest.approx(1)
 
 
-def test_it_ends_with_its_process(store):
-    over = threading.Event()
-    over.set()
-    Progress(make_runs(2), store, io.StringIO()).watch(over)  # and returns
+def test_stored_runs_outweigh_the_guess(store, tmp_path):
+    """200 of them that took 4 times as long; a GPU's and damaged ones do not count."""
+    for run in make_runs(200):
+        store.write(run.id, vars(run) | {"seconds": 4 * seconds(run)})
+    for run in make_runs(50, device="cuda"):
+        store.write(run.id, vars(run) | {"seconds": 1e9})
+    finish(store, make_runs(20, depth=2))
+    guess = reference(tmp_path / "guess", pace=1)
+    pace = progress.times(CONFIG, store, tmp_path, [guess]).pace
+    assert 3 < pace < 4
 
 
-def test_on_a_terminal_the_line_replaces_the_one_before(store, clock):
-    stream = Terminal()
-    runs = make_runs(2)
-    counter = Progress(runs, store, stream)
-    finish(store, runs)
-    counter.show()
-    assert stream.getvalue() == "\rtraining: 2 of 2 runs\x1b[K"
+def test_what_a_job_took_the_last_time(store, tmp_path):
+    leave_benchmark(tmp_path, "experiments/adam", 12.5, 2048)
+    leave_benchmark(tmp_path, "figures/F01", 2, "-")
+    leave_benchmark(tmp_path, "judge", "killed", "")
+    times = progress.times(CONFIG, store, tmp_path, [])
+    assert times.jobs == {"experiments/adam": 12.5, "figures/F01": 2} and times.memory == 2
+
+
+# ---------------------------------------------------------------- the whole of the work
+
+
+def test_jobs_share_the_cores_and_some_need_all(store):
+    one = SimpleNamespace(alone=False, on_device=True)
+    alone = SimpleNamespace(alone=True, on_device=False)
+    experiments = {"adam": one, "bench": alone}
+    times = Times(
+        jobs={"experiments/adam": 30, "experiments/bench": 7, "figures/F01": 10, "judge": 5}
+    )
+    work = work_of(make_runs(10), store, times.jobs, times, slots=2, experiments=experiments)
+    training = 10 * seconds(make_runs(1)[0])
+    assert left(work) == pytest.approx(max(30, (training + 40) / 2) + 12)
+    # On a GPU, training and what computes there take turns; the rest has the cores.
+    gpu = make_runs(10, device="cuda")
+    work = work_of(gpu, store, times.jobs, times, slots=2, experiments=experiments)
+    assert left(work) == pytest.approx(sum(map(seconds, gpu)) + 30 + 12)
+
+
+def test_a_long_job_is_not_shared(store):
+    times = Times(jobs={"experiments/a": 100, "experiments/b": 1})
+    planned = make_runs(1)
+    finish(store, planned)
+    assert left(work_of(planned, store, times.jobs, times, slots=50)) == 100
 
 
 # ---------------------------------------------------------------- the announcement
 
 
-def test_a_start_says_what_it_trains(store):
-    runs = make_runs(1500)
-    work = duration(sum(map(seconds, runs)))
-    assert list(announcement(runs, store)) == [
-        f"1,500 of 1,500 runs to train, about {work} on one core."
+def test_a_start_says_what_it_does(store, tmp_path):
+    planned = make_runs(1500)
+    jobs = ["train/a", "train/b", "experiments/adam"]
+    work = work_of(planned, store, jobs, slots=2)
+    whole = (sum(map(seconds, planned)) + 2 * progress.START + progress.JOB) / 2
+    assert list(announcement(planned, work, tmp_path)) == [
+        f"1,500 of 1,500 runs to train, 1 other job: about {duration(whole)} on 2 cores."
     ]
-    finish(store, runs[:1400])
-    [line] = announcement(runs, store)
-    assert line.startswith("100 of 1,500 runs to train, about ")
-    finish(store, runs)
-    assert list(announcement(runs, store)) == []
+    finish(store, planned[:1400])
+    [line] = announcement(planned, work_of(planned, store), tmp_path)
+    assert line.startswith("100 of 1,500 runs to train: about ") and line.endswith("on 1 core.")
+    finish(store, planned)
+    assert list(announcement(planned, work_of(planned, store), tmp_path)) == []
 
 
-def test_a_start_says_if_the_engine_s_code_makes_it_train(store, monkeypatch):
-    runs = make_runs(3)
-    finish(store, runs[:1])
-    assert len(list(announcement(runs, store))) == 1
+def test_a_start_says_if_the_engine_s_code_makes_it_train(store, tmp_path, monkeypatch):
+    planned = make_runs(3)
+    finish(store, planned[:1])
+    assert len(list(announcement(planned, work_of(planned, store), tmp_path))) == 1
 
     monkeypatch.setattr(progress, "core_code", lambda device: "other code")
-    first, second = announcement(runs, store)
+    work = work_of(planned, store)
+    first, second = announcement(planned, work, tmp_path)
     assert first == "The engine's code has changed: what the old code trained does not count."
     assert second.startswith("2 of 3 runs to train")
-    assert len(list(announcement(runs, store))) == 1  # said once
+    assert len(list(announcement(planned, work, tmp_path))) == 1  # said once
 
     monkeypatch.undo()
-    finish(store, runs)
-    assert list(announcement(runs, store)) == []  # back again, and all are there
+    finish(store, planned)
+    assert list(announcement(planned, work_of(planned, store), tmp_path)) == []  # all are there
+
+
+# ---------------------------------------------------------------- the line
+
+
+def line_of(planned, work, store, stream=None):
+    return Line([run.id for run in planned], work, store, stream or io.StringIO())
+
+
+def test_the_line_counts_and_says_what_is_at_work(store, clock):
+    planned = make_runs(1200)
+    finish(store, planned[:200])
+    work = work_of(planned, store, ["train/a", "train/b", "experiments/adam", "judge"])
+    line = line_of(planned, work, store)
+    finish(store, planned[200:300])
+    text = line.text(["train/a"], ["train/b", "train/c", "experiments/adam"])
+    assert text.startswith("1 of 4 jobs, 300 of 1,200 runs, about ")
+    assert text.endswith(" left; at work: experiments/adam, train (2)")
+    assert line.text([], []).endswith("at work: nothing")
+
+
+def test_the_time_left_is_of_the_whole_and_does_not_depend_on_who_asks(store, clock):
+    planned, times = make_runs(100), Times(jobs={"experiments/adam": 500.0})
+    work = work_of(planned, store, times.jobs, times)
+    assert f"about {duration(left(work))} left" in line_of(planned, work, store).text([], [])
+
+
+def test_the_time_so_far_corrects_the_guess(store, clock):
+    """Half of the work in twice its time: what is left takes nearly twice as long, too."""
+    planned = make_runs(1000)
+    work = work_of(planned, store)
+    line = line_of(planned, work, store)
+    finish(store, planned[:500])
+    clock.now += left(work)  # twice the guess for half of it
+    whole, half = left(work), left(work) / 2
+    expected = half * (whole + progress.WEIGHT) / (half + progress.WEIGHT)
+    assert 1.8 * half < expected
+    assert f"about {duration(expected)} left" in line.text([], [])
+
+
+def test_a_job_that_runs_counts_as_far_as_it_is(store, clock):
+    planned, times = make_runs(1), Times(jobs={"experiments/adam": 500.0})
+    finish(store, planned)
+    line = line_of(planned, work_of(planned, store, times.jobs, times), store)
+    line.text([], ["experiments/adam"])
+    clock.now += 200
+    assert "about 5 min left" in line.text([], ["experiments/adam"])
+    clock.now += 900  # longer than the guess
+    assert "left" not in line.text([], ["experiments/adam"])
+
+
+def test_on_a_terminal_the_line_is_replaced_and_fits(store, clock, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    planned = make_runs(2)
+    line = line_of(planned, work_of(planned, store), store, Terminal())
+    line.show([], ["train/a"])
+    shown = line.stream.getvalue()
+    assert shown == "0 of 0 jobs, 0 of 2 runs, abo\x1b[K\r"
+    line.stop()
+    assert line.stream.getvalue() == shown + "\x1b[K"
+    assert line.every <= 10
+
+
+def test_elsewhere_there_is_a_line_now_and_then(store, clock):
+    planned = make_runs(2)
+    line = line_of(planned, work_of(planned, store), store)
+    line.show([], [])
+    assert line.stream.getvalue().count("\n") == 1 and "\r" not in line.stream.getvalue()
+    assert line.every >= 60
+
+
+def test_the_line_looks_no_run_up(store, clock, monkeypatch):
+    """The store is listed; its files are neither opened nor asked for one by one."""
+    planned = make_runs(5)
+    line = line_of(planned, work_of(planned, store), store)
+    monkeypatch.setattr(Store, "path", None)
+    assert "0 of 5 runs" in line.text([], [])
+
+
+# ---------------------------------------------------------------- a preset from outside
+
+
+def test_what_a_preset_lacks(store, tmp_path):
+    plan = SimpleNamespace(shards={"a": make_runs(2), "b": make_runs(1, depth=2)})
+    for name in "experiments/adam.parquet", "figures/F01.svg", "report/index.html":
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    finish(store, make_runs(1))
+
+    def unmade(*names):
+        return progress.unmade(plan, store.ids(), tmp_path, *names)
+
+    assert unmade(["adam", "losses"], ["F01"], ["T01"]) == [
+        "train/a", "train/b", "experiments/losses", "refilled/T01", *progress.CLOSING,
+    ]  # fmt: skip
+    finish(store, sum(plan.shards.values(), []))
+    assert unmade(["adam"], ["F01"], []) == []
+
+
+def test_levels_are_what_a_record_has():
+    assert set(runs.LEVELS) <= set(tables.RUNS)

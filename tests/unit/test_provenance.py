@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from finicky import data, provenance
+from finicky.experiments import tidy
 
 CONFIG = {"preset": "small", "seeds": 2, "grid": [{"name": "a"}]}
 
@@ -84,6 +85,37 @@ def test_the_machines_of_all_runs_are_named(benchmarks):
     assert machine["cpu"] == "another, one cpu"
     assert machine["instruction_set"] == "AVX2, AVX512"
     assert machine["gpu"] is None
+
+
+def test_cores_are_of_the_machine_of_the_runs_or_not_told(benchmarks, monkeypatch):
+    there = {"cpu": "one cpu", "cores": 7, "memory_gib": 3}
+    monkeypatch.setattr(provenance.machine, "description", lambda: there)
+    own = provenance.record(table(row("a")), CONFIG, benchmarks)["machine"]
+    assert (own["cores"], own["memory_gib"]) == (7, 3)
+    mixed = provenance.record(table(row("a"), row("b", cpu="another")), CONFIG, benchmarks)
+    assert mixed["machine"]["cores"] is None and mixed["machine"]["memory_gib"] is None
+
+
+def test_runs_and_experiments_say_which_kinds_of_machine_they_come_from(benchmarks, tmp_path):
+    one = {"vendor": "V", "cpu": "one cpu", "gpu": None, "settings": "", "instruction_set": "AVX2"}
+    experiments = {
+        "adam": one, "numpy": one | {"instruction_set": None}, "other": one | {"cpu": "another"},
+    }  # fmt: skip
+    paths = [tmp_path / f"{slug}.parquet" for slug in [*experiments, "old"]]
+    for path, where in zip(paths, experiments.values(), strict=False):
+        tidy.write(pd.DataFrame({"value": [1.0]}), path, where | {"host": path.stem})
+    pd.DataFrame({"value": [1.0]}).to_parquet(paths[-1])  # from before machines were recorded
+    runs = table(row("a", vendor="V"), row("b", vendor="V"), row("c", instruction_set="AVX512"))
+    found = provenance.record(runs, CONFIG, benchmarks, experiments=paths)["machines"]
+    nothing = dict.fromkeys(one)
+    told = one | {"settings": None}
+    assert found == [
+        told | {"runs": 2, "experiments": ["adam", "numpy"]},
+        nothing | {"cpu": "one cpu", "instruction_set": "AVX512", "runs": 1, "experiments": []},
+        told | {"cpu": "another", "runs": 0, "experiments": ["other"]},
+        nothing | {"runs": 0, "experiments": ["old"]},
+    ]
+    assert pd.read_parquet(paths[0]).equals(pd.DataFrame({"value": [1.0]}))
 
 
 def test_the_cards_of_all_runs_are_named(benchmarks):

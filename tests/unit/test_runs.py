@@ -1,8 +1,11 @@
 """Runs: canonical levels, identity, and the packing into shards and fused batches."""
 
 import dataclasses
+import hashlib
 import itertools
+import json
 import random
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -23,7 +26,7 @@ OTHER = {
     "dataset": "fashion_mnist", "images": 60_000, "epochs": 2, "depth": 6, "block": "residual",
     "activation": "tanh", "init": "xavier", "optimizer": "adam", "learning_rate": 0.1,
     "batch_size": 32, "width": 64, "seed": 1, "device": "cuda", "weight_decay": 0.1,
-    "schedule": "cosine", "label_noise": 0.2,
+    "schedule": "cosine", "label_noise": 0.2, "instruction_set": "AVX2",
 }  # fmt: skip
 SIZE = 40  # estimated seconds a shard
 L2_CACHE = 2 * 2**20
@@ -172,11 +175,44 @@ def test_every_field_counts():
     assert all(len(id) == 20 and set(id) <= set("0123456789abcdef") for id in ids)
 
 
-def test_order_of_fields_does_not_count(monkeypatch):
-    expected = RUN.id
-    fields = dataclasses.asdict(RUN)
-    monkeypatch.setattr(runs, "asdict", lambda run: dict(reversed(fields.items())))
-    assert RUN.id == expected
+def id_now(run):
+    """A run's id as the code, the data and torch are now: an instance keeps its own."""
+    return dataclasses.replace(run).id
+
+
+def by_the_definition(run):
+    """A run's id, straight from what it is said to be."""
+    parts = {name: value for name, value in dataclasses.asdict(run).items() if value is not None}
+    parts |= runs.environment(run.dataset, run.device)
+    family = re.sub("^(normal_std|normal_var)_.*", r"\1", run.init)
+    levels = {"init": family, "activation": run.activation, "optimizer": run.optimizer}
+    parts["code"] = [sources.core_code(run.device)]
+    parts["code"] += [sources.level_code(axis, level) for axis, level in levels.items()]
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def test_ids_are_what_they_are_defined_to_be():
+    """Of a preset's runs, on both devices, and of numbers that JSON could write in another way."""
+    folder = Path(__file__).parents[2] / "config"
+    smoke = config.load(folder / "smoke.yaml", folder / "config.yaml")
+    of_smoke = [
+        run for device in ("cpu", "cuda") for run in plan(smoke | {"device": device}).subgrids
+    ]
+    odd = [dataclasses.replace(RUN, learning_rate=rate) for rate in (1e-5, 1.0, 1e22, 0.1 + 0.2)]
+    odd += [dataclasses.replace(RUN, init="normal_std_1e-05", instruction_set="100%r")]
+    for run in [RUN, *of_smoke, *odd]:
+        assert run.id == by_the_definition(run), run
+
+
+def test_pinned_ids(monkeypatch, fresh_environment):
+    """Whatever is done to how they are computed, stored runs must keep theirs."""
+    monkeypatch.setattr(runs, "version", lambda package: "2.11.0")
+    monkeypatch.setattr(sources, "core_code", lambda device: "the core")
+    monkeypatch.setattr(sources, "level_code", lambda axis, level: f"{axis} {level}")
+    fresh_environment()
+    other = Run(**OTHER | {"init": "normal_std_0.01", "instruction_set": None})
+    assert [id_now(RUN), id_now(other)] == ["c0b16f74e6dcd4fa0f36", "65cbf48c7bf0d64b24f1"]
 
 
 @pytest.mark.parametrize(
@@ -204,9 +240,13 @@ def test_same_id_in_another_process():
 
 @pytest.fixture
 def fresh_environment():
-    runs.environment.cache_clear()
-    yield runs.environment.cache_clear
-    runs.environment.cache_clear()
+    def clear():
+        runs.environment.cache_clear()
+        runs.identity.cache_clear()
+
+    clear()
+    yield clear
+    clear()
 
 
 @pytest.mark.parametrize("change", ["scheme", "file", "mean", "std", "torch"])
@@ -223,7 +263,7 @@ def test_environment_counts(monkeypatch, fresh_environment, change):
     else:
         monkeypatch.setitem(mnist, change, 0.5)
     fresh_environment()
-    assert RUN.id != expected
+    assert id_now(RUN) != expected
 
 
 def test_build_of_torch_does_not_count(monkeypatch, fresh_environment):
@@ -231,7 +271,7 @@ def test_build_of_torch_does_not_count(monkeypatch, fresh_environment):
     for version in "9.1.0", "9.1.0+cpu", "9.1.0+cu130":
         monkeypatch.setattr(runs, "version", lambda package, v=version: v)
         fresh_environment()
-        ids.add(RUN.id)
+        ids.add(id_now(RUN))
     assert len(ids) == 1
 
 
@@ -253,13 +293,13 @@ def test_code_of_own_levels_counts(monkeypatch, axis, level, changes):
         return "edited" if (of_axis, of_level) == (axis, level) else level_code(of_axis, of_level)
 
     monkeypatch.setattr(sources, "level_code", edited)
-    assert (RUN.id != expected) is changes
+    assert (id_now(RUN) != expected) is changes
 
 
 def test_code_of_the_core_counts(monkeypatch):
     expected = RUN.id
     monkeypatch.setattr(sources, "core_code", lambda device: "edited")
-    assert RUN.id != expected
+    assert id_now(RUN) != expected
 
 
 def test_number_in_a_level_leads_to_its_family(monkeypatch):
@@ -269,7 +309,7 @@ def test_number_in_a_level_leads_to_its_family(monkeypatch):
     monkeypatch.setattr(
         sources, "level_code", lambda *of: "new" if of[1] == "normal_std" else level_code(*of)
     )
-    assert run.id != expected
+    assert id_now(run) != expected
 
 
 # ---------------------------------------------------------------- shards

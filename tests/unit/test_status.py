@@ -20,7 +20,8 @@ def status(tmp_path, monkeypatch, capsys):
     spec = importlib.util.spec_from_file_location("status", path)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    monkeypatch.setattr(script, "cost", lambda device: SimpleNamespace(seconds=lambda run: 60.0))
+    minutes = SimpleNamespace(of_run=lambda run: 60.0, of_job=lambda name: 0.0, memory=1.5)
+    monkeypatch.setattr(script.progress, "times", lambda *of: minutes)
     monkeypatch.chdir(tmp_path)
     Path("config").mkdir()
     shutil.copy(ROOT / "config/config.yaml", "config")
@@ -58,9 +59,21 @@ def test_a_bad_preset_hides_no_other(status, bad, said):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("cores, left", [(1, "6 min of training left on 1 core"),
-                                         (3, "2 min of training left on 3 cores")])  # fmt: skip
+@pytest.mark.parametrize("cores, left", [
+    (1, "6 missing, about 6 min left on 1 core, up to 1.5 GiB of memory"),
+    (3, "6 missing, about 2 min left on 3 cores, up to 4.5 GiB of memory"),
+])  # fmt: skip
 def test_time_is_for_the_cores_that_may_be_used(status, monkeypatch, cores, left):
     monkeypatch.setattr(machine, "cores", lambda: cores)
     code, [line], errors = status({"a": preset("a", seeds=6)})
     assert (code, errors) == (0, []) and line.endswith(left)
+
+
+def test_failures_are_counted(status):
+    said = {"a": "failed: too tired", "b": "still at it"}
+    logs = Path("results/a/logs/experiments")
+    logs.mkdir(parents=True)
+    for name, text in zip(("adam", "losses"), said.values(), strict=True):
+        (logs / f"{name}.log").write_text(f"a line\n{text}\n")
+    _, [line], _ = status({"a": preset("a")})
+    assert ", 1 job failed, " in line

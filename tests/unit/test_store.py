@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from finicky.store import Store, replaced
+from finicky.store import Store, date_now, replaced
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
 RUN = "0123456789abcdef0123"
@@ -27,6 +28,16 @@ def test_write_and_read(tmp_path):
     assert store.read(RUN[::-1]) is None
     store.write(RUN, {"outcome": "nan"})
     assert store.read(RUN) == {"outcome": "nan"}
+
+
+def test_ids_of_all_that_is_stored(tmp_path):
+    store = Store(tmp_path / "store")
+    assert store.ids() == set()
+    for run in RUN, RUN[::-1]:
+        store.write(run, RECORD)
+    (store.folder / "engine.cpu.code").touch()
+    store.path(RUN).with_name(f".{RUN}.json.half").touch()
+    assert store.ids() == {RUN, RUN[::-1]}
 
 
 @pytest.mark.parametrize("cut", [0, 1, 20])
@@ -150,3 +161,17 @@ def test_two_processes_store_the_same_run(tmp_path):
     assert seen & {"one", "two"}
     assert record["numbers"][0] == 39
     assert files_below(tmp_path) == [store.path(RUN)]
+
+
+def test_files_of_the_future_are_dated_now_in_their_order(tmp_path):
+    """What is newer stays newer; what is old, or not there, is left alone."""
+    now = time.time()
+    dates = {"old": now - 1000, "second": now + 900, "first": now + 800, "third": now + 5000}
+    for name, date in dates.items():
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (date, date))
+    date_now([tmp_path / name for name in [*dates, "missing"]])
+    found = {name: (tmp_path / name).stat().st_mtime for name in dates}
+    assert sorted(found, key=found.get) == ["old", "first", "second", "third"]
+    assert found["old"] == pytest.approx(dates["old"]) and found["first"] > now - 1
+    assert found["third"] <= time.time()

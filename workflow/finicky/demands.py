@@ -62,12 +62,12 @@ def _fused_bytes(run, fuse):
 
 
 def experiment_minutes(last=None, attempt=1):
-    """Minutes for an experiment that took `last` seconds the last time, if it is known.
+    """Minutes for an experiment; last: its durations.benchmark of the last time, if it is known.
 
     When that was not enough, it was another time: of other settings, or on another machine.
     """
     known = last is not None and attempt == 1
-    return minutes(last if known else EXPERIMENT_SECONDS, attempt)
+    return minutes(last[0] if known else EXPERIMENT_SECONDS, attempt)
 
 
 def experiment_mb(rows, on_gpu=False, attempt=1):

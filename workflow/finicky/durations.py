@@ -1,8 +1,6 @@
-"""How a length of time is said.
+"""Lengths of time: how they are said, and what a job took."""
 
-In a module of its own, because training jobs say it too, and whatever they import trains again.
-"""
-
+import csv
 import math
 
 
@@ -17,3 +15,18 @@ def duration(seconds):
     whole = whole if whole < 3600 else whole // 60
     rest = f" {whole % 60} {small}" if whole % 60 else ""
     return f"{whole // 60} {large}{rest}"
+
+
+def benchmark(file):
+    """Seconds, and GiB of memory (0 where it was not measured), of a job, from the file that the
+    workflow leaves; None where it holds none: it is missing, or the job was killed meanwhile."""
+    try:
+        with open(file, encoding="utf-8", newline="") as lines:
+            first = next(csv.DictReader(lines, delimiter="\t"), {})
+        seconds = float(first["s"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    try:
+        return seconds, float(first["max_rss"]) / 1024
+    except (ValueError, KeyError, TypeError):
+        return seconds, 0.0

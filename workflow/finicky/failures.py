@@ -58,6 +58,11 @@ def can_be_left_out(found):
     return all(one.rule in KINDS for one in found)
 
 
+def failed(log):
+    """Whether a job's log says that it failed; one that was killed looks as if it were at work."""
+    return _why(log) not in UNSAID
+
+
 def _why(log):
     try:
         lines = Path(log).read_text(encoding="utf-8", errors="replace").splitlines()

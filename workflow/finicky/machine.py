@@ -3,15 +3,26 @@
 import ctypes
 import os
 import platform
+import sys
 from pathlib import Path
+
+METADATA = b"machine"  # under which an experiment's file keeps the description of its machine
+# Environment variables that decide how PyTorch and its libraries compute.
+VARIABLES = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "MKL_NUM_THREADS",
+             "OMP_NUM_THREADS", "ONEDNN_MAX_CPU_ISA")  # fmt: skip
 
 
 def processor():
     """The processor's name."""
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _cpuinfo(key):
+    """What Linux says first of its processors under this key, or None."""
     for line in _lines("/proc/cpuinfo"):
-        if line.startswith("model name"):
+        if line.startswith(key):
             return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return None
 
 
 def cores():
@@ -66,10 +77,20 @@ def _driver():
 
 
 def description(device="cpu"):
-    """Host, processor and cores; `gpu` is the card, if that is what the device means."""
+    """Host, processor and cores; `gpu` is the card, if that is what the device means.
+
+    Of PyTorch, if this process has imported it: the instruction set and the number of threads that
+    it uses now.
+    """
+    torch = sys.modules.get("torch")
+    variables = [f"{name}={os.environ[name]}" for name in VARIABLES if name in os.environ]
     return {
         "host": platform.node(),
+        "vendor": _cpuinfo("vendor_id"),
         "cpu": processor(),
+        "instruction_set": torch.backends.cpu.get_cpu_capability() if torch else None,
+        "threads": torch.get_num_threads() if torch else None,
+        "settings": ", ".join(variables),
         "gpu": card() if device == "cuda" else None,
         "cores": os.cpu_count(),
         "memory_gib": memory_gib(),

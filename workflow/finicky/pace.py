@@ -1,20 +1,16 @@
-"""This machine's costs: a few steps and evaluations of four networks, measured in seconds."""
+"""What the engine's steps cost: networks on noise, many batches of them side by side."""
 
 import functools
-import itertools
 import time
 from contextlib import contextmanager
 
 import torch
 
-from finicky import machine
 from finicky.engine import cuda, network, streams
 from finicky.engine import train as engine
-from finicky.errors import InputError
-from finicky.runs import GPU_FUSED, RUNS_A_SEED, Cost, Run, fused_size, parameters
+from finicky.runs import RUNS_A_SEED, Run
 
-DEPTHS = (2, 20)
-SECONDS = 0.2  # of steps, and of evaluations, of each network
+SECONDS = 0.2  # of steps that are timed
 IMAGES = 2048
 
 
@@ -40,68 +36,6 @@ def noisy_runs(depth, block, optimizer, count, a_seed=RUNS_A_SEED, images=IMAGES
         )
         for run in range(count)
     ]  # fmt: skip
-
-
-@torch.no_grad()
-def cost_here(device="cpu"):
-    """The Cost of this machine, by networks of 2 and 20 layers, plain and batch-normalised."""
-    engine.prepare()
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("config", "device", "cuda, and PyTorch sees no GPU here", "cpu or auto")
-    dataset = Noise(IMAGES, device)
-    return fitted(measured_on_gpu if device == "cuda" else measured_on_cpu, dataset)
-
-
-def fitted(measured, dataset):
-    """A Cost from what `measured(depth, block, dataset)` finds at DEPTHS, {line: seconds}."""
-    lines = {"steps": {}, "images": {}, "starts": {}, "setups": {}}
-    for normalised, block in enumerate(["plain", "batch_norm"]):
-        points = [measured(depth, block, dataset) for depth in DEPTHS]
-        for name in points[0]:
-            first, last = (point[name] for point in points)
-            slope = (last - first) / (DEPTHS[1] - DEPTHS[0])
-            lines[name][bool(normalised)] = (first - slope * (DEPTHS[0] - 1), slope)
-    return Cost(**{name: line for name, line in lines.items() if line})
-
-
-def measured_on_cpu(depth, block, dataset):
-    """Seconds of a step, and of an evaluated image, of one run of a network."""
-    size = fused_size(parameters(depth, 128), machine.l2_cache_bytes())
-    batch = engine.FusedBatch(noisy_runs(depth, block, "adam", size), dataset)
-    batches = itertools.cycle(batch.batches(1))
-
-    def step():
-        batch.step(*next(batches))
-        if len(batch.unread) == engine.CHECK_EVERY:
-            batch.take_losses()
-
-    split = engine.Split(dataset.train.images[:500], dataset.train.labels[:500])
-    evaluation = typical(lambda: engine.evaluate(batch.network, dataset, split))
-    return {"steps": typical(step) / size, "images": evaluation / 500 / size}
-
-
-def measured_on_gpu(depth, block, dataset):
-    """Seconds of a step of one run, of an evaluated image, of a step whatever its runs, and of the
-    start of a fused batch.
-
-    From batches of GPU_FUSED and of half as many runs, as many side by side as in training.
-    """
-    few, many = GPU_FUSED // 2, GPU_FUSED
-    seconds = {}
-    for count in few, many:
-        with side_by_side(depth, block, "adam", count, cuda.STREAMS, dataset) as side:
-            seconds[count] = seconds_a_step(side) / cuda.STREAMS
-            evaluation = evaluation_seconds(side)
-    step = (seconds[many] - seconds[few]) / (many - few)
-    return {
-        "steps": step,
-        "starts": max(0.0, seconds[many] - many * step),
-        "images": evaluation / len(dataset.test.labels) / many,
-        "setups": setup_seconds(depth, block, many, dataset),
-    }
-
-
-# ---------------------------------------------------------------- many batches at once
 
 
 class SideBySide:
@@ -180,31 +114,6 @@ def seconds_a_step(side):
         wait_for(side.device)
 
     return typical(epoch) / steps
-
-
-def evaluation_seconds(side):
-    """Seconds of an evaluation on the test images of one batch of a SideBySide."""
-    batch, stream, _ = side.batches[0]
-
-    def evaluate():
-        with cuda.on_stream(stream):
-            batch.evaluate(batch.dataset.test)
-        wait_for(side.device)
-
-    return typical(evaluate)
-
-
-def setup_seconds(depth, block, count, dataset):
-    """Seconds until a fused batch can take its first step: weights drawn, steps captured."""
-    device = dataset.train.labels.device
-    runs = noisy_runs(depth, block, "adam", count, images=len(dataset.train.labels))
-
-    def begin():
-        with cuda.on_stream(cuda.new_stream(device)):
-            cuda.CudaBatch(runs, dataset, device).start_epoch(1)
-        wait_for(device)
-
-    return typical(begin)
 
 
 def typical(action):

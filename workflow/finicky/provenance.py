@@ -1,6 +1,5 @@
 """Where a preset's numbers came from: code, versions, machine, data, config, time, failed runs."""
 
-import csv
 import json
 import os
 import platform
@@ -9,22 +8,25 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import pyarrow.parquet as parquet
+
 from finicky import data, machine
+from finicky.durations import benchmark
 
 PACKAGES = ("torch", "torchvision", "snakemake", "numpy", "scipy", "pandas", "pyarrow", "seaborn",
             "matplotlib", "jinja2")  # fmt: skip
 OUTCOMES = ("finite", "large", "inf", "nan")
 
 
-def record(runs, config, benchmarks, planned=None, failures=(), code="."):
+def record(runs, config, benchmarks, planned=None, failures=(), experiments=(), code="."):
     """Provenance of a preset as plain Python.
 
     runs: its table of runs; config: the merged config; benchmarks: {stage: the files in which the
     workflow leaves the time of each of its jobs}, without training; planned: how many runs there
-    should be; failures: what failed, a sentence each; code: the folder where the workflow lies.
-    Times are in seconds: of training, `seconds.training` is summed over cores, and `wall_seconds`
-    counts the time in which at least one run was training. `commit` and `dirty` are None where
-    `checkout` does not know them.
+    should be; failures: what failed, a sentence each; experiments: paths of their tables; code: the
+    folder where the workflow lies. Times are in seconds: of training, `seconds.training` is summed
+    over cores, and `wall_seconds` counts the time in which at least one run was training. `commit`
+    and `dirty` are None where `checkout` does not know them.
     """
     counts = runs["outcome"].value_counts()
     columns = ["run", "dataset", "depth", "block", "activation", "init", "optimizer",
@@ -32,9 +34,8 @@ def record(runs, config, benchmarks, planned=None, failures=(), code="."):
     diverged = runs[runs["outcome"] != "finite"]
     steps = diverged["nan_step"].fillna(diverged["inf_step"]).fillna(diverged["large_step"])
     times = stage_seconds(benchmarks)
-    here = machine.description()
     commit, dirty = checkout(code)
-    sets = sorted(runs["instruction_set"].dropna().unique())
+    of_all = machines(runs, experiments)
     return {
         "preset": config["preset"],
         "command": command(config),
@@ -42,13 +43,8 @@ def record(runs, config, benchmarks, planned=None, failures=(), code="."):
         "dirty": dirty,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
-        "machine": {
-            "cpu": ", ".join(sorted(runs["cpu"].dropna().unique())) or here["cpu"],
-            "cores": here["cores"],
-            "memory_gib": here["memory_gib"],
-            "instruction_set": ", ".join(sets),
-            "gpu": cards(runs),
-        },
+        "machine": one_machine(of_all) | {"gpu": cards(runs)},
+        "machines": of_all,
         "data": {name: data.hashes(name) for name in sorted(runs["dataset"].unique())},
         "config": config,
         "runs": {"total": len(runs)} | {o: int(counts.get(o, 0)) for o in OUTCOMES},
@@ -60,6 +56,46 @@ def record(runs, config, benchmarks, planned=None, failures=(), code="."):
     }
 
 
+# What makes two machines one as far as numbers and times go.
+SAME_MACHINE = ("vendor", "cpu", "gpu", "settings", "instruction_set")
+
+
+def machines(runs, experiments=()):
+    """The kinds of machine that runs and experiments come from, each with how many `runs` and which
+    `experiments`; what was not recorded is None.
+
+    runs: the table of runs, of whichever of SAME_MACHINE it has; experiments: paths of tables.
+    """
+    found = {}
+    for _, row in runs.reindex(columns=list(SAME_MACHINE)).iterrows():
+        kind = tuple(value or None if isinstance(value, str) else None for value in row)
+        found.setdefault(kind, {"runs": 0, "experiments": []})["runs"] += 1
+    for path in map(Path, experiments):
+        metadata = parquet.read_schema(path).metadata or {}
+        one = json.loads(metadata.get(machine.METADATA, "{}"))
+        kind = tuple(one.get(name) or None for name in SAME_MACHINE)
+        if kind[-1] is None:  # it did without PyTorch: the set is whichever the machine has
+            kind = next((other for other in found if other[:-1] == kind[:-1]), kind)
+        found.setdefault(kind, {"runs": 0, "experiments": []})["experiments"].append(path.stem)
+    rows = [dict(zip(SAME_MACHINE, kind, strict=True)) | what for kind, what in found.items()]
+    return sorted(rows, key=lambda row: (-row["runs"], str(row)))
+
+
+def one_machine(kinds):
+    """Processor and instruction set of the kinds of machine, all of them in one text; cores and
+    memory only where all is from this kind of machine, whose they are."""
+    here = machine.description()
+    processors = sorted({kind["cpu"] for kind in kinds if kind["cpu"]})
+    sets = sorted({kind["instruction_set"] for kind in kinds if kind["instruction_set"]})
+    alike = processors in ([], [here["cpu"]])
+    return {
+        "cpu": ", ".join(processors) or here["cpu"],
+        "cores": here["cores"] if alike else None,
+        "memory_gib": here["memory_gib"] if alike else None,
+        "instruction_set": ", ".join(sets),
+    }
+
+
 def cards(runs):
     """The cards on which runs were trained, as text; None if there are none."""
     on_gpu = runs[runs["device"] != "cpu"]
@@ -67,7 +103,8 @@ def cards(runs):
 
 
 # What a preset may do otherwise and be the same measurement on other seeds.
-BESIDE_THE_POINT = ("preset", "first_seed", "device", "fuse", "shard_seconds", "data")
+BESIDE_THE_POINT = ("preset", "first_seed", "device", "instruction_set", "fuse", "shard_seconds",
+                    "data")  # fmt: skip
 
 
 def references(files, config):
@@ -132,23 +169,14 @@ def git(folder, *arguments):
 
 def stage_seconds(benchmarks):
     """Summed job time of each stage that left any: {stage: seconds}."""
-    times = {stage: [job_seconds(file) for file in files] for stage, files in benchmarks.items()}
-    return {
-        stage: round(sum(filter(None, jobs)), 1)
-        for stage, jobs in times.items()
-        if any(seconds is not None for seconds in jobs)
+    times = {
+        stage: list(filter(None, map(benchmark, files))) for stage, files in benchmarks.items()
     }
-
-
-def job_seconds(file):
-    """The time in a benchmark file of Snakemake's; None where it holds none: it is missing, or the
-    job was killed as it was written."""
-    try:
-        with open(file, encoding="utf-8", newline="") as lines:
-            first = next(csv.DictReader(lines, delimiter="\t"), {})
-        return float(first["s"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return {
+        stage: round(sum(seconds for seconds, _ in jobs), 1)
+        for stage, jobs in times.items()
+        if jobs
+    }
 
 
 def training_wall(runs):

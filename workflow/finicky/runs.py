@@ -8,8 +8,8 @@ import itertools
 import json
 import math
 from collections import defaultdict
-from dataclasses import asdict, dataclass, field
-from functools import cache
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache, cached_property
 from importlib.metadata import version
 
 from finicky import data, sources
@@ -48,22 +48,27 @@ class Run:
     weight_decay: float | None = LATER["weight_decay"]
     schedule: str = LATER["schedule"]
     label_noise: float = LATER["label_noise"]
+    instruction_set: str | None = None  # the only one it trains on; None: any, and not in the id
 
-    @property
+    @cached_property
     def id(self):
-        """SHA-256, its first 20 hex digits, of everything that the result depends on."""
-        levels = asdict(self)
-        counted = {axis: levels[axis] for axis in levels if levels[axis] != LATER.get(axis, ...)}
-        parts = counted | environment(self.dataset, self.device)
-        parts["code"] = [
+        """SHA-256, its first 20 hex digits, of everything that the result depends on: a JSON
+        object, its keys sorted, of the levels, the environment and the code."""
+        code = [
             sources.core_code(self.device),
             sources.level_code("init", registered(self.init)),
             sources.level_code("activation", self.activation),
             sources.level_code("optimizer", self.optimizer),
         ]
-        if "schedule" in counted:
-            parts["code"].append(sources.level_code("schedule", self.schedule))
-        text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+        later = {axis: getattr(self, axis) for axis, level in LATER.items()}
+        later = tuple((axis, level) for axis, level in later.items() if level != LATER[axis])
+        if self.schedule != LATER["schedule"]:
+            code.append(sources.level_code("schedule", self.schedule))
+        names = (self.dataset, self.block, self.activation, self.init, self.optimizer, self.device)
+        text = identity(*names, self.instruction_set, later, tuple(code)) % (
+            self.batch_size, self.depth, self.epochs, self.images, self.learning_rate, self.seed,
+            self.width,
+        )  # fmt: skip
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     def row(self):
@@ -77,6 +82,29 @@ class Run:
     def steps(self):
         """Optimizer steps from start to end."""
         return self.epochs * math.ceil(self.images / self.batch_size)
+
+
+# What a stored run's record says of it as well.
+LEVELS = tuple(one.name for one in fields(Run) if one.name != "instruction_set")
+
+
+@cache
+def identity(dataset, block, activation, init, optimizer, device, instruction_set, later, code):
+    """What a run's id is a hash of, with a %r for each of its numbers, which stand in the order of
+    their names. Thousands of runs share one of these, and JSON writes a number as %r does."""
+    parts = environment(dataset, device) | {
+        "block": block, "activation": activation, "init": init, "optimizer": optimizer,
+        "device": device, "dataset": dataset, "code": code,
+    }  # fmt: skip
+    parts |= dict(later)
+    if instruction_set:
+        parts["instruction_set"] = instruction_set
+    number = "\0"
+    parts |= dict.fromkeys(
+        ["batch_size", "depth", "epochs", "images", "learning_rate", "seed", "width"], number
+    )
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return text.replace("%", "%%").replace(json.dumps(number), "%r")
 
 
 @cache
@@ -95,6 +123,7 @@ def later(optimizer):
     return LATER | {"weight_decay": sources.own_decay(optimizer), "classes": 10}
 
 
+@cache
 def registered(init):
     """The registered name of an initialiser level: `normal_std` for `normal_std_0.001`."""
     return init if init in sources.levels("init") else init.rpartition("_")[0]
@@ -136,7 +165,8 @@ def plan(config):
 
     The data sets that it declares are known already (own_data.declare).
     """
-    environment.cache_clear()  # another config may have declared others
+    identity.cache_clear()  # another config may have declared other data sets
+    environment.cache_clear()
     subgrids, purposes = defaultdict(list), defaultdict(set)
     for name, grid in config["grid"].items():
         for run in dict.fromkeys(expand(grid, config)):
@@ -187,6 +217,7 @@ def expand(grid, config):
                 learning_rate=float(rate),
                 seed=config["first_seed"] + seed,
                 device=config["device"],
+                instruction_set=config.get("instruction_set"),
             )
 
 
@@ -251,14 +282,15 @@ def parts(members, size):
     """Sorted runs in parts of about equal length, `size` seconds at most by estimate."""
     if members[0].device != "cpu":
         size = min(size, GPU_SHARD_SECONDS)
-    total = sum(seconds(run) for run in members)
+    lengths = list(map(seconds, members))
+    total = sum(lengths)
     target = total / math.ceil(total / size)
     found, filled = [[]], 0.0
-    for run in members:
+    for run, length in zip(members, lengths, strict=True):
         if filled >= target * len(found):
             found.append([])
         found[-1].append(run)
-        filled += seconds(run)
+        filled += length
     return found
 
 

@@ -193,3 +193,9 @@ def dependencies(*files, device=None):
         frontier = imported - found - skipped
         found |= frontier
     return sorted(map(str, found))
+
+
+@cache
+def content(file):
+    """Hash of a file's bytes, as they were when they were first asked for."""
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()

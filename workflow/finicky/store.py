@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -29,6 +30,19 @@ def replaced(path):
         raise
 
 
+def date_now(paths):
+    """Files that are dated in the future, by a clock that was wrong, are dated now, in the order
+    in which they were; those of other users stay as they are."""
+    now, late = time.time(), []
+    for path in paths:
+        with suppress(OSError):
+            late.append((os.stat(path).st_mtime, path))
+    late = sorted((date, path) for date, path in late if date > now)
+    for before, (_, path) in enumerate(reversed(late)):
+        with suppress(OSError):
+            os.utime(path, (now, now - before / 1000))
+
+
 class Store:
     """Finished runs below a folder. Two jobs that store the same run at once do no harm."""
 
@@ -41,6 +55,18 @@ class Store:
 
     def __contains__(self, run_id):
         return self.path(run_id).exists()
+
+    def ids(self):
+        """Ids of all stored runs, each a file's name: a folder is listed, no file looked up."""
+        if not self.folder.is_dir():
+            return set()
+        folders = [entry.path for entry in os.scandir(self.folder) if entry.is_dir()]
+        return {
+            name.removesuffix(".json")
+            for folder in folders
+            for name in os.listdir(folder)
+            if name.endswith(".json") and not name.startswith(".")
+        }
 
     def read(self, run_id):
         """A run's record, or None if it is not stored.

@@ -35,9 +35,12 @@ RUNS = {
     "seconds": (pa.float64(), "training time, its share of the batches trained together"),
     "fused": (pa.int64(), "runs trained together"),
     "host": (pa.string(), "machine it ran on"),
+    "vendor": (pa.string(), "its processor's vendor, as Linux says it"),
     "cpu": (pa.string(), "processor"),
     "gpu": (pa.string(), "graphics card, if it trained on one"),
     "instruction_set": (pa.string(), "instruction set PyTorch used"),
+    "threads": (pa.int64(), "threads PyTorch used"),
+    "settings": (pa.string(), "environment variables that tell it how to compute"),
     "finished": (pa.string(), "when it was finished, UTC"),
 }
 CURVES = {

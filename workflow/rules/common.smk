@@ -43,10 +43,10 @@ from finicky import (
     data,
     declarations,
     demands,
+    durations,
     failures,
     machine,
     progress,
-    provenance,
     runs,
     sources,
     store,
@@ -237,21 +237,3 @@ def described(slug):
         "figures": shown.figures,
         "tables": shown.tables,
     }
-
-
-# Only where jobs will run here: a cluster's front may have no card, and a dry run needs none.
-onstart:
-    if workflow.local_exec and any(
-        job.resources.get("gpu") for job in workflow.dag.needrun_jobs()
-    ):
-        try:
-            presets.check_card(DEVICE)
-        except InputError as error:
-            print(error, file=sys.stderr)
-            sys.exit(1)
-    if not LEFT_OUT:
-        for line in progress.announcement(
-            PLAN.subgrids, store.Store(placed(STORE))
-        ):
-            print(line, file=sys.stderr)
-    progress.follow(PLAN.subgrids, store.Store(placed(STORE)), sys.stderr)

@@ -29,7 +29,7 @@ rule experiment:
             attempt,
         ),
         runtime=lambda wildcards, attempt: demands.experiment_minutes(
-            provenance.job_seconds(
+            durations.benchmark(
                 f"{placed(HERE)}/benchmarks/experiments/{wildcards.slug}.tsv"
             ),
             attempt,

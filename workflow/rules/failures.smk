@@ -33,6 +33,8 @@ def make_without(failed):
 
 
 onerror:
+    if LINE:
+        LINE.stop()
     failed = failed_jobs()
     for failure in failed:
         # The others have said it themselves; a cluster's, where nobody looks.

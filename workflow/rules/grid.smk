@@ -22,6 +22,7 @@ rule train:
         ),
         gpu=0 if DEVICE == "cpu" else 1,
     params:
+        runs=lambda wildcards: PLAN.shards[wildcards.shard],
         data=placed(DATA),
         store=placed(STORE),
     script:

@@ -3,6 +3,7 @@ rule provenance:
     input:
         library("scripts/provenance.py"),
         runs=f"{HERE}/tables/runs.parquet",
+        experiments=expand(f"{HERE}/experiments/{{slug}}.parquet", slug=EXPERIMENTS),
         evidence=f"{HERE}/evidence.parquet",
         figures=expand(f"{HERE}/figures/{{figure}}.svg", figure=FIGURES),
     output:

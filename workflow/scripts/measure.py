@@ -5,6 +5,7 @@ import importlib
 import pandas as pd
 from job import job
 
+from finicky import machine
 from finicky.experiments import tidy
 from finicky.store import replaced
 
@@ -15,5 +16,5 @@ with job(snakemake):
     tables = {name: pd.read_parquet(path) for name, path in files.items()}
     table = tidy.measured(experiment, snakemake.params.settings, tables)
     with replaced(snakemake.output[0]) as temporary:
-        table.to_parquet(temporary, index=False)
+        tidy.write(table, temporary, machine.description(snakemake.params.settings["device"]))
     print(table.groupby("quantity").size().to_string())

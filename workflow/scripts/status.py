@@ -1,22 +1,22 @@
-"""Say how far each preset is, and how long the rest would take here: `make status`.
+"""Say how far each preset is, and what the rest will take here: `make status`.
 
 Not a rule's script: python workflow/scripts/status.py [config file ...]. Exit status 1 if a preset
 is bad; the others are told all the same.
 """
 
 import sys
-from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from finicky import config as presets  # noqa: E402
-from finicky import declarations, machine, runs  # noqa: E402
+from finicky import declarations, failures, machine, progress, runs  # noqa: E402
 from finicky.durations import duration  # noqa: E402
 from finicky.errors import InputError  # noqa: E402
 from finicky.store import Store  # noqa: E402
 
 NO_PRESETS = {"config/claims.yaml", "config/amendments.yaml"}
+REFERENCES = sorted(Path("results/reference").glob("*/provenance.json"))
 
 
 def main(files):
@@ -33,27 +33,34 @@ def main(files):
 
 def state(file, store):
     """How far a preset is, as a line."""
-    config = presets.load(file)
-    presets.check(config, ["config/config.yaml", file], declarations.experiments())
-    config["device"] = device = presets.device(config)
-    every = runs.plan(config).subgrids
-    missing = [run for run in every if run.id not in store]
-    line = f"{config['preset']}: {len(every) - len(missing):,} of {len(every):,} runs stored"
-    if missing:
-        cores = machine.cores()
-        seconds = sum(map(cost(device).seconds, missing))
-        left = duration(seconds if device == "cuda" else seconds / cores)
-        places = "a GPU" if device == "cuda" else f"{cores} core{'s' if cores > 1 else ''}"
-        line += f", about {left} of training left on {places}"
+    config, declared = presets.load(file), declarations.experiments()
+    presets.check(config, ["config/config.yaml", file], declared)
+    config["device"] = presets.device(config)
+    plan, stored = runs.plan(config), store.ids()
+    experiments = {
+        slug: declared[slug] for slug, one in config["experiments"].items() if one is not None
+    }
+    exhibits = declarations.exhibits()
+    shown = [exhibits[slug] for slug in experiments if slug in exhibits]
+    figures = [name for one in shown for name in one.figures]
+    tables = [name for one in shown for name in one.tables]
+
+    results = Path("results") / config["preset"]
+    jobs = progress.unmade(plan, stored, results, experiments, figures, tables)
+    times = progress.times(config, store, results, REFERENCES)
+    work = progress.work(plan.subgrids, stored, jobs, experiments, times, machine.cores())
+    total = len(plan.subgrids)
+    line = f"{config['preset']}: {total - len(work.runs):,} of {total:,} runs stored"
+    if work.runs:
+        line += f", {len(work.runs):,} missing"
+    failed = [name for name in jobs if failures.failed(results / f"logs/{name}.log")]
+    if failed:
+        line += f", {len(failed):,} job{'s' if len(failed) > 1 else ''} failed"
+    if jobs:
+        at_once = min(work.slots, len(jobs))
+        line += f", about {duration(progress.left(work))} left on {work.place}"
+        line += f", up to {at_once * times.memory:.1f} GiB of memory"
     return line
-
-
-@cache
-def cost(device):
-    """What a step costs here, which takes a moment to measure."""
-    from finicky.pace import cost_here
-
-    return cost_here(device)
 
 
 if __name__ == "__main__":

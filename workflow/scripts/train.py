@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pyarrow.parquet as parquet
@@ -21,7 +22,14 @@ def train_missing(missing, store, config):
     from finicky.engine import train as engine
 
     device = missing[0].device
-    place = machine.description(device) | {"instruction_set": engine.prepare()}
+    engine.prepare()
+    place = machine.description(device)
+    wanted, found = missing[0].instruction_set, place["instruction_set"]
+    if wanted not in (None, found):
+        raise InputError(
+            f"the machine {place['host']}", "PyTorch's instruction set", found,
+            f"{wanted}, which the config's instruction_set asks for",
+        )  # fmt: skip
     size = None if config["fuse"] == "auto" else config["fuse"]
     batches = runs.fused_batches(missing, machine.l2_cache_bytes(), size)
     loaded, errors = {}, []
@@ -58,8 +66,12 @@ def with_data(batches, loaded, engine):
 
 with job(snakemake):
     store = Store(snakemake.params.store)
-    plan = runs.plan(snakemake.config)
-    shard = plan.shards[snakemake.wildcards.shard]
+    shard = snakemake.params.runs  # with the ids of when the workflow was planned
+    if any(replace(run).id != run.id for run in shard):
+        raise InputError(
+            "workflow/finicky/engine", None, "code that was changed since the workflow was planned",
+            "the code of that moment: give the command again",
+        )  # fmt: skip
     records = {run.id: store.read(run.id) for run in shard}
     missing = [run for run in shard if records[run.id] is None]
     print(f"{len(shard)} runs, {len(missing)} to train")

@@ -1,9 +1,14 @@
 """The tidy table that every experiment returns: one row per quantity, seed and condition."""
 
+import json
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as parquet
 
 from finicky.errors import InputError
+from finicky.machine import METADATA
 from finicky.runs import FAILED, OUTCOMES
 
 VALUES = {
@@ -84,6 +89,13 @@ def measured(module, settings: dict, tables: dict[str, pd.DataFrame]) -> pd.Data
         raise InputError(file, error.key, error.found, error.allowed) from None
     check(table, module)
     return table
+
+
+def write(table: pd.DataFrame, path, machine: dict) -> None:
+    """Write a table as parquet, with the `machine.description` of where it was measured."""
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    metadata = {**arrow.schema.metadata, METADATA: json.dumps(machine).encode()}
+    parquet.write_table(arrow.replace_schema_metadata(metadata), path)
 
 
 def check(table: pd.DataFrame, module) -> None:

@@ -1,5 +1,7 @@
 """Where the report comes from: provenance.json as the page prints it."""
 
+from collections import Counter
+
 import yaml
 
 DIVERGED_SHOWN = 200
@@ -21,6 +23,8 @@ def view(given, experiments, paths):
         "date": given.get("date") or "",
         "versions": sorted((given.get("versions") or {}).items()),
         "machine": given.get("machine") or {},
+        "machines": machines(given),
+        "instruction_sets": sets_of_runs(given),
         "data": sorted((given.get("data") or {}).items()),
         "config": yaml.safe_dump(given.get("config") or {}, sort_keys=True, allow_unicode=True),
         "runs": given.get("runs") or {},
@@ -39,3 +43,18 @@ def view(given, experiments, paths):
         ],
         "everything": paths.everything(),
     }
+
+
+def machines(given):
+    """The kinds of machine, most runs first; of a record that names only one, that."""
+    return given.get("machines") or [given.get("machine") or {}]
+
+
+def sets_of_runs(given):
+    """{instruction set: number of runs} where the preset's runs used several of them: their numbers
+    round differently, and a pair may have one arm of each. Else empty."""
+    counts = Counter()
+    for one in given.get("machines") or []:
+        if one.get("runs"):
+            counts[one.get("instruction_set") or "not recorded"] += one["runs"]
+    return dict(sorted(counts.items())) if len(counts) > 1 else {}
