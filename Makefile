@@ -21,7 +21,7 @@ presets := default $(shell ls config 2>/dev/null | LC_ALL=C sed -n 's/^\([a-z0-9
 own_file := $(if $(filter-out default,$(PRESET)),config/$(PRESET).yaml)
 configfile := $(addprefix --configfile ,$(own_file))
 
-.PHONY: help report status bench reference test test-gpu lint format env lock clean distclean check-preset
+.PHONY: help report status verify prune merge bench reference test test-gpu lint format env lock clean distclean check-preset
 .NOTPARALLEL:
 
 help:  ## list the targets
@@ -36,6 +36,15 @@ report: check-preset env  ## measure, judge and build the page (resumes what was
 
 status: env  ## say how far each preset is and how long the rest would take here
 	@$(python) workflow/scripts/status.py
+
+verify: env  ## look whether all results are as they were written; remove what is damaged
+	@$(python) workflow/scripts/upkeep.py verify
+
+prune: env  ## list what no preset in config/ needs; YES=1 removes it
+	@$(python) workflow/scripts/upkeep.py prune $(if $(filter 1,$(YES)),yes)
+
+merge: env  ## take over the runs of another store: FROM=other/results/store
+	@$(python) workflow/scripts/upkeep.py merge '$(subst ','\'',$(FROM))'
 
 bench: env  ## time the engine against other ways (alone on the machine); the page shows it
 	@$(python) workflow/scripts/unlock_if_dead.py

@@ -3,10 +3,9 @@
 import json
 from pathlib import Path
 
-import pandas as pd
 from job import job
 
-from finicky import provenance
+from finicky import parquet, provenance
 from finicky.page import explorer
 from finicky.store import replaced
 
@@ -14,7 +13,7 @@ from finicky.store import replaced
 def read_tables(folder):
     """The tables of one seed set, as far as the explorer reads them."""
     return {
-        name: pd.read_parquet(Path(folder) / f"{name}.parquet", columns=columns)
+        name: parquet.read_frame(Path(folder) / f"{name}.parquet", columns)
         for name, columns in explorer.COLUMNS.items()
     }
 
