@@ -54,7 +54,6 @@ CLAIM = """\
     says: "{what} is about 1"
     headline:
       reproduced: "{What} is {{measured}}, about 1."
-      reproduced under conditions: "{What} is about 1 {{where}}."
       not reproduced: "{What} is {{measured}}, not about 1."
     why: >-
       Why it holds or not, with sources; independent of what comes out.
@@ -116,7 +115,8 @@ def new_experiment(name, root):
             raise InputError("NAME", None, repr(name), f"a new name: there is {path}")
     title = name.replace("-", " ").capitalize()
     for path, text in files.items():
-        _write(path, text.format(title=title, module=module))
+        with replaced(path) as temporary:
+            Path(temporary).write_text(text.format(title=title, module=module), encoding="utf-8")
     return list(files)
 
 
@@ -148,13 +148,10 @@ def new_claim(claim, experiment, path):
         What=what[:1].upper() + what[1:],
     )
     before = Path(path).read_text(encoding="utf-8")
-    _write(path, before.rstrip("\n") + "\n" + entry)
+    with replaced(path) as temporary:
+        Path(temporary).write_text(before.rstrip("\n") + "\n" + entry, encoding="utf-8")
+        ledgers.load(temporary)
 
 
 def _ids(ledger):
     return {claim["id"] for claim in ledger["claims"]}
-
-
-def _write(path, text):
-    with replaced(path) as temporary:
-        Path(temporary).write_text(text, encoding="utf-8")
