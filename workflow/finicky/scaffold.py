@@ -137,7 +137,7 @@ def new_claim(claim, experiment, path):
     quantity, (_, what) = next(iter(made[experiment].quantities.items()))
     about = [one for one in ledger["claims"] if experiment in one["by"]]
     section = about[0]["section"] if about else ledger["sections"][0]["id"]
-    what = re.split("[:;(]", what)[0].strip().replace('"', "'")
+    what = re.split(r"[:;]| \(", what)[0].strip().replace('"', "'")
     entry = CLAIM.format(
         id=claim,
         line=about[0]["line"] if about else ledger["headings"][0]["line"],
