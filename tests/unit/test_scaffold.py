@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from finicky import declarations, scaffold
+from finicky.errors import InputError
 from finicky.evidence import ledger
 
 ROOT = Path(__file__).parents[2]
@@ -69,31 +70,53 @@ def test_a_claim_about_any_experiment_is_valid(slug, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words, said",
+    "name, allowed",
     [
-        (["new-experiment", "adam"], "NAME: found 'adam'; allowed: a new name: there is workflow/"),
-        (["new-experiment", "tidy"], "NAME: found 'tidy'; allowed: a new name"),
-        (["new-experiment", "Two Words"], "NAME: found 'Two Words'; allowed: small letters"),
-        (["new-experiment", "../x"], "NAME: found '../x'"),
-        (["new-experiment", ""], "NAME: found ''"),
-        (["new-claim", "C001", "adam"], "ID: found C001; allowed: a new id, such as C"),
-        (["new-claim", "X1", "adam"], "ID: found 'X1'; allowed: C and three digits"),
-        (["new-claim", "C901", "alchemy"], "EXPERIMENT: found 'alchemy'; allowed: activations,"),
-        (["new-claim", "C901", ""], "EXPERIMENT: found ''"),
-        (
-            ["list", "colours"],
-            "WHAT: found 'colours'; allowed: levels, experiments, pre",
-        ),
+        ("adam", "a new name: there is workflow/finicky/experiments/adam.py"),
+        ("tidy", "a new name: there is workflow/finicky/experiments/tidy.py"),
+        ("style", "a new name: there is workflow/finicky/exhibits/style.py"),
+        ("store", "a new name: there is tests/unit/test_store.py"),
+        *((name, "small letters") for name in ("Two Words", "../x", "", "a--b", "a_b", "x.py")),
     ],
 )
-def test_what_is_refused_gets_one_line_and_changes_nothing(copy, words, said):
-    def files():
-        return {p: p.read_bytes() for p in copy.rglob("*") if p.is_file() and p.suffix != ".pyc"}
+def test_a_name_that_exists_or_is_none_is_refused(tmp_path, name, allowed):
+    for file in ("experiments/adam", "experiments/tidy", "exhibits/style"):
+        path = tmp_path / f"workflow/finicky/{file}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "tests/unit").mkdir(parents=True)
+    (tmp_path / "tests/unit/test_store.py").touch()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError) as error:
+        scaffold.new_experiment(name, tmp_path)
+    said = str(error.value).replace(f"{tmp_path}/", "")
+    assert said.startswith(f"NAME: found {name!r}; allowed: {allowed}")
+    assert sorted(tmp_path.rglob("*")) == before
 
-    before = files()
-    status, out, error = call(copy, *words)
-    assert status == 1 and out == "" and len(error.splitlines()) == 1 and error.startswith(said)
-    assert files() == before
+
+@pytest.mark.parametrize(
+    "claim, experiment, said",
+    [
+        ("C001", "adam", "ID: found C001; allowed: a new id, such as C"),
+        ("X1", "adam", "ID: found 'X1'; allowed: C and three digits"),
+        ("C901", "alchemy", "EXPERIMENT: found 'alchemy'; allowed: activations,"),
+        ("C901", "", "EXPERIMENT: found ''"),
+    ],
+)
+def test_a_claim_that_exists_or_is_about_nothing_is_refused(tmp_path, claim, experiment, said):
+    path = tmp_path / "claims.yaml"
+    shutil.copy(ROOT / "config/claims.yaml", path)
+    before = path.read_bytes()
+    with pytest.raises(InputError) as error:
+        scaffold.new_claim(claim, experiment, path)
+    assert str(error.value).startswith(said)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_bad_words_get_one_line():
+    status, out, error = call(ROOT, "list", "colours")
+    assert (status, out) == (1, "")
+    assert error == ("WHAT: found 'colours'; allowed: levels, experiments, presets, claims\n")
 
 
 def test_lists_say_a_line_each():
@@ -102,6 +125,6 @@ def test_lists_say_a_line_each():
     assert status == 0
     assert any(line.startswith("optimizer: sgd, momentum") for line in lines)
     assert "smoke: 2 seeds from 0" in out and any(line.startswith("adam: ") for line in lines)
-    status, out, _ = call(ROOT, "list", "claims")
     claims = ledger.load(ROOT / "config/claims.yaml")["claims"]
-    assert [line.split(":")[0] for line in out.splitlines()] == [claim["id"] for claim in claims]
+    for claim in claims:
+        assert any(line.startswith(f"{claim['id']}: {claim['rule']} (") for line in lines)

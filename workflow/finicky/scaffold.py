@@ -126,14 +126,16 @@ def new_claim(claim, experiment, path):
     Raises InputError for an id that is none or that a claim has, an experiment that there is not,
     and a ledger that is not in order before.
     """
-    ledger, made = ledgers.load(path), declarations.experiments()
+    made = declarations.experiments()
     if not re.fullmatch(r"C[0-9]{3}", claim):
         raise InputError("ID", None, repr(claim), "C and three digits")
-    if any(one["id"] == claim for one in ledger["claims"]):
-        free = next(i for i in range(1, 1000) if f"C{i:03}" not in _ids(ledger))
-        raise InputError("ID", None, claim, f"a new id, such as C{free:03}")
     if experiment not in made:
         raise InputError("EXPERIMENT", None, repr(experiment), ", ".join(made))
+    ledger = ledgers.load(path, made)
+    known = {one["id"] for one in ledger["claims"]}
+    if claim in known:
+        free = next(f"C{i:03}" for i in range(1, 1000) if f"C{i:03}" not in known)
+        raise InputError("ID", None, claim, f"a new id, such as {free}")
     quantity, (_, what) = next(iter(made[experiment].quantities.items()))
     about = [one for one in ledger["claims"] if experiment in one["by"]]
     section = about[0]["section"] if about else ledger["sections"][0]["id"]
@@ -150,8 +152,4 @@ def new_claim(claim, experiment, path):
     before = Path(path).read_text(encoding="utf-8")
     with replaced(path) as temporary:
         Path(temporary).write_text(before.rstrip("\n") + "\n" + entry, encoding="utf-8")
-        ledgers.load(temporary)
-
-
-def _ids(ledger):
-    return {claim["id"] for claim in ledger["claims"]}
+        ledgers.load(temporary, made)
