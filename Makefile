@@ -21,6 +21,8 @@ presets := default $(shell ls config 2>/dev/null | LC_ALL=C sed -n 's/^\([a-z0-9
 	grep -vxE 'config|claims|amendments|default|bench|data|logs|reference|store')
 own_file := $(if $(filter-out default,$(PRESET)),config/$(PRESET).yaml)
 configfile := $(addprefix --configfile ,$(own_file))
+# One word for a shell, whatever is in it.
+quoted = '$(subst ','\'',$(1))'
 
 profiles := $(sort $(notdir $(patsubst %/config.yaml,%,$(wildcard workflow/profiles/*/config.yaml))))
 # Snakemake adds the default profile to every other. How much there is of this machine, the others say
@@ -29,14 +31,14 @@ on_this_machine := --cores $(CORES) --resources gpu=1
 place := $(if $(filter default,$(PROFILE)),$(on_this_machine),--profile workflow/profiles/$(PROFILE) \
 	$(if $(filter-out all,$(CORES)),--cores $(CORES)))
 
-.PHONY: help report status bench reference test test-gpu test-cluster lint format env lock clean distclean check-preset
+.PHONY: help report status list new-experiment new-claim verify prune merge archive bench reference test test-gpu test-cluster lint format env lock clean distclean check-preset
 .NOTPARALLEL:
 
 help:  ## list the targets
 	@echo "make report [PRESET=default] [CORES=all] [PROFILE=default]"
 	@echo "  presets: $(presets)"
 	@echo "  profiles: $(profiles)"
-	@awk -F ':|## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$NF }' Makefile
+	@awk -F ':|## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$NF }' Makefile
 
 report: check-preset env  ## measure, judge and build the page (resumes what was interrupted)
 	@$(python) workflow/scripts/check_yaml.py $(own_file)
@@ -46,6 +48,27 @@ report: check-preset env  ## measure, judge and build the page (resumes what was
 
 status: env  ## say how far each preset is and how long the rest would take here
 	@$(python) workflow/scripts/status.py
+
+list: env  ## list levels, experiments, presets and claims (WHAT=claims for one of them)
+	@$(python) workflow/scripts/scaffold.py list $(if $(WHAT),$(call quoted,$(WHAT)))
+
+new-experiment: env  ## start an experiment (NAME=start-loss)
+	@$(python) workflow/scripts/scaffold.py new-experiment $(call quoted,$(NAME))
+
+new-claim: env  ## start a claim (ID=C201 EXPERIMENT=start-loss)
+	@$(python) workflow/scripts/scaffold.py new-claim $(call quoted,$(ID)) $(call quoted,$(EXPERIMENT))
+
+verify: env  ## look whether all results are as they were written; remove what is damaged
+	@$(python) workflow/scripts/upkeep.py verify
+
+prune: env  ## list what no preset in config/ needs (YES=1 removes it)
+	@$(python) workflow/scripts/upkeep.py prune $(if $(filter 1,$(YES)),yes)
+
+merge: env  ## take over the runs of another store (FROM=other/results/store)
+	@$(python) workflow/scripts/upkeep.py merge $(call quoted,$(FROM))
+
+archive: check-preset env  ## pack a preset's report, tables, config and licences as an RO-Crate
+	@$(python) workflow/scripts/archive.py $(PRESET)
 
 bench: env  ## time the engine against other ways (alone on the machine); the page shows it
 	@$(python) workflow/scripts/unlock_if_dead.py
@@ -60,7 +83,9 @@ reference: check-preset  ## make the preset's results a seed set of the referenc
 	cp results/$(PRESET)/experiments/*.parquet $$new/experiments/ && \
 	cp results/$(PRESET)/evidence.parquet results/$(PRESET)/provenance.json $$new/ && \
 	cp results/$(PRESET)/report/claims.json $$new/ && \
-	rm -rf results/reference/$(PRESET) && mv $$new results/reference/$(PRESET)
+	old=results/reference/.old && rm -rf $$old && \
+	if test -e results/reference/$(PRESET); then mv results/reference/$(PRESET) $$old; fi && \
+	mv $$new results/reference/$(PRESET) && rm -rf $$old
 	@du -sh results/reference/$(PRESET)
 
 test: env  ## run all tests

@@ -177,6 +177,65 @@ def test_distclean_follows_a_link_and_keeps_the_reference(tmp_path):
     assert make("distclean", folder=folder).returncode == 0
 
 
+MADE = ("tables/runs.parquet", "tables/README.md", "experiments/adam.parquet", "evidence.parquet",
+        "provenance.json", "report/claims.json")  # fmt: skip
+
+
+@pytest.fixture
+def referenced(tmp_path):
+    """A folder with made-up results of `default` and a set of the reference from before."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in MADE:
+        path = tmp_path / "results/default" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("new")
+    old = tmp_path / "results/reference/default/claims.json"
+    old.parent.mkdir(parents=True)
+    old.write_text("old")
+    return tmp_path
+
+
+def test_a_new_reference_takes_the_place_of_the_old(referenced):
+    for _ in range(2):
+        done = make("reference", folder=referenced)
+        assert done.returncode == 0, done.stderr
+        reference = referenced / "results/reference"
+        assert [path.name for path in reference.iterdir()] == ["default"]
+        assert (reference / "default/claims.json").read_text() == "new"
+        assert (reference / "default/experiments/adam.parquet").read_text() == "new"
+
+
+@pytest.mark.parametrize("missing", [*MADE])
+def test_the_old_reference_stays_where_the_new_is_not_whole(referenced, missing):
+    (referenced / "results/default" / missing).unlink()
+    done = make("reference", folder=referenced)
+    assert done.returncode != 0
+    reference = referenced / "results/reference"
+    assert [path.name for path in reference.glob("[!.]*")] == ["default"]
+    assert [path.read_text() for path in reference.glob("default/*")] == ["old"]
+
+
+def test_the_old_reference_is_whole_until_the_new_one_is(referenced):
+    """Whichever command of the replacing is the last one before a kill."""
+    bin = referenced / "bin"
+    bin.mkdir()
+    for tool in ("mv", "rm"):
+        killing = f"#!/bin/sh\necho {tool} >> count\n[ $(wc -l < count) -lt $AT ] || kill $PPID\n"
+        (bin / tool).write_text(f'{killing}PATH={os.environ["PATH"]} exec {tool} "$@"\n')
+        (bin / tool).chmod(0o755)
+    killed = 0
+    for at in range(1, 9):
+        (referenced / "count").unlink(missing_ok=True)
+        env = {**os.environ, "PATH": f"{bin}:{os.environ['PATH']}", "AT": str(at)}
+        killed += make("reference", folder=referenced, env=env).returncode != 0
+        whole = [
+            (path.read_text(), len(list(path.parent.rglob("*.parquet"))))
+            for path in referenced.glob("results/reference/*/claims.json")
+        ]
+        assert {("old", 0), ("new", 3)} & set(whole), at
+    assert killed > 2
+
+
 def test_yaml_that_snakemake_cannot_read_gets_one_line(tmp_path):
     """It reads the config files before the workflow can, and names no line."""
     bad = tmp_path / "bad.yaml"

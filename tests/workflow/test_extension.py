@@ -104,7 +104,21 @@ def test_the_claim_is_judged_and_shown(extended, preset, depths):
 
     page = BeautifulSoup((report / "index.html").read_text(), "html5lib")
     [card] = page.find_all(id="C201")
-    assert "starts near the loss of a uniform guess" in " ".join(card.get_text().split())
+    said = " ".join(card.get_text().split())
+    assert "starts near the loss of a uniform guess" in said and "undecided" in said.lower()
+
+
+def test_the_page_shows_the_new_levels(extended):
+    """In the explorer, by their names."""
+    project, _ = extended
+    page = BeautifulSoup(
+        (project.folder / "results/mine/report/index.html").read_text(), "html5lib"
+    )
+    axes = json.loads(page.find(id="explorer-data").string)["axes"]
+    shown = {axis["key"]: {level["label"] for level in axis["levels"]} for axis in axes}
+    assert shown["optimizer"] == {"lion"}
+    assert shown["activation"] == {"ReLU", "swish"}
+    assert shown["init"] == {"He", "he fan out"}
 
 
 def test_its_figure_and_table_stand_in_the_section_of_the_claim(extended):

@@ -50,7 +50,7 @@ def test_smoke_judges_every_claim(results, ledger):
     claims = json.loads((results / "report/claims.json").read_text())
     schema = documents.read(documents.SCHEMAS / "claims-output.schema.yaml", "a schema")
     jsonschema.validate(claims, schema)
-    assert len(claims) == 200
+    assert len(claims) >= 200
     assert [claim["id"] for claim in claims] == [claim["id"] for claim in ledger["claims"]]
 
 
@@ -332,6 +332,47 @@ def test_a_damaged_stored_run_is_trained_again(tiny, damage):
     record, old = trained[run], before[run]
     record["fused"] = old["fused"]  # alone this time
     assert lasting(record) == lasting(old)
+
+
+def flip(path):
+    """Flip one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_damaged_shard_is_made_again_from_the_store(tiny):
+    (shard,) = tiny.folder.glob("results/tiny/shards/*.parquet")
+    before = shard.read_bytes()
+    flip(shard)
+    (tiny.folder / "results/tiny/tables/runs.parquet").unlink()
+    trained, _ = tiny.train()
+    assert trained == {} and shard.read_bytes() == before
+    log = (tiny.folder / "results/tiny/logs/tables.log").read_text()
+    assert f"{shard.name}: found a damaged file" in log and "made again from the store" in log
+
+
+def test_a_damaged_table_is_named_and_made_again(tiny):
+    """By the call after the one whose job met with it, or after `make verify`."""
+    table = tiny.folder / "results/tiny/tables/runs.parquet"
+    before = pd.read_parquet(table)
+    tiny.snakemake()
+    flip(table)
+    (tiny.folder / "results/tiny/provenance.json").unlink()
+    done = tiny.call(tiny.command("tiny"))
+    assert done.returncode != 0
+    [line] = [line for line in done.stdout.splitlines() if "found a damaged file" in line]
+    assert line.startswith("results/tiny/tables/runs.parquet: found a damaged file")
+    assert not table.exists()
+    tiny.snakemake()
+    pd.testing.assert_frame_equal(pd.read_parquet(table), before)
+
+    flip(table)
+    script = [sys.executable, "workflow/scripts/upkeep.py", "verify"]
+    done = tiny.call(script)
+    assert done.returncode == 1 and "runs.parquet is damaged: removed" in done.stdout
+    assert tiny.jobs() >= {"tables"}
+    pd.testing.assert_frame_equal(pd.read_parquet(table), before)
 
 
 def test_status_says_how_far_a_preset_is(tiny):

@@ -53,6 +53,11 @@ class Store:
         """Where a run's record lies."""
         return self.folder / run_id[:2] / f"{run_id}.json"
 
+    def files(self):
+        """{run id: path} of all records, whether they are whole or not, sorted by id."""
+        paths = (self.path(file.stem) for file in self.folder.glob("[!.]*/[!.]*.json"))
+        return {path.stem: path for path in sorted(paths) if path.is_file()}
+
     def __contains__(self, run_id):
         return self.path(run_id).exists()
 

@@ -3,10 +3,9 @@
 import importlib
 from pathlib import Path
 
-import pandas as pd
 from job import job
 
-from finicky import documents
+from finicky import documents, parquet
 from finicky.exhibits import style
 from finicky.store import replaced
 
@@ -17,7 +16,7 @@ with job(snakemake):
     # those that show the chapter's numbers read the ledger too
     ledgers = [documents.read(path, "the ledger") for path in snakemake.input.get("ledger", [])]
     with style.context():
-        drawn = draw(pd.read_parquet(snakemake.input.table), *ledgers)
+        drawn = draw(parquet.read_frame(snakemake.input.table), *ledgers)
     if drawn:
         figure, behind = drawn
         style.save_svg(figure, snakemake.output.svg, name)

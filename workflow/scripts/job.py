@@ -9,6 +9,7 @@ from pathlib import Path
 from finicky import own_data
 from finicky.errors import InputError
 from finicky.failures import MARK, Failure, reason
+from finicky.parquet import Damaged
 
 
 @contextmanager
@@ -16,7 +17,8 @@ def job(snakemake):
     """Run a script's body with its output in the rule's log, and the config's data sets known.
 
     A failure ends the job with one line on the terminal. The log ends with its reason; above that
-    stands the traceback, unless the input was bad, which one line says.
+    stands the traceback, unless the input was bad, which one line says. A file of results that is
+    damaged is removed, so that it is made again.
     """
     path = Path(snakemake.log[0])
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,6 +31,8 @@ def job(snakemake):
             bad_input = isinstance(error, InputError)
             if not bad_input:
                 traceback.print_exc(file=log)
+            if isinstance(error, Damaged):
+                error = _removed(error)
             why = str(error) if bad_input else reason(error)
             print(f"{MARK}{why}")
             if not isinstance(error, KeyboardInterrupt):
@@ -36,6 +40,13 @@ def job(snakemake):
                 failure = Failure(snakemake.rule, name, why, str(path))
                 print(error if bad_input else failure, file=sys.stderr)
             sys.exit(1)
+
+
+def _removed(error):
+    if "reference" in error.where.parts:  # committed, and made by no rule
+        return error
+    error.where.unlink(missing_ok=True)
+    return InputError(error.where, None, error.found, "what the next call makes, as it was removed")
 
 
 def _stop(signum, frame):

@@ -3,20 +3,19 @@
 import json
 from pathlib import Path
 
-import pandas as pd
 from job import job
 
-from finicky import documents, provenance
+from finicky import documents, parquet, provenance
 from finicky.evidence import judge, ledger
 from finicky.store import replaced
 
 with job(snakemake):
     tables = {
-        slug: pd.read_parquet(path)
+        slug: parquet.read_frame(path)
         for slug, path in zip(snakemake.params.slugs, snakemake.input.experiments, strict=True)
     }
     for path in snakemake.input.bench:  # at most one: there once `make bench` has run
-        tables["bench"] = pd.read_parquet(path)
+        tables["bench"] = parquet.read_frame(path)
     claims, evidence = judge.judge(
         ledger.load(snakemake.input.ledger),
         tables,
@@ -26,8 +25,7 @@ with job(snakemake):
     references = provenance.references(snakemake.input.references, snakemake.config)
     judge.add_other_seeds(claims, references)
     documents.check(claims, "claims-output.schema.yaml", snakemake.output.claims)
-    with replaced(snakemake.output.evidence) as temporary:
-        evidence.to_parquet(temporary, index=False)
+    parquet.write(evidence, snakemake.output.evidence)
     text = json.dumps(claims, indent=1, ensure_ascii=False, allow_nan=False)
     for path in (snakemake.output.claims, snakemake.output.of_device):
         with replaced(path) as temporary:

@@ -3,14 +3,13 @@
 import json
 from pathlib import Path
 
-import pandas as pd
 from job import job
 
-from finicky import provenance
+from finicky import parquet, provenance
 from finicky.store import replaced
 
 with job(snakemake):
-    runs = pd.read_parquet(snakemake.input.runs)
+    runs = parquet.read_frame(snakemake.input.runs)
     params = snakemake.params
     record = provenance.record(
         runs, params.config, params.benchmarks, params.planned, params.failures,

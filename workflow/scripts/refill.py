@@ -4,9 +4,9 @@ import importlib
 import json
 from pathlib import Path
 
-import pandas as pd
 from job import job
 
+from finicky import parquet
 from finicky.evidence import ledger
 from finicky.exhibits import tables
 from finicky.store import replaced
@@ -15,7 +15,7 @@ with job(snakemake):
     slug, name = snakemake.params.slug, snakemake.wildcards.table
     exhibit = importlib.import_module(f"finicky.exhibits.{slug.replace('-', '_')}")
     refill = getattr(exhibit, name.lower().replace("-", "_"))
-    table = refill(pd.read_parquet(snakemake.input.table), ledger.load(snakemake.input.ledger))
+    table = refill(parquet.read_frame(snakemake.input.table), ledger.load(snakemake.input.ledger))
     if table is None or not table.seeds:
         # The page shows an empty table as a gap.
         print(f"{name}: no runs to refill it from")

@@ -5,12 +5,11 @@ import traceback
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import pyarrow.parquet as parquet
 from job import job
 
-from finicky import machine, runs, tables
+from finicky import machine, parquet, runs, tables
 from finicky.errors import InputError
-from finicky.store import Store, replaced
+from finicky.store import Store
 
 
 def train_missing(missing, store, config):
@@ -81,5 +80,4 @@ with job(snakemake):
     if missing:
         train_missing(missing, store, snakemake.config)
     records |= {run.id: store.read(run.id) for run in missing}
-    with replaced(snakemake.output[0]) as temporary:
-        parquet.write_table(tables.shard_table(records), temporary, compression="zstd")
+    parquet.write(tables.shard_table(records), snakemake.output[0])

@@ -4,9 +4,8 @@ import json
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as parquet
 
+from finicky import parquet
 from finicky.errors import InputError
 from finicky.machine import METADATA
 from finicky.runs import FAILED, OUTCOMES
@@ -93,9 +92,7 @@ def measured(module, settings: dict, tables: dict[str, pd.DataFrame]) -> pd.Data
 
 def write(table: pd.DataFrame, path, machine: dict) -> None:
     """Write a table as parquet, with the `machine.description` of where it was measured."""
-    arrow = pa.Table.from_pandas(table, preserve_index=False)
-    metadata = {**arrow.schema.metadata, METADATA: json.dumps(machine).encode()}
-    parquet.write_table(arrow.replace_schema_metadata(metadata), path)
+    parquet.write(table, path, {METADATA: json.dumps(machine).encode()})
 
 
 def check(table: pd.DataFrame, module) -> None:

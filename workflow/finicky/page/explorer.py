@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as parquet
 
+from finicky import parquet
 from finicky.labels import axis_label, label, place
 from finicky.runs import FAILED, OUTCOMES, later
 from finicky.sources import own_decay
@@ -66,8 +66,8 @@ def read(folder):
     tables = {}
     for name, columns in COLUMNS.items():
         path = Path(folder) / f"{name}.parquet"
-        there = set(parquet.read_schema(path).names)
-        tables[name] = pd.read_parquet(path, columns=[name for name in columns if name in there])
+        there = set(parquet.names(path))
+        tables[name] = parquet.read_frame(path, [name for name in columns if name in there])
     return tables
 
 
