@@ -182,10 +182,14 @@ def id_now(run):
 
 def by_the_definition(run):
     """A run's id, straight from what it is said to be."""
-    parts = {name: value for name, value in dataclasses.asdict(run).items() if value is not None}
+    levels = dataclasses.asdict(run)
+    later = runs.LATER | {"instruction_set": None}
+    parts = {name: levels[name] for name in levels if levels[name] != later.get(name, ...)}
     parts |= runs.environment(run.dataset, run.device)
     family = re.sub("^(normal_std|normal_var)_.*", r"\1", run.init)
     levels = {"init": family, "activation": run.activation, "optimizer": run.optimizer}
+    if run.schedule != "constant":
+        levels["schedule"] = run.schedule
     parts["code"] = [sources.core_code(run.device)]
     parts["code"] += [sources.level_code(axis, level) for axis, level in levels.items()]
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
@@ -201,6 +205,7 @@ def test_ids_are_what_they_are_defined_to_be():
     ]
     odd = [dataclasses.replace(RUN, learning_rate=rate) for rate in (1e-5, 1.0, 1e22, 0.1 + 0.2)]
     odd += [dataclasses.replace(RUN, init="normal_std_1e-05", instruction_set="100%r")]
+    odd += [dataclasses.replace(RUN, **{axis: OTHER[axis]}) for axis in runs.LATER]
     for run in [RUN, *of_smoke, *odd]:
         assert run.id == by_the_definition(run), run
 
@@ -211,7 +216,7 @@ def test_pinned_ids(monkeypatch, fresh_environment):
     monkeypatch.setattr(sources, "core_code", lambda device: "the core")
     monkeypatch.setattr(sources, "level_code", lambda axis, level: f"{axis} {level}")
     fresh_environment()
-    other = Run(**OTHER | {"init": "normal_std_0.01", "instruction_set": None})
+    other = Run(**OTHER | runs.LATER | {"init": "normal_std_0.01", "instruction_set": None})
     assert [id_now(RUN), id_now(other)] == ["c0b16f74e6dcd4fa0f36", "65cbf48c7bf0d64b24f1"]
 
 
