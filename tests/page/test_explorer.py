@@ -235,6 +235,12 @@ def test_later_axes_are_axes_like_others(varied):
     assert labels["weight_decay"] == ["the optimizer's own decay", "decay 0.0001"]
 
 
+def test_it_starts_with_axes_that_have_several_levels(varied):
+    runs = varied["runs"].query("activation == 'relu' and init == 'he' and optimizer == 'adam'")
+    start = explorer.view([varied | {"runs": runs}], CONFIG)["start"]
+    assert (start["x"], start["y"]) == ("depth", "batch_size")
+
+
 def test_a_rate_has_no_power_of_ten(tables):
     tables = dict(tables)
     tables["runs"] = tables["runs"].assign(learning_rate=1e-5)

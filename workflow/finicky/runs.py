@@ -301,9 +301,9 @@ class Cost:
     A line is (base, slope): base + slope × hidden layers, at the chapter's sizes; elsewhere the
     base, which is the first layer's, and the slope count by their multiplications, but not below a
     half. `steps`: of an optimizer step of one run; `images`: of an image in evaluation; `probe`: of
-    a probe, in steps. What a fused batch of any
-    size costs beside them, on a GPU with others side by side: `starts` of a step's kernels;
-    `setups`, once, of drawing its weights and capturing its step.
+    a probe, in steps. What a fused batch of any size costs beside them, on a GPU with others side
+    by side: `starts` of a step's kernels; `setups`, once, of drawing its weights and capturing its
+    step.
     """
 
     steps: dict[bool, tuple[float, float]]

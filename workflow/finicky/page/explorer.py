@@ -217,20 +217,24 @@ def _usual(axes, cells, config):
 
 
 def _start(axes, cells, usual, config):
-    """Where the explorer starts: the heat map of START's axes, of all at usual rates, that has the
-    most trained cells; of equals the one closest to START's levels and the preset's sizes. {"x",
-    "y", axis: value}."""
+    """Where the explorer starts: the heat map of START's axes, or of others where these have one
+    level, of all at usual rates, that has the most trained cells; of equals the one closest to
+    START's levels and the preset's sizes. {"x", "y", axis: value}."""
     wished = START | {size: str(config.get(size)) for size in ("batch_size", "width")}
     rates = cells["optimizer"].map(dict(enumerate(usual["learning_rate"]["levels"])))
     own = cells[(cells["seeds"] == 0) & (cells["learning_rate"] == rates)]
     own = own if len(own) else cells
-    filters = [axis for axis in AXES if axis not in (START["x"], START["y"], "learning_rate")]
+    preferred = [START["x"], START["y"], *AXES[3:], *AXES[:3]]
+    ranked = sorted(dict.fromkeys(preferred), key=lambda axis: len(axes[axis]) == 1)
+    x, y = ranked[:2]
+    filters = [axis for axis in AXES if axis not in (x, y, "learning_rate")]
     best = max(
         own.groupby(filters).size().items(),
         key=lambda item: (item[1], _agreeing(axes, filters, item[0], wished)),
     )[0]
     found = {axis: axes[axis][i]["value"] for axis, i in zip(filters, best, strict=True)}
-    return {"x": START["x"], "y": START["y"], "learning_rate": USUAL} | found
+    rate = {} if "learning_rate" in (x, y) else {"learning_rate": USUAL}
+    return {"x": x, "y": y} | rate | found
 
 
 def _agreeing(axes, filters, places, wished):
