@@ -115,8 +115,10 @@ def wait_until(condition, process):
         time.sleep(0.2)
 
 
-def freeze(project):
-    """Let the training processes hang."""
+def hang(cluster, project):
+    """Let the training processes hang, with a minute's limit, less than which SLURM knows none."""
+    for job in cluster.jobs("RUNNING"):
+        cluster.command("scontrol", "update", f"JobId={job['JobId']}", "TimeLimit=1")
     for process in project.processes():
         if any(".snakemake/scripts/" in word for word in process.cmdline()):
             process.send_signal(signal.SIGSTOP)
@@ -124,7 +126,7 @@ def freeze(project):
 
 DISTURBANCES = {
     "CANCELLED": lambda cluster, project: cluster.cancel(),
-    "TIMEOUT": lambda cluster, project: freeze(project),
+    "TIMEOUT": hang,
     "NODE_FAIL": lambda cluster, project: cluster.kill_node(),
 }
 
@@ -136,12 +138,8 @@ def test_whatever_happens_to_the_jobs_the_tables_are_those_of_a_local_run(
     target = "results/long/tables/runs.parquet"
     for state, disturb in DISTURBANCES.items():
         before, stored = cluster.jobs(), len(project.store())
-        process = start(
-            project,
-            command("long", target, "--retries", "0", "--slurm-no-requeue",
-                    "--set-resources", "train:runtime=1"),
-            cluster.environment,
-        )  # fmt: skip
+        words = command("long", target, "--retries", "0", "--slurm-no-requeue")
+        process = start(project, words, cluster.environment)
         wait_until(lambda stored=stored: len(project.store()) > stored, process)
         disturb(cluster, project)
         if state == "NODE_FAIL":
