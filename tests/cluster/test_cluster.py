@@ -117,11 +117,11 @@ def wait_until(condition, process):
 
 def hang(cluster, project):
     """Let the training processes hang, with a minute's limit, less than which SLURM knows none."""
-    for job in cluster.jobs("RUNNING"):
-        cluster.command("scontrol", "update", f"JobId={job['JobId']}", "TimeLimit=1")
     for process in project.processes():
         if any(".snakemake/scripts/" in word for word in process.cmdline()):
             process.send_signal(signal.SIGSTOP)
+    for job in cluster.jobs("RUNNING"):
+        cluster.command("scontrol", "update", f"JobId={job['JobId']}", "TimeLimit=1")
 
 
 DISTURBANCES = {
