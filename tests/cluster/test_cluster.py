@@ -19,7 +19,7 @@ PATIENCE = 600  # seconds after which something will not happen any more
 TABLES = ["runs", "curves", "layers"]
 MADE_BY = {"seconds", "finished", "fused"}  # what two trainings of a run may differ in
 SITE = {
-    "account": None, "gpu_model": None, "status": "squeue", "jobs": 20, "exclusive": True,
+    "account": None, "gpu_model": "fake", "status": "squeue", "jobs": 20, "exclusive": True,
     "cores": 3, "partitions": {"cpu": {}, "gpu": {"max_gpu": 1}},
 }  # fmt: skip
 # Two jobs; two runs are stored at a time.
@@ -168,3 +168,4 @@ def test_a_gpu_is_asked_for_where_one_is_needed(cluster, project):
     assert training["Partition"] == "gpu" and "gres/gpu=1" in training["TRES"]
     others = jobs_of(cluster, "experiment", before)
     assert {job["Partition"] for job in others} == {"cpu"}
+    assert not any("gres/gpu" in job["TRES"] for job in others)
