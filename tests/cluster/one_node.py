@@ -152,16 +152,15 @@ class OneNode:
     def start_node(self):
         """Start slurmd, and return when its node takes jobs."""
         self.command("slurmd")
-        deadline = time.monotonic() + PATIENCE
-        while (state := self.command("sinfo", "-h", "-p", "cpu", "-o", "%t").strip()) not in (
-            "idle", "mix", "alloc",
-        ):  # fmt: skip
+        deadline, state = time.monotonic() + PATIENCE, "unknown"
+        while state not in ("idle", "mix", "alloc"):
             assert time.monotonic() < deadline, f"the node is {state}"
-            if state.startswith(("down", "drain")):
-                with suppress(subprocess.CalledProcessError):
-                    name = socket.gethostname().partition(".")[0]
-                    self.command("scontrol", "update", f"NodeName={name}", "State=RESUME")
             time.sleep(0.2)
+            with suppress(subprocess.CalledProcessError):  # slurmctld may not answer yet
+                state = self.command("sinfo", "-h", "-p", "cpu", "-o", "%t").strip()
+                if state.startswith(("down", "drain")):
+                    node = f"NodeName={socket.gethostname().partition('.')[0]}"
+                    self.command("scontrol", "update", node, "State=RESUME")
 
     def kill_node(self):
         """Kill slurmd and, as when a machine dies, its jobs."""

@@ -165,7 +165,8 @@ def test_a_gpu_is_asked_for_where_one_is_needed(cluster, project):
     assert done.returncode == 1, done.stdout
     assert "the training of mnist-cuda-" in done.stdout and "NVIDIA" in done.stdout
     [training] = jobs_of(cluster, "train", before)
-    assert training["Partition"] == "gpu" and "gres/gpu=1" in training["TRES"]
+    assert (training["Partition"], training["TresPerJob"]) == ("gpu", "gres:gpu:fake:1")
     others = jobs_of(cluster, "experiment", before)
-    assert {job["Partition"] for job in others} == {"cpu"}
-    assert not any("gres/gpu" in job["TRES"] for job in others)
+    assert {(job["Partition"], job["TresPerJob"]) for job in others} == {
+        ("cpu", "gres:gpu:fake:0"),
+    }  # fmt: skip
