@@ -59,7 +59,7 @@ KillWait=2
 OverTimeLimit=0
 ReturnToService=2
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:1 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:fake:1 State=UNKNOWN
 PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes={host} Default=NO MaxTime=INFINITE State=UP
 """
@@ -104,7 +104,7 @@ class OneNode:
             memory=psutil.virtual_memory().total // 2**20,
         )
         (self.folder / "slurm.conf").write_text(conf, encoding="utf-8")
-        gpu = f"NodeName={host} Name=gpu File=/dev/null\n"
+        gpu = f"NodeName={host} Name=gpu Type=fake File=/dev/null\n"
         (self.folder / "gres.conf").write_text(gpu, encoding="utf-8")
         # Snakemake's jobs drop SLURM_CONF before they call srun.
         COMPILED_IN.parent.mkdir(exist_ok=True)
@@ -152,16 +152,15 @@ class OneNode:
     def start_node(self):
         """Start slurmd, and return when its node takes jobs."""
         self.command("slurmd")
-        deadline = time.monotonic() + PATIENCE
-        while (state := self.command("sinfo", "-h", "-p", "cpu", "-o", "%t").strip()) not in (
-            "idle", "mix", "alloc",
-        ):  # fmt: skip
+        deadline, state = time.monotonic() + PATIENCE, "unknown"
+        while state not in ("idle", "mix", "alloc"):
             assert time.monotonic() < deadline, f"the node is {state}"
-            if state.startswith(("down", "drain")):
-                with suppress(subprocess.CalledProcessError):
-                    name = socket.gethostname().partition(".")[0]
-                    self.command("scontrol", "update", f"NodeName={name}", "State=RESUME")
             time.sleep(0.2)
+            with suppress(subprocess.CalledProcessError):  # slurmctld may not answer yet
+                state = self.command("sinfo", "-h", "-p", "cpu", "-o", "%t").strip()
+                if state.startswith(("down", "drain")):
+                    node = f"NodeName={socket.gethostname().partition('.')[0]}"
+                    self.command("scontrol", "update", node, "State=RESUME")
 
     def kill_node(self):
         """Kill slurmd and, as when a machine dies, its jobs."""

@@ -19,7 +19,7 @@ PATIENCE = 600  # seconds after which something will not happen any more
 TABLES = ["runs", "curves", "layers"]
 MADE_BY = {"seconds", "finished", "fused"}  # what two trainings of a run may differ in
 SITE = {
-    "account": None, "gpu_model": None, "status": "squeue", "jobs": 20, "exclusive": True,
+    "account": None, "gpu_model": "fake", "status": "squeue", "jobs": 20, "exclusive": True,
     "cores": 3, "partitions": {"cpu": {}, "gpu": {"max_gpu": 1}},
 }  # fmt: skip
 # Two jobs; two runs are stored at a time.
@@ -115,16 +115,18 @@ def wait_until(condition, process):
         time.sleep(0.2)
 
 
-def freeze(project):
-    """Let the training processes hang."""
+def hang(cluster, project):
+    """Let the training processes hang, with a minute's limit, less than which SLURM knows none."""
     for process in project.processes():
         if any(".snakemake/scripts/" in word for word in process.cmdline()):
             process.send_signal(signal.SIGSTOP)
+    for job in cluster.jobs("RUNNING"):
+        cluster.command("scontrol", "update", f"JobId={job['JobId']}", "TimeLimit=1")
 
 
 DISTURBANCES = {
     "CANCELLED": lambda cluster, project: cluster.cancel(),
-    "TIMEOUT": lambda cluster, project: freeze(project),
+    "TIMEOUT": hang,
     "NODE_FAIL": lambda cluster, project: cluster.kill_node(),
 }
 
@@ -136,12 +138,8 @@ def test_whatever_happens_to_the_jobs_the_tables_are_those_of_a_local_run(
     target = "results/long/tables/runs.parquet"
     for state, disturb in DISTURBANCES.items():
         before, stored = cluster.jobs(), len(project.store())
-        process = start(
-            project,
-            command("long", target, "--retries", "0", "--slurm-no-requeue",
-                    "--set-resources", "train:runtime=1"),
-            cluster.environment,
-        )  # fmt: skip
+        words = command("long", target, "--retries", "0", "--slurm-no-requeue")
+        process = start(project, words, cluster.environment)
         wait_until(lambda stored=stored: len(project.store()) > stored, process)
         disturb(cluster, project)
         if state == "NODE_FAIL":
@@ -167,6 +165,8 @@ def test_a_gpu_is_asked_for_where_one_is_needed(cluster, project):
     assert done.returncode == 1, done.stdout
     assert "the training of mnist-cuda-" in done.stdout and "NVIDIA" in done.stdout
     [training] = jobs_of(cluster, "train", before)
-    assert training["Partition"] == "gpu" and "gres/gpu=1" in training["TRES"]
+    assert (training["Partition"], training["TresPerJob"]) == ("gpu", "gres:gpu:fake:1")
     others = jobs_of(cluster, "experiment", before)
-    assert {job["Partition"] for job in others} == {"cpu"}
+    assert {(job["Partition"], job["TresPerJob"]) for job in others} == {
+        ("cpu", "gres:gpu:fake:0"),
+    }  # fmt: skip
