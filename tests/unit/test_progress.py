@@ -163,6 +163,8 @@ def test_a_start_says_what_it_does(store, tmp_path):
     [line] = announcement(planned, work_of(planned, store), tmp_path)
     assert line.startswith("100 of 1,500 runs to train: about ") and line.endswith("on 1 core.")
     finish(store, planned)
+    [line] = announcement(planned, work_of(planned, store, ["judge", "page"]), tmp_path)
+    assert line == "2 jobs: about 6.0 s on 1 core."
     assert list(announcement(planned, work_of(planned, store), tmp_path)) == []
 
 

@@ -23,7 +23,8 @@ def stored(number, epochs=2, depth=2, outcome="finite"):
         "large_step": None, "inf_step": None, "nan_step": 3 if ended else None,
         "start_loss": 2.0 + number, "seconds": 0.5, "fused": 2, "host": "here", "cpu": "a cpu",
         "gpu": None,
-        "instruction_set": "AVX2", "finished": "2026-01-01T00:00:00+00:00",
+        "instruction_set": "AVX2", "vendor": "A vendor", "threads": 1, "settings": "MKL_CBWR=AVX2",
+        "finished": "2026-01-01T00:00:00+00:00",
         "cores": 2, "memory_gib": None,  # recorded, but in no table
         "curves": [
             {"epoch": epoch} | {

@@ -190,7 +190,7 @@ def announcement(planned, work, folder):
         todo.append(f"{len(work.runs):,} of {len(planned):,} runs to train")
     others = sum(not name.startswith("train/") for name in work.jobs)
     if others:
-        todo.append(f"{others:,} other job{'s' if others > 1 else ''}")
+        todo.append(f"{others:,} {'other ' if todo else ''}job{'s' if others > 1 else ''}")
     if todo:
         yield f"{', '.join(todo)}: about {duration(left(work))} on {work.place}."
     with replaced(note) as temporary:
