@@ -31,7 +31,8 @@ def write(table, path):
     """Write an Arrow table, or a pandas table without its index, whole or not at all."""
     if not isinstance(table, pa.Table):
         table = pa.Table.from_pandas(table, preserve_index=False)
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), "hash": MARK + ZEROS})
+    known = table.schema.metadata or {}  # maybe with the hash of the file that it was read from
+    table = table.replace_schema_metadata({**known, b"hash": MARK + ZEROS})
     with replaced(path) as temporary:
         pa.parquet.write_table(table, temporary, compression="zstd")
         blank = Path(temporary).read_bytes()
