@@ -32,6 +32,16 @@ def test_a_table_comes_back_as_it_was(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_what_was_read_can_be_written(tmp_path):
+    """Under a hash of its own, though the table has that of its first file."""
+    first, second = tmp_path / "first.parquet", tmp_path / "second.parquet"
+    parquet.write(NESTED, first)
+    parquet.write(parquet.read(first), second)
+    assert parquet.read(second).equals(NESTED)
+    parquet.write(parquet.read(first, ["run"]).slice(1), second)
+    assert parquet.read(second)["run"].to_pylist() == ["b"]
+
+
 @pytest.mark.parametrize("table", [TABLE, NESTED], ids=["flat", "nested"])
 def test_one_flipped_bit_is_noticed(tmp_path, table):
     """Wherever it is: in a page, in the footer, in the hash itself. In the words before the hash it

@@ -2,12 +2,15 @@
 
 import importlib.util
 import os
+import runpy
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -192,6 +195,71 @@ def test_left_over_temporary_files_are_removed_when_they_are_old(folder, call):
     status, [line, _] = call("verify")
     assert status == 0 and line.startswith("1 temporary files")
     assert not old.exists() and all(path.exists() for path in kept)
+
+
+# ---------------------------------------------------------------- what jobs do
+
+
+@pytest.fixture
+def job(folder, monkeypatch):
+    """`job(name, **what)`: run a rule's script as its job; its log. `what` is the job's input."""
+    scripts = ROOT / "workflow/scripts"
+    monkeypatch.syspath_prepend(str(scripts))
+
+    def job(name, output, **given):
+        preset = config.load("config/mine.yaml")
+        snakemake = SimpleNamespace(
+            rule=name, wildcards=[], log=[f"{name}.log"], config=preset, output=output,
+            input=SimpleNamespace(**given),
+            params=SimpleNamespace(store="results/store", failed=[]),
+        )  # fmt: skip
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            runpy.run_path(str(scripts / f"{name}.py"), {"snakemake": snakemake})
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        return Path(f"{name}.log").read_text(encoding="utf-8")
+
+    return job
+
+
+class Output(dict):
+    """Named outputs, as Snakemake gives them."""
+
+    __getattr__ = dict.__getitem__
+
+
+def test_a_damaged_shard_is_made_again_from_the_store(folder, job):
+    shards = sorted(Path("results/mine/shards").iterdir())
+    before = folder.files()
+    flip(shards[0])
+    output = Output({name: f"{name}.parquet" for name in tables.TABLES}, dictionary="README.md")
+    log = job("tables", output, shards=shards)
+    assert f"{shards[0]}: found a damaged file" in log and "made again from the store" in log
+    assert folder.files() == before
+    assert parquet.read("runs.parquet").num_rows == 8
+
+    flip(shards[0])
+    folder.store.path(parquet.read(shards[1])["run"][0].as_py()).unlink()  # not one of its runs
+    job("tables", output, shards=shards)
+    shutil.rmtree("results/store")
+    flip(shards[0])
+    with pytest.raises(SystemExit):
+        job("tables", output, shards=shards)
+    assert not shards[0].exists()  # its runs are to be trained again
+
+
+def test_a_job_that_meets_with_a_damaged_table_says_so_and_removes_it(folder, job, capsys):
+    """But not of the reference, which no rule makes."""
+    for folder_of in ("mine/tables", "reference/one"):
+        path = Path(f"results/{folder_of}/runs.parquet")
+        parquet.write(pd.DataFrame({"run": ["a"]}), path)
+        flip(path)
+        with pytest.raises(SystemExit):
+            job("provenance", ["provenance.json"], runs=path)
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"{path}: found a damaged file: its SHA-256 is another; allowed: ")
+        assert path.exists() == ("reference" in path.parts)
 
 
 # ---------------------------------------------------------------- prune

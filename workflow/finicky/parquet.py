@@ -32,7 +32,8 @@ def write(table, path, metadata=None):
     {bytes: bytes} of the file, beside the hash."""
     if not isinstance(table, pa.Table):
         table = pa.Table.from_pandas(table, preserve_index=False)
-    metadata = {**(table.schema.metadata or {}), **(metadata or {}), "hash": MARK + ZEROS}
+    known = table.schema.metadata or {}  # maybe with the hash of the file that it was read from
+    metadata = {**known, **(metadata or {}), b"hash": MARK + ZEROS}
     table = table.replace_schema_metadata(metadata)
     with replaced(path) as temporary:
         pa.parquet.write_table(table, temporary, compression="zstd")
