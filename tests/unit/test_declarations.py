@@ -321,6 +321,10 @@ AT_ODDS = [
         "images: found 560; allowed: no ghost batch of one image: images % whole_batch % ghosts != "
         "1, beside whole_batch 256, ghosts 47",
     ),
+    ("bn-practice", {"ghosts": [256]}, "ghosts: found 256; allowed: parts of a batch: ghosts < "),
+    ("bn-practice", {"width": 4}, "width: found 4; allowed: at least 8"),
+    ("traps", {"images": 3009}, "images: found 3009; allowed: no batch of one image"),
+    ("variance", {"depths": [2, 6]}, "depths[0]: found 2; allowed: at least 4"),
     ("bn-practice", {"ghosts": [1]}, "ghosts[0]: found 1; allowed: at least 2"),
     ("bn-practice", {"activations": ["tanh"]}, "activations: found ['tanh']; allowed: a list with"),
     ("covariate-shift", {"images": 65}, "images: found 65; allowed: no batch of one image"),

@@ -242,7 +242,7 @@ def test_yaml_that_snakemake_cannot_read_gets_one_line(tmp_path):
     script = [sys.executable, "workflow/scripts/check_yaml.py"]
     for text, said in (
         ("preset: bad\ngrid: [1,\n", "line 3: found what is no YAML"),
-        ("- preset\n", "found ['preset']; allowed: object"),
+        ("- preset\n", "found ['preset']; allowed: keys with values"),
         ("seeds: 010\n", "line 1: seeds: found 010"),
     ):
         bad.write_text(text)

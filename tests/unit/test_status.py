@@ -46,7 +46,7 @@ def preset(name, seeds=1):
         ("preset: b\nseeds: 0\n", "config/b.yaml: seeds: found 0"),
         ("preset: b\nseeds: 010\n", "config/b.yaml: line 2: seeds: found 010"),
         ("preset: b\ngrid: [\n", "config/b.yaml: line 3: found what is no YAML"),
-        ("- b\n", "config/b.yaml: found ['b']; allowed: object"),
+        ("- b\n", "config/b.yaml: found ['b']; allowed: keys with values"),
         ("", "config/b.yaml: preset: found 'default'"),
         ("preset: a\n", "config/b.yaml: preset: found 'a'"),
     ],

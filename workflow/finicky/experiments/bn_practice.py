@@ -56,6 +56,7 @@ SETTINGS = {
 LIMITS = {
     "images % 64 != 1": "no batch of one image",
     "images % whole_batch != 1": "no batch of one image",
+    "ghosts < whole_batch": "parts of a batch",
     "whole_batch % ghosts != 1": "no ghost batch of one image",
     "images % whole_batch % ghosts != 1": "no ghost batch of one image",
 }

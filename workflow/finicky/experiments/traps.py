@@ -77,6 +77,7 @@ CONDITIONS = {
     "images": "integer",
     "epochs": "integer",
 }
+LIMITS = {"images % 64 != 1": "no batch of one image"}
 BUDGET = {
     "{images} images of {dataset}, {epochs} epochs": [
         "scaled_minus_raw",

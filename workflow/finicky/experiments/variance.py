@@ -30,7 +30,7 @@ SETTINGS = {
                "training images that are sent through untrained networks"),
     "width": ({"type": "integer", "minimum": 8, "multipleOf": 2, "maximum": 8192},
               "units of a hidden layer; where widths alternate, half and twice as many"),
-    "depths": ("depths", "layers of the untrained networks"),
+    "depths": ("deep_depths", "layers of the untrained networks"),
     "draws": ("count", "of the deepest network's weights for each seed, of smaller networks so "
               "many that layers times draws are as many; moments are means over them"),
     "spectra": ({"type": "integer", "minimum": 1, "maximum": 10000},
