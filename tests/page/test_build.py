@@ -244,12 +244,27 @@ def test_page_without_provenance_says_not_recorded(inputs, words):
     assert "not recorded" in words(BeautifulSoup(html, "html5lib").select_one(".facts"))
 
 
-def test_long_list_of_diverged_runs_is_cut_in_sight(inputs, render, words):
-    inputs["record"]["diverged"] *= provenance.DIVERGED_SHOWN + 7
+def test_diverged_runs_are_listed_by_network(inputs, render, words):
+    """One row for the seeds of a network, with the worst outcome and the first and last step."""
+    one = inputs["record"]["diverged"][0]
+    inputs["record"]["diverged"] += [
+        one | {"seed": 2, "outcome": "large", "step": 3},
+        one | {"seed": 1, "learning_rate": 0.1, "step": None},
+    ]
     section = render().find(id="provenance")
-    assert f"{provenance.DIVERGED_SHOWN + 7} runs" in words(section)
-    rows = section.find("code", string="ab" * 10).find_parent("table").select("tbody tr")
-    assert len(rows) == provenance.DIVERGED_SHOWN
+    assert "3 runs whose loss became large, infinite or NaN, of 2 networks" in words(section)
+    rows = section.find(string="worst").find_parent("table").select("tbody tr")
+    cells = [[words(cell) for cell in row.find_all("td")][6:] for row in rows]
+    assert cells == [["0.01", "0, 2", "nan", "3–7"], ["0.1", "1", "nan", "–"]]
+
+
+def test_a_long_list_of_diverged_networks_is_cut_in_sight(inputs, render, words):
+    one, shown = inputs["record"]["diverged"][0], provenance.DIVERGED_SHOWN
+    inputs["record"]["diverged"] = [one | {"depth": 2 + 2 * n} for n in range(shown + 7)]
+    section = render().find(id="provenance")
+    assert f"{shown + 7} runs" in words(section) and f"the first {shown};" in words(section)
+    rows = section.find(string="worst").find_parent("table").select("tbody tr")
+    assert len(rows) == shown
 
 
 def test_provenance_tells_machines_apart_and_warns_of_several_sets(inputs, render, words):

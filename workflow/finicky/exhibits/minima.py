@@ -63,8 +63,9 @@ def draw_losses(ax, losses, final):
         ("final_test_loss", style.VERMILLION, "test", 1.06),
     ):
         rows = losses[losses["quantity"] == quantity]
-        ax.plot(rows["width"] * nudge, rows["value"], "o", color=colour, markersize=2.5,
-                alpha=0.5, markeredgewidth=0)  # fmt: skip
+        ax.plot(
+            rows["width"] * nudge, rows["value"], "o", color=colour, markersize=2, markeredgewidth=0
+        )
         middle = final[final["quantity"] == quantity]
         ax.plot(middle["width"] * nudge, middle["median"], color=colour, linewidth=0.8)
         ax.annotate(name, tuple(middle[["width", "median"]].iloc[-1]), xytext=(6, 0),

@@ -201,7 +201,7 @@ def _scales(ax, data, exponent):
     )
     curvature, scale = wide["curvature"], wide["root_mean_square"]
     ax.set_title("RMSProp's √E[g²]", fontsize=8.5)
-    ax.plot(curvature, scale, ".", color=style.SAGE, markersize=2.5, alpha=0.6)
+    ax.plot(curvature, scale, ".", color=style.SAGE, markersize=2.5)
     ends = np.quantile(curvature, [0.02, 0.995])
     middle = np.exp(np.log(curvature).median()), np.exp(np.log(scale).median())
     for power, name in ((1, "chapter: ∝ H"), (0.5, "∝ √H")):

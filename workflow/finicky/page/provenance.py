@@ -1,10 +1,14 @@
 """Where the report comes from: provenance.json as the page prints it."""
 
+import itertools
 from collections import Counter
 
 import yaml
 
-DIVERGED_SHOWN = 200
+from finicky.runs import OUTCOMES
+
+DIVERGED_SHOWN = 100  # cells
+CELL = ("dataset", "depth", "block", "activation", "init", "optimizer", "learning_rate")
 
 
 def view(given, experiments, paths):
@@ -13,7 +17,8 @@ def view(given, experiments, paths):
     given: the loaded provenance.json; experiments: as `build.render` takes them; paths: the page's
     `Paths`.
     """
-    diverged = sorted(given.get("diverged") or [], key=lambda run: str(run.get("run")))
+    diverged = given.get("diverged") or []
+    cells = diverged_cells(diverged)
     seconds = sorted((given.get("seconds") or {}).items(), key=lambda item: (-item[1], item[0]))
     return {
         "preset": paths.preset,
@@ -28,7 +33,8 @@ def view(given, experiments, paths):
         "data": sorted((given.get("data") or {}).items()),
         "config": yaml.safe_dump(given.get("config") or {}, sort_keys=True, allow_unicode=True),
         "runs": given.get("runs") or {},
-        "diverged": diverged[:DIVERGED_SHOWN],
+        "diverged": cells[:DIVERGED_SHOWN],
+        "diverged_cells": len(cells),
         "diverged_total": len(diverged),
         "missing": given.get("missing") or 0,
         "failures": given.get("failures") or [],
@@ -58,3 +64,28 @@ def sets_of_runs(given):
         if one.get("runs"):
             counts[one.get("instruction_set") or "not recorded"] += one["runs"]
     return dict(sorted(counts.items())) if len(counts) > 1 else {}
+
+
+def diverged_cells(runs):
+    """The runs that diverged by cell: its levels, the seeds, the worst outcome, and between which
+    steps it came."""
+
+    def cell(run):
+        return tuple(run.get(axis) for axis in CELL)
+
+    def in_order(run):
+        return [(isinstance(level, str), level) for level in cell(run)]
+
+    found = []
+    for levels, group in itertools.groupby(sorted(runs, key=in_order), key=cell):
+        own = list(group)
+        steps = [run["step"] for run in own if run.get("step") is not None]
+        found.append(
+            dict(zip(CELL, levels, strict=True))
+            | {
+                "seeds": sorted({run.get("seed") for run in own}),
+                "outcome": max((run.get("outcome") for run in own), key=OUTCOMES.index),
+                "steps": sorted({min(steps), max(steps)}) if steps else [],
+            }
+        )
+    return found

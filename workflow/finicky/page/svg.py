@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
+from collections import Counter
 
 # What a plot needs. Anything else (scripts, foreign content, event handlers) is left out.
 ELEMENTS = {
@@ -117,11 +118,13 @@ def _flatten(element):
 
 
 def _join(root):
-    """Draw marks that look the same and follow each other as one path; shapes that nobody names
-    any more go."""
+    """Draw marks that look the same and follow each other as one path, and shapes that are named
+    once where they stand; shapes that nobody names any more go."""
     shapes = {one.get("id"): one for one in root.iterfind(".//defs/path")}
+    names = Counter(one.get("href", "")[1:] for one in root.iter("use"))
+    once = {name for name, count in names.items() if count == 1}
     for parent in [one for one in root.iter() if one.tag in {"svg", "g"}]:
-        parent[:] = _joined([_drawn(child, shapes) for child in parent])
+        parent[:] = _joined([_drawn(child, shapes, once) for child in parent])
         if parent.tag == "g" and [child.tag for child in parent] == ["path"]:
             only = parent[0]
             # what is moved would move its clip path too
@@ -139,9 +142,9 @@ def _join(root):
             parents[defs].remove(defs)
 
 
-def _drawn(element, shapes):
-    """A reference to a shape that may be joined as a path of its own, where it stands; all else as
-    it is. To write every outline takes more room, and fewer elements."""
+def _drawn(element, shapes, once):
+    """A reference to a shape that may be joined, or is named once, as a path of its own, where it
+    stands; all else as it is. To write every outline takes more room, and fewer elements."""
     shape = shapes.get(element.get("href", "")[1:]) if element.tag == "use" else None
     if shape is None or "transform" in {*element.attrib, *shape.attrib}:
         return element
@@ -149,7 +152,8 @@ def _drawn(element, shapes):
     kept = {key: text for key, text in shape.attrib.items() if key not in {"id", "d"}}
     moved = _moved(shape.get("d"), float(element.get("x", 0)), float(element.get("y", 0)))
     path = ET.Element("path", own | kept | {"d": moved or ""})
-    return path if moved and (_is_straight(path) or _covers(path)) else element
+    alone = element.get("href", "")[1:] in once
+    return path if moved and (alone or _is_straight(path) or _covers(path)) else element
 
 
 def _moved(outline, right, down):
