@@ -12,6 +12,7 @@ from finicky import data, declarations, documents, machine, runs, sources
 from finicky.errors import InputError
 
 DEVICE = "FINICKY_DEVICE"  # the environment variable that says what `auto` is
+PLAIN = {"block": ["plain"]}  # what a sub-grid need not say
 NUMBERED = ("normal_std", "normal_var")  # initialisers whose level carries a number
 
 
@@ -27,7 +28,28 @@ def merged(files, arguments=None):
     Snakemake reads the numbers of YAML 1.1, so the workflow puts this config in place of its own.
     """
     layers = [_document(file) for file in files] + [dict(arguments or {})]
-    return with_own_grid(reduce(laid_over, layers, {}), files)
+    return with_own_grid(reduce(laid_over, layers, {}) | _experiments(layers), files)
+
+
+def _experiments(layers):
+    """{"experiments": their settings by name} of these layers, if one has any.
+
+    A layer may say in a word which of those below it keeps: `all`, `none` or a list of names. What
+    is neither is left for `check` to refuse.
+    """
+    found = None
+    for layer in layers:
+        given = layer.get("experiments", found)
+        if isinstance(found, dict) and isinstance(given, dict) and given is not found:
+            given = laid_over(found, given)
+        elif given == "all":
+            given = found
+        elif given == "none":
+            given = {}
+        elif isinstance(given, list) and all(isinstance(name, str) for name in given):
+            given = {name: (found or {}).get(name, {}) for name in given}
+        found = given
+    return {} if all("experiments" not in layer for layer in layers) else {"experiments": found}
 
 
 def _document(file):
@@ -49,7 +71,9 @@ def with_own_grid(config, files):
         named = grid if isinstance(grid, dict) else named
     if named is None or not isinstance(config.get("grid"), dict):
         return config
-    return config | {"grid": {name: config["grid"][name] for name in named}}
+    grid = {name: config["grid"][name] for name in named}
+    grid = {name: PLAIN | one if isinstance(one, dict) else one for name, one in grid.items()}
+    return config | {"grid": grid}
 
 
 def device(config):
@@ -90,6 +114,11 @@ def check(config, files, experiments, arguments=None):
         file = where(top or unknown)
         raise InputError(file, error.key, error.found, error.allowed) from None
 
+    if {} in (layer.get("experiments") for layer in list(layers.values())[1:]):
+        allowed = "none, all, a list of names, or the settings that differ, by name"
+        raise InputError(where("experiments"), "experiments", "{}, which says nothing", allowed)
+    if config.get("chapter") is False and not config.get("claims"):
+        raise InputError(where("chapter"), "chapter", "False", "True, or claims of your own")
     for name, settings in config["experiments"].items():
         if name not in experiments:
             found = f"no experiment {name!r}"

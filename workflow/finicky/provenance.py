@@ -66,7 +66,8 @@ def cards(runs):
 
 
 # What a preset may do otherwise and be the same measurement on other seeds.
-BESIDE_THE_POINT = ("preset", "first_seed", "device", "fuse", "shard_seconds", "data")
+BESIDE_THE_POINT = ("preset", "first_seed", "device", "fuse", "shard_seconds", "data",
+                    "title", "about", "claims", "chapter")  # fmt: skip
 
 
 def references(files, config):

@@ -24,7 +24,7 @@ from finicky import (
     store,
 )
 from finicky.errors import InputError
-from finicky.evidence import ledger
+from finicky.evidence import asked, ledger
 
 LEDGER = "config/claims.yaml"
 AMENDMENTS = "config/amendments.yaml"
@@ -45,9 +45,14 @@ try:
     presets.check(config, files, DECLARED, arguments)
     HERE = f"results/{config['preset']}"
     presets.check_writable("results", STORE, HERE, ".snakemake")
-    ledger.amendments(AMENDMENTS, ledger.load(LEDGER))
+    ledger.amendments(AMENDMENTS, ledger.load(LEDGER, DECLARED))
     config["device"] = DEVICE = presets.device(config)
     PLAN = runs.plan(config)
+    OWN = asked.compiled(config, PLAN, files[-1], asked.taken("report", EXHIBITS))
+    # the chapter's claims are judged where no others are, or where the config asks for them
+    CHAPTER = config.get("chapter", not OWN.claims)
+    if OWN.claims:
+        ledger.load(LEDGER if CHAPTER else None, DECLARED, OWN.claims, OWN.file)
 except InputError as error:
     print(error, file=sys.stderr)
     sys.exit(1)
@@ -67,9 +72,10 @@ def left_out(rule):
     return {failure.name: failure for failure in LEFT_OUT if failure.rule == rule}
 
 
+SETTINGS = config["experiments"] | OWN.experiment
 EXPERIMENTS = {
     slug: DECLARED[slug]
-    for slug, settings in config["experiments"].items()
+    for slug, settings in SETTINGS.items()
     if settings is not None and slug not in left_out("experiment")
 }
 SHARDS = [shard for shard in PLAN.shards if shard not in left_out("train")]

@@ -80,5 +80,7 @@ rule page:
         ENVIRONMENT
     params:
         experiments={slug: described(slug) for slug in DECLARED},
+        own=OWN.claims,
+        chapter=CHAPTER,
     script:
         "../scripts/page.py"
