@@ -21,7 +21,7 @@ presets := default $(shell ls config 2>/dev/null | LC_ALL=C sed -n 's/^\([a-z0-9
 own_file := $(if $(filter-out default,$(PRESET)),config/$(PRESET).yaml)
 configfile := $(addprefix --configfile ,$(own_file))
 
-.PHONY: help report status bench reference test test-gpu lint format env lock clean distclean check-preset
+.PHONY: help report check status bench reference test test-gpu lint format env lock clean distclean check-preset
 .NOTPARALLEL:
 
 help:  ## list the targets
@@ -33,6 +33,9 @@ report: check-preset env  ## measure, judge and build the page (resumes what was
 	@$(python) workflow/scripts/unlock_if_dead.py $(configfile)
 	@$(python) -m snakemake --cores $(CORES) --resources gpu=1 $(configfile)
 	@echo "The page: results/$(PRESET)/report/index.html"
+
+check: check-preset env  ## check the preset: what it costs here, and what it could decide
+	@$(python) workflow/scripts/check.py config/$(if $(own_file),$(PRESET),config).yaml
 
 status: env  ## say how far each preset is and how long the rest would take here
 	@$(python) workflow/scripts/status.py

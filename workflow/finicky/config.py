@@ -12,6 +12,7 @@ from finicky import data, declarations, documents, machine, runs, sources
 from finicky.errors import InputError
 
 DEVICE = "FINICKY_DEVICE"  # the environment variable that says what `auto` is
+CHOICE = "none, all, a list of names, or settings by name"  # of experiments
 PLAIN = {"block": ["plain"]}  # what a sub-grid need not say
 NUMBERED = ("normal_std", "normal_var")  # initialisers whose level carries a number
 
@@ -106,6 +107,9 @@ def check(config, files, experiments, arguments=None):
         holders = [place for place, layer in layers.items() if key in layer]
         return holders[-1] if holders else files[-1]
 
+    if not isinstance(config.get("experiments", {}), dict):
+        found = repr(config["experiments"])
+        raise InputError(where("experiments"), "experiments", found, CHOICE)
     try:
         documents.check(config, "config.schema.yaml", None)
     except InputError as error:
@@ -115,8 +119,7 @@ def check(config, files, experiments, arguments=None):
         raise InputError(file, error.key, error.found, error.allowed) from None
 
     if {} in (layer.get("experiments") for layer in list(layers.values())[1:]):
-        allowed = "none, all, a list of names, or the settings that differ, by name"
-        raise InputError(where("experiments"), "experiments", "{}, which says nothing", allowed)
+        raise InputError(where("experiments"), "experiments", "{}, which says nothing", CHOICE)
     if config.get("chapter") is False and not config.get("claims"):
         raise InputError(where("chapter"), "chapter", "False", "True, or claims of your own")
     for name, settings in config["experiments"].items():

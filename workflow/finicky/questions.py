@@ -27,7 +27,8 @@ RATE = "learning_rate"
 @dataclass(frozen=True)
 class Metric:
     """One number of a run. better: 1 where more is better or nothing is, -1 where less is; low,
-    high: between which it can lie; event: whether it is 1 or 0, and `words` what the run does."""
+    high: between which it can lie; event: whether it is 1 or 0, and `words` what the run does;
+    blind: axes that make no difference to it, as it is taken before they do."""
 
     words: str
     unit: str
@@ -35,11 +36,16 @@ class Metric:
     low: float = 0.0
     high: float = math.inf
     event: bool = False
+    blind: tuple = ()
 
     @property
     def difference_unit(self):
         """The unit of a difference of two of them."""
         return "pp" if self.unit == "%" else self.unit
+
+
+FIRST_BATCH = ("epochs", "optimizer", RATE)
+START = (*FIRST_BATCH, "images", "batch_size")
 
 
 def _percent(words, better=1):
@@ -56,9 +62,11 @@ METRICS = {
     "train_loss": Metric("training loss", "nats", -1),
     "validation_loss": Metric("validation loss", "nats", -1),
     "running_loss": Metric("loss on the batches of the last epoch", "nats", -1),
-    "start_loss": Metric("loss of the first batch", "nats", -1),
+    "start_loss": Metric("loss of the first batch", "nats", -1, blind=FIRST_BATCH),
     "seconds": Metric("training time", "s", -1),
-    "gradient_ratio": Metric("first layer's gradient norm over the last one's, before training", ""),
+    "gradient_ratio": Metric(
+        "first layer's gradient norm over the last one's, before training", "", blind=START
+    ),
     "gradient_norm": Metric("gradient norm", ""),
     "activation_mean": Metric("mean activation", "", low=-math.inf),
     "activation_variance": Metric("variance of the activations", ""),
@@ -66,7 +74,7 @@ METRICS = {
     "saturated_share": _percent("share of saturated units", -1),
     "diverged": Metric("diverge", "0/1", -1, high=1.0, event=True),
     "trained": Metric("train beyond twice chance", "0/1", high=1.0, event=True),
-}  # fmt: skip
+}
 TO_AN_ACCURACY = re.compile(r"(steps_to|reached)_([0-9]+(?:\.[0-9]+)?)")
 SPELLED = (*METRICS, "steps_to_<accuracy>", "reached_<accuracy>")
 
@@ -91,6 +99,11 @@ class Case:
     levels: dict
     seed: int
     rows: list
+
+
+def blind(question):
+    """The axes that a question does not look at: its runs count once, whatever they are there."""
+    return [*metric(question["metric"]).blind, *([RATE] if question["best_rate"] else [])]
 
 
 def across(question):

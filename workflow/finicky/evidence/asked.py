@@ -73,7 +73,8 @@ def read(config, file):
 def compiled(config, plan, file, taken=()):
     """The Own of a config whose runs are planned.
 
-    taken: ids that no claim may have, as the page has them. Raises InputError, one line, for an axis, a level or a metric that does not exist, a comparison
+    file: that has the config's `claims`; taken: ids that no claim may have, as the page has them.
+    Raises InputError, one line, for an axis, a level or a metric that does not exist, a comparison
     without both of its arms, settings with several runs for one number, fewer seeds than the rule
     needs, and a claim that can only come out one way.
     """
@@ -87,7 +88,7 @@ def compiled(config, plan, file, taken=()):
         if claim["id"] in taken:
             raise refuse(f"{key}.id", claim["id"], "a name that no part of the page has")
         question = _question(claim, key, refuse)
-        rows = _rows(plan, question["best_rate"])
+        rows = _rows(plan, question)
         _check_levels(question, rows, key, refuse)
         found = questions.cases(question, rows)
         if not found:
@@ -128,9 +129,7 @@ def _question(claim, key, refuse):
             raise refuse(key, f"no axis {axis!r}", ", ".join(questions.AXES))
     rule = _rule(claim, form, key, refuse)
     best, axis = claim.get("best_rate", False), asked.get("axis")
-    if best and axis == questions.RATE:
-        raise refuse(f"{key}.best_rate", "a comparison of rates", "another axis, or no best_rate")
-    return {
+    question = {
         "id": claim["id"],
         "form": form,
         "metric": name,
@@ -147,6 +146,11 @@ def _question(claim, key, refuse):
         "number": claim["value"] if form == "value" and rule != "value" else None,
         "falls": asked.get("direction") == "falls",
     }
+    for one in questions.blind(question):
+        if one in axes or one in claim.get("conditions", []):
+            why = "at each arm's own best rate" if one == questions.RATE and best else f"for {name}"
+            raise refuse(key, f"{one}, which makes no difference {why}", "other axes")
+    return question
 
 
 def _is_event(spelled):
@@ -176,14 +180,13 @@ def _rule(claim, form, key, refuse):
 # ---- What the grid can answer -------------------------------------------------------------------
 
 
-def _rows(plan, best_rate):
-    """The planned runs as rows of questions.py: those of comparisons, or, at each arm's own best
-    rate, all, whatever their rate."""
-    rows = {}
+def _rows(plan, question):
+    """The planned runs as rows of questions.py, each once: those of comparisons, or, at each arm's
+    own best rate, all."""
+    rows, blind = {}, dict.fromkeys(questions.blind(question))
     for run in plan.subgrids:
-        if best_rate or "comparison" in plan.purposes[run]:
-            row = {axis: getattr(run, axis) for axis in (*questions.AXES, "seed")}
-            row |= {questions.RATE: None} if best_rate else {}
+        if question["best_rate"] or "comparison" in plan.purposes[run]:
+            row = {axis: getattr(run, axis) for axis in (*questions.AXES, "seed")} | blind
             rows[tuple(row.values())] = row
     return list(rows.values())
 
@@ -198,8 +201,6 @@ def _check_levels(question, rows, key, refuse):
     named = [(f"where.{one}", one, level) for one, of in question["where"].items() for level in of]
     named += [(f"{form}.{arm}", axis, question[arm]) for arm in "ab" if question[arm] is not None]
     for place, one, level in named:
-        if question["best_rate"] and one == questions.RATE:
-            raise refuse(f"{key}.{place}", "a rate beside best_rate", "one of the two")
         known = _levels(rows, one)
         if level not in known or isinstance(level, bool):
             trained = ", ".join(map(str, known)) or "nothing"
@@ -221,7 +222,8 @@ def _nothing_found(question, rows, key, refuse):
     missing = [arm for arm in arms if arm is not None and arm not in known]
     if missing or len(known) < 2:
         found = f"no {axis} {missing[0]}" if missing else f"{axis} {known[0]} alone"
-        return refuse(f"{key}.{question['form']}", f"{found} in these runs", "both arms in the grid")
+        allowed = "two levels or more of it in the grid"
+        return refuse(f"{key}.{question['form']}", f"{found} in these runs", allowed)
     return refuse(
         f"{key}.{question['form']}", "arms that never agree in everything else",
         "runs that do, or `alongside: [axes that differ with it]`",
@@ -234,11 +236,10 @@ def _check_rates(question, plan, key, refuse):
     for run in plan.subgrids:
         row = {axis: getattr(run, axis) for axis in questions.AXES}
         if questions.chosen(question, [row]):
-            rates.setdefault(tuple(row[axis] for axis in row if axis != questions.RATE), set()).add(
-                run.learning_rate
-            )
             if run.images > HELD_OUT:
                 raise refuse(f"{key}.best_rate", f"{run.images} images", f"{HELD_OUT} at most")
+            rate = row.pop(questions.RATE)
+            rates.setdefault(tuple(row.values()), set()).add(rate)
     if min(map(len, rates.values())) < 2:
         raise refuse(f"{key}.best_rate", "an arm with one learning rate", "two at least for each")
 
@@ -316,6 +317,7 @@ def _ledger_claim(claim, question, conditions, found):
         "quantity": form,
         "where": {"question": claim["id"]},
         "unit": "share of runs" if rule == "existence" else unit,
+        "whose": "the claim",
     }
     part |= {"margin": claim["margin"]} if "margin" in claim else {}
     part |= {"number": claim["value"]} if rule == "value" else {}
@@ -345,9 +347,9 @@ def _name(question, metric):
     if question["form"] == "trend":
         change = "fall" if question["falls"] else "rise"
         what = f"{change} of {what} per doubling of {axis_label(question['axis'])}"
-    number = question["number"]
-    if number is not None:
-        what = f"{what} minus {label(number)}" if metric.better > 0 else f"{label(number)} minus {what}"
+    if question["number"] is not None:
+        ends = [what, label(question["number"])]
+        what = " minus ".join(ends if metric.better > 0 else reversed(ends))
     return what + (", each at its own best rate" if question["best_rate"] else "")
 
 

@@ -13,7 +13,6 @@ from finicky.errors import InputError
 from finicky.evidence import asked, headlines
 from finicky.evidence.rules import KINDS, RULES
 
-
 NO_CHAPTER = {"sections": [], "tables": {}, "figures": {}, "claims": []}
 
 

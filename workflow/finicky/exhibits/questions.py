@@ -3,7 +3,7 @@
 import pandas as pd
 
 from finicky import questions
-from finicky.evidence.words import level_words, with_unit
+from finicky.evidence.words import level_words, many, unit_words, with_unit
 from finicky.exhibits import style
 from finicky.exhibits.phrases import span
 from finicky.exhibits.tables import rows_at
@@ -47,7 +47,8 @@ def settings(table: pd.DataFrame):
         ax.set_xlabel(_measured(rows))
     data = pd.concat(panels, ignore_index=True)
     style.footer(fig, data)
-    fig.set_label(" ".join(map(_finding, panels)))
+    said = f"{len(data)} settings of {len(panels)} questions, with the range of their seeds."
+    fig.set_label(said if len(panels) > 2 else " ".join(map(_finding, panels)))
     return fig, data
 
 
@@ -63,7 +64,8 @@ def _names(data, columns):
     """What tells settings apart, in words."""
     rows = data[columns].to_dict("records") if columns else [{}] * len(data)
     return [
-        level_words({axis: level for axis, level in row.items() if not pd.isna(level)}) or "all"
+        level_words({axis: level for axis, level in row.items() if not pd.isna(level)})
+        or "the one setting"
         for row in rows
     ]
 
@@ -87,14 +89,12 @@ def _measured(rows):
 def _finding(rows):
     """Where the medians of a question lie, in a sentence."""
     form, metric = rows["quantity"].iloc[0], questions.metric(rows["metric"].iloc[0])
-    unit = "" if metric.event else metric.difference_unit
-    unit = metric.unit if form == "value" and not metric.event else unit
-    lie = f"medians of {len(rows)} settings lie at {span(rows['median'], unit)}"
-    lie = lie if len(rows) > 1 else f"the median is {span(rows['median'], unit)}"
-    above = "" if form in ("value", "share") or len(rows) == 1 else (
-        f", {(rows['median'] > 0).sum()} of them above 0"
-    )  # fmt: skip
-    return f"{rows['question'].iloc[0]}: {lie}{above}."
+    unit = metric.unit if form == "value" else metric.difference_unit
+    medians = span(rows["median"], unit_words(unit))
+    said = f"{rows['question'].iloc[0]}: in {many(len(rows), 'setting')} the median is {medians}"
+    if form in ("value", "share"):
+        return f"{said}."
+    return f"{said}, in {(rows['median'] > 0).sum()} of them above 0."
 
 
 def sub_grids(table: pd.DataFrame):

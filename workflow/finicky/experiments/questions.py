@@ -2,8 +2,8 @@
 for, one number per seed and setting of the grid.
 
 Two runs that are compared have the same seed and agree on every axis that is not compared. Losses
-and steps count downwards: who needs fewer is ahead. A run that failed has no loss, scores chance
-and reaches nothing.
+and steps count downwards: who needs fewer is ahead. A run that failed has no loss and scores
+chance; one that never gets to an accuracy counts as one step more than it could have trained.
 """
 
 import math
@@ -82,10 +82,12 @@ def _frame(rows: list[dict]) -> pd.DataFrame:
 def arms(question: dict, runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that a question compares: those at fixed rates, or of each network and seed the one
     at the rate that the other seeds' held-out images choose, which has no learning rate then."""
-    if not question["best_rate"]:
-        return pairing.for_purpose(runs, "comparison")
-    best = tuning.best_by_other_seeds(runs, questions.RATE, by="validation_accuracy")
-    return best.assign(**{questions.RATE: None})
+    if question["best_rate"]:
+        runs = tuning.best_by_other_seeds(runs, questions.RATE, by="validation_accuracy")
+    else:
+        runs = pairing.for_purpose(runs, "comparison")
+    seen = runs.assign(**dict.fromkeys(questions.blind(question)))
+    return seen.drop_duplicates([*questions.AXES, "seed"])
 
 
 def answers(question: dict, runs: pd.DataFrame) -> list[dict]:
@@ -113,8 +115,7 @@ def answers(question: dict, runs: pd.DataFrame) -> list[dict]:
 def _number(question, rows, sides, sign):
     """The number of one case, of its sides' metric."""
     if question["form"] == "compare":
-        # two that never get there are level, as far as anybody saw
-        return 0.0 if sides[0] == sides[1] else sign * (sides[0] - sides[1])
+        return sign * (sides[0] - sides[1])
     if question["form"] == "trend":
         places = np.log2([float(row[question["axis"]]) for row in rows])
         slope = np.polyfit(places, sides, 1)[0] if np.isfinite(sides).all() else math.nan
@@ -164,7 +165,7 @@ def _metric(name: str, last: pd.DataFrame, every: pd.DataFrame, layers: pd.DataF
     steps = there.groupby("run")["steps"].min().reindex(last.index)
     if name.startswith("reached"):
         return steps.notna().astype("float64")
-    return steps.astype("float64").fillna(math.inf)
+    return steps.astype("float64").fillna(last["steps"] + 1)
 
 
 def _of_layers(name, last, layers):

@@ -126,7 +126,7 @@ def _context(ledger, claims, experiments, figures, tables, record, references, a
         "chapter": bool(of_chapter),
         "title": config.get("title") or _title(of_chapter, own),
         "about": config.get("about", ""),
-        "own": [(one, _number(claims.get(one["id"]), one["groups"])) for one in own],
+        "own": own,
         "total": len(of_chapter or cards),
         "tally": bars.tally((of_chapter or cards).values()),
         "subjects": bars.by_subject(list(of_chapter.values())),
@@ -176,15 +176,6 @@ def _title(of_chapter, own):
     if len(own) == 1:
         return own[0]["says"].rstrip(".") + "?"
     return f"{len(own)} questions about training neural networks"
-
-
-def _number(entry, groups):
-    """The number that stands beside an answer: the average over many conditions, else the one that
-    speaks most against it; None where nothing was measured."""
-    if entry is None:
-        return None
-    rows = [row for group in groups for row in group["rows"] if row["plot"]]
-    return rows[0] if len(rows) == 1 else scale.farthest(entry, groups)
 
 
 def _environment(templates):
