@@ -73,6 +73,6 @@ def test_check_says_what_it_can_decide_or_what_is_wrong(asked):
 
     asked.edit("config/mine.yaml", lambda text: text.replace("b: relu", "b: relo"))
     said = "config/mine.yaml: claims[leaky-helps].compare.b: found 'relo'; allowed: what the grid "
-    for words in words, asked.command("mine", "--dry-run"):
-        done = asked.call(words)
+    for call in words, asked.command("mine", "--dry-run"):
+        done = asked.call(call)
         assert done.returncode == 1 and said in done.stdout
