@@ -73,6 +73,7 @@ def test_it_opens_with_the_answers_and_has_no_claim_of_the_chapter(own, words):
     assert "named 70 %" in words(second) and "chapter" not in words(second)
     assert [card["id"] for card in page.select(".claim")] == ["leaky-helps", "seventy"]
     assert all(card.has_attr("open") for card in page.select("details.claim"))
+    assert page.find(id="amendments") is None and page.find(id="surprise") is None
     for said in ("The chapter:", "line 1", "Agrees with", "not measured in this report"):
         assert said not in words(page.find(class_="page")).replace("The chapter’s", "")
 
