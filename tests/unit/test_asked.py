@@ -94,6 +94,13 @@ def test_a_comparison_becomes_a_claim_of_the_ledger(compiled):
     assert headlines.problems(made) == []
 
 
+def test_the_example_of_the_readme_can_be_answered(compiled):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    example = yaml.safe_load(text.split("## Ask your own question")[1].split("```")[1][5:])
+    own = compiled(**example)
+    assert own.settings == {"leaky-helps": 8} and own.seeds == {"leaky-helps": 8}
+
+
 def test_what_is_measured_does_not_change_with_the_margin_or_the_words(compiled):
     """So that editing them measures nothing again."""
     before = compiled([LEAKY]).asked
