@@ -19,6 +19,7 @@ from finicky import (
     failures,
     machine,
     progress,
+    provenance,
     runs,
     sources,
     store,

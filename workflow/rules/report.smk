@@ -40,7 +40,7 @@ rule explorer:
         ENVIRONMENT
     params:
         # what of the config decides which seed sets are the same measurement, and the usual levels
-        config=config,
+        config=provenance.measurement(config),
     script:
         "../scripts/explorer.py"
 
