@@ -31,7 +31,7 @@ on_this_machine := --cores $(CORES) --resources gpu=1
 place := $(if $(filter default,$(PROFILE)),$(on_this_machine),--profile workflow/profiles/$(PROFILE) \
 	$(if $(filter-out all,$(CORES)),--cores $(CORES)))
 
-.PHONY: help report status list new-experiment new-claim verify prune merge archive bench reference test test-gpu test-cluster lint format env lock clean distclean check-preset
+.PHONY: help report check status list new-experiment new-claim verify prune merge archive bench reference test test-gpu test-cluster lint format env lock clean distclean check-preset
 .NOTPARALLEL:
 
 help:  ## list the targets
@@ -45,6 +45,9 @@ report: check-preset env  ## measure, judge and build the page (resumes what was
 	@$(python) workflow/scripts/unlock_if_dead.py $(configfile)
 	@$(python) -m snakemake $(place) $(configfile)
 	@echo "The page: results/$(PRESET)/report/index.html"
+
+check: check-preset env  ## check the preset: what it costs here, and what it could decide
+	@$(python) workflow/scripts/check.py config/$(if $(own_file),$(PRESET),config).yaml
 
 status: env  ## say how far each preset is and how long the rest would take here
 	@$(python) workflow/scripts/status.py

@@ -80,7 +80,7 @@
   const DEALT = 10;
 
   function deal(index, values) {
-    const fit = (id) => index[id] && GUESSED.includes(index[id].verdict);
+    const fit = (id) => index[id] && !index[id].own && GUESSED.includes(index[id].verdict);
     if (values.cards) {
       return Array.from(new Set(values.cards.toUpperCase().split(","))).filter(fit);
     }
@@ -344,7 +344,7 @@
   // ---- Start -------------------------------------------------------------------------------------
 
   form.hidden = false;
-  $("start").hidden = !ids.some((id) => GUESSED.includes(index[id].verdict));
+  $("start").hidden = deal(index, {}).length === 0;
   form.addEventListener("input", (event) => {
     if (event.target.name) search();
   });

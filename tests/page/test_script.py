@@ -57,11 +57,11 @@ def run(tmp_path, inputs, monkeypatch):
             config=config,
             input=given,
             output=[f"{here}/report/index.html"],
-            params=SimpleNamespace(experiments=inputs["experiments"]),
+            params=SimpleNamespace(experiments=inputs["experiments"], own=[], chapter=True),
             log=[f"{here}/logs/page.log"],
         )
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(ledger, "load", lambda path: inputs["ledger"])
+        monkeypatch.setattr(ledger, "load", lambda path, own: inputs["ledger"])
         monkeypatch.setattr(sys, "path", [str(SCRIPTS), *sys.path])
         (tmp_path / "report").symlink_to(build.TEMPLATES)
         runpy.run_path(str(SCRIPTS / "page.py"), {"snakemake": snakemake})

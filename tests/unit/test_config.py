@@ -167,6 +167,11 @@ def test_a_missing_file_is_named(tmp_path):
         ({"experiments": {"x": {}}}, "experiments: found no experiment 'x'; allowed: activations"),
         ({"experiments": {"grid": {1: 2}}}, "experiments.grid: found unknown key 1; allowed: no"),
         ({"experiments": {"grid": 1}}, "experiments.grid: found 1; allowed: keys with values"),
+        ({"experiments": "al"}, "experiments: found 'al'; allowed: none, all, a list of names, or"),
+        ({"experiments": None}, "experiments: found None; allowed: none, all, a list of names, or"),
+        ({"experiments": {}}, "experiments: found {}, which says nothing; allowed: none, all, a l"),
+        ({"chapter": False}, "chapter: found False; allowed: True, or claims of your own"),
+        ({"claims": 1}, "claims: found 1; allowed: a list or text"),
         ({"experiments": {1: {}}}, "experiments: found no experiment 1; allowed: activations"),
         ({"grid": {1: GRID}}, "grid: found 1; allowed: text"),
         ({"optimizers": {1: [0.1]}}, "optimizers.1: found 1; allowed: sgd, momentum"),
@@ -337,9 +342,11 @@ def test_a_preset_is_laid_over_the_base(tmp_path):
 def test_a_preset_has_the_sub_grids_that_it_names(tmp_path):
     """Of one that the base has too, it says only what differs."""
     base, above = tmp_path / "base.yaml", tmp_path / "above.yaml"
-    base.write_text("grid: {small: {images: 5, epochs: 1}, large: {images: 9}}\n")
-    above.write_text("grid: {small: {epochs: 2}, own: {images: 7}}\n")
+    plain = "block: [plain]"
+    base.write_text(f"grid: {{small: {{images: 5, epochs: 1, {plain}}}, large: {{images: 9}}}}\n")
+    above.write_text(f"grid: {{small: {{epochs: 2}}, own: {{images: 7, {plain}}}}}\n")
     expected = {"small": {"images": 5, "epochs": 2}, "own": {"images": 7}}
+    expected = {name: one | {"block": ["plain"]} for name, one in expected.items()}
     assert config.load(above, base) == {"grid": expected}
     assert config.load(base, base)["grid"].keys() == {"small", "large"}
     above.write_text("seeds: 3\n")
@@ -579,3 +586,46 @@ def test_a_declaration_names_its_files_once(refused, npz):
     preset = own(npz)
     del preset["datasets"]["own"]["npz"]
     assert "datasets.own: found neither npz nor idx; allowed: one of the two" in refused(preset)
+# ---------------------------------------------------------------- what a preset need not say
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    """`loaded(base, *presets)`: the config that these documents make, one laid over the other."""
+
+    def loaded(*documents):
+        files = [tmp_path / f"{place}.yaml" for place in range(len(documents))]
+        for file, document in zip(files, documents, strict=True):
+            file.write_text(yaml.safe_dump(document))
+        return config.merged(files)
+
+    return loaded
+
+
+@pytest.mark.parametrize(
+    "said, kept",
+    [
+        ("none", {}),
+        ("all", {"grid": {}, "adam": {"trials": 20}}),
+        (["adam"], {"adam": {"trials": 20}}),
+        (["adam", "alchemy"], {"adam": {"trials": 20}, "alchemy": {}}),  # refused later
+        ({"adam": {"trials": 3}}, {"grid": {}, "adam": {"trials": 3}}),
+        ({"adam": None}, {"grid": {}, "adam": None}),
+    ],
+)
+def test_experiments_are_named_by_a_word_a_list_or_their_settings(loaded, said, kept):
+    base = {"experiments": {"grid": {}, "adam": {"trials": 20}}}
+    assert loaded(base, {"experiments": said})["experiments"] == kept
+
+
+def test_a_stronger_layer_adds_to_those_that_are_kept(loaded):
+    base = {"experiments": {"grid": {}, "adam": {"trials": 20}}}
+    layers = {"experiments": "none"}, {"experiments": {"adam": {"trials": 3}}}
+    assert loaded(base, *layers)["experiments"] == {"adam": {"trials": 3}}
+
+
+def test_a_subgrid_that_names_no_block_is_plain(loaded):
+    own = {key: value for key, value in GRID.items() if key != "block"}
+    base = {"grid": {"depth": GRID | {"block": ["residual"]}}}
+    grids = loaded(base, {"grid": {"own": own, "depth": {"epochs": 2}}})["grid"]
+    assert grids["own"]["block"] == ["plain"] and grids["depth"]["block"] == ["residual"]

@@ -13,6 +13,8 @@ from finicky.errors import InputError
 
 DEVICE = "FINICKY_DEVICE"  # the environment variable that says what `auto` is
 MODULE = "the module's config"  # where a mistake in it is
+CHOICE = "none, all, a list of names, or settings by name"  # of experiments
+PLAIN = {"block": ["plain"]}  # what a sub-grid need not say
 # A plan beyond these is a slip: planning 200,000 runs takes a quarter of a minute at every start.
 MOST_RUNS = 200_000
 MOST_YEARS = 100  # of one core
@@ -34,7 +36,8 @@ def merged(files, arguments=None, module=None):
     Snakemake reads the numbers of YAML 1.1, so the workflow puts this config in place of its own.
     """
     layers = _layers(files, arguments, module)
-    return with_own_grid(reduce(laid_over, layers.values(), {}), files, module)
+    experiments = _experiments(layers.values())
+    return with_own_grid(reduce(laid_over, layers.values(), {}) | experiments, files, module)
 
 
 def _layers(files, arguments, module):
@@ -43,6 +46,27 @@ def _layers(files, arguments, module):
     if module is not None:
         layers[MODULE] = module
     return layers | {"--config": arguments or {}}
+
+
+def _experiments(layers):
+    """{"experiments": their settings by name} of these layers, if one has any.
+
+    A layer may say in a word which of those below it keeps: `all`, `none` or a list of names. What
+    is neither is left for `check` to refuse.
+    """
+    found = None
+    for layer in layers:
+        given = layer.get("experiments", found)
+        if isinstance(found, dict) and isinstance(given, dict) and given is not found:
+            given = laid_over(found, given)
+        elif given == "all":
+            given = found
+        elif given == "none":
+            given = {}
+        elif isinstance(given, list) and all(isinstance(name, str) for name in given):
+            given = {name: (found or {}).get(name, {}) for name in given}
+        found = given
+    return {} if all("experiments" not in layer for layer in layers) else {"experiments": found}
 
 
 def _document(file):
@@ -64,7 +88,9 @@ def with_own_grid(config, files, module=None):
         named = grid if isinstance(grid, dict) else named
     if named is None or not isinstance(config.get("grid"), dict):
         return config
-    return config | {"grid": {name: config["grid"][name] for name in named}}
+    grid = {name: config["grid"][name] for name in named}
+    grid = {name: PLAIN | one if isinstance(one, dict) else one for name, one in grid.items()}
+    return config | {"grid": grid}
 
 
 def device(config):
@@ -104,6 +130,9 @@ def check(config, files, experiments, arguments=None, module=None):
         holders = [place for place, layer in layers.items() if key in layer]
         return holders[-1] if holders else files[-1]
 
+    if not isinstance(config.get("experiments", {}), dict):
+        found = repr(config["experiments"])
+        raise InputError(where("experiments"), "experiments", found, CHOICE)
     try:
         documents.check(config, "config.schema.yaml", None)
     except InputError as error:
@@ -112,6 +141,10 @@ def check(config, files, experiments, arguments=None, module=None):
         file = where(top or unknown)
         raise InputError(file, error.key, error.found, error.allowed) from None
 
+    if {} in (layer.get("experiments") for layer in list(layers.values())[1:]):
+        raise InputError(where("experiments"), "experiments", "{}, which says nothing", CHOICE)
+    if config.get("chapter") is False and not config.get("claims"):
+        raise InputError(where("chapter"), "chapter", "False", "True, or claims of your own")
     for name, settings in config["experiments"].items():
         if name not in experiments:
             found, allowed = f"no experiment {name!r}", documents.one_of(experiments, name)

@@ -104,7 +104,7 @@ def cards(runs):
 
 # What a preset may do otherwise and be the same measurement on other seeds.
 BESIDE_THE_POINT = ("preset", "first_seed", "device", "instruction_set", "fuse", "shard_seconds",
-                    "data")  # fmt: skip
+                    "data", "title", "about", "claims", "chapter")  # fmt: skip
 
 
 def references(files, config):

@@ -47,12 +47,13 @@ from finicky import (
     failures,
     machine,
     progress,
+    provenance,
     runs,
     sources,
     store,
 )
 from finicky.errors import InputError
-from finicky.evidence import ledger
+from finicky.evidence import asked, ledger
 
 LEDGER = own("config/claims.yaml")
 AMENDMENTS = own("config/amendments.yaml")
@@ -81,9 +82,14 @@ try:
     presets.check(config, files, DECLARED, arguments, MODULE)
     HERE = f"results/{config['preset']}"
     presets.check_writable(*map(placed, ["results", STORE, HERE]), ".snakemake")
-    ledger.amendments(AMENDMENTS, ledger.load(LEDGER))
+    ledger.amendments(AMENDMENTS, ledger.load(LEDGER, DECLARED))
     config["device"] = DEVICE = presets.device(config)
     PLAN = runs.plan(config)
+    OWN = asked.compiled(config, PLAN, files[-1], asked.taken(own("report"), EXHIBITS))
+    # the chapter's claims are judged where no others are, or where the config asks for them
+    CHAPTER = config.get("chapter", not OWN.claims)
+    if OWN.claims:
+        ledger.load(LEDGER if CHAPTER else None, DECLARED, OWN.claims, OWN.file)
     if workflow.is_main_process:
         data.check_declared(DATA)
 except InputError as error:
@@ -105,9 +111,10 @@ def left_out(rule):
     return {failure.name: failure for failure in LEFT_OUT if failure.rule == rule}
 
 
+SETTINGS = config["experiments"] | OWN.experiment
 EXPERIMENTS = {
     slug: DECLARED[slug]
-    for slug, settings in config["experiments"].items()
+    for slug, settings in SETTINGS.items()
     if settings is not None and slug not in left_out("experiment")
 }
 SHARDS = [shard for shard in PLAN.shards if shard not in left_out("train")]

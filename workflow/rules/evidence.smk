@@ -19,7 +19,9 @@ rule judge:
         ENVIRONMENT
     params:
         slugs=list(EXPERIMENTS),
-        settings={slug: config["experiments"][slug] for slug in EXPERIMENTS},
+        settings={slug: SETTINGS[slug] for slug in EXPERIMENTS},
+        own=OWN.claims,
+        chapter=CHAPTER,
         failures={slug: str(one) for slug, one in left_out("experiment").items()},
     script:
         "../scripts/judge.py"

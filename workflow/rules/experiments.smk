@@ -37,7 +37,7 @@ rule experiment:
         gpu=lambda wildcards: gpus(EXPERIMENTS[wildcards.slug]),
     params:
         settings=lambda wildcards: {
-            **config["experiments"][wildcards.slug],
+            **SETTINGS[wildcards.slug],
             "seeds": list(
                 range(config["first_seed"], config["first_seed"] + config["seeds"])
             ),

@@ -49,7 +49,7 @@ rule explorer:
         ),
     params:
         # what of the config decides which seed sets are the same measurement, and the usual levels
-        config=config,
+        config=provenance.measurement(config),
     script:
         "../scripts/explorer.py"
 
@@ -89,5 +89,7 @@ rule page:
         ENVIRONMENT
     params:
         experiments={slug: described(slug) for slug in DECLARED},
+        own=OWN.claims,
+        chapter=CHAPTER,
     script:
         "../scripts/page.py"

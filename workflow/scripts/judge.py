@@ -16,11 +16,13 @@ with job(snakemake):
     }
     for path in snakemake.input.bench:  # at most one: there once `make bench` has run
         tables["bench"] = parquet.read_frame(path)
+    params = snakemake.params
+    chapter = snakemake.input.ledger if params.chapter else None
     claims, evidence = judge.judge(
-        ledger.load(snakemake.input.ledger),
+        ledger.load(chapter, own=params.own),
         tables,
-        snakemake.params.settings,
-        snakemake.params.failures,
+        params.settings,
+        params.failures,
     )
     references = provenance.references(snakemake.input.references, snakemake.config)
     judge.add_other_seeds(claims, references)

@@ -44,17 +44,17 @@ def read_all(paths, read):
 
 
 with job(snakemake):
-    given = snakemake.input
-    claims = ledger.load(given.ledger)
+    given, wanted = snakemake.input, snakemake.params
+    claims = ledger.load(given.ledger if wanted.chapter else None, own=wanted.own)
     page = build.render(
         claims,
         read_json(given.claims),
-        snakemake.params.experiments,
+        wanted.experiments,
         read_all(given.figures, read_figure),
         read_all(given.tables, read_table),
         read_json(given.provenance),
         provenance.references(given.references, snakemake.config),
-        ledger.amendments(given.amendments, claims),
+        ledger.amendments(given.amendments, claims) if wanted.chapter else [],
         {Path(path).suffixes[0].strip("."): read_json(path) for path in given.other_devices},
         read_json(given.grid),
         build.TEMPLATES,

@@ -230,7 +230,7 @@ def _record(claim, parts, also):
     entry = {
         "id": claim["id"],
         "section": claim["section"],
-        "line": claim["line"],
+        "line": claim.get("line"),
         "says": claim["says"],
         "by": claim["by"],
         "rule": claim["rule"],

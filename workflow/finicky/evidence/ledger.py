@@ -5,43 +5,59 @@ JSON schema, no pandas, SciPy or torch. Experiment modules are read, not importe
 """
 
 from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from finicky import declarations, documents
 from finicky.errors import InputError
-from finicky.evidence import headlines
+from finicky.evidence import asked, headlines
 from finicky.evidence.rules import KINDS, RULES
 
+NO_CHAPTER = {"sections": [], "tables": {}, "figures": {}, "claims": []}
 
-def load(path, experiments=None):
+
+def load(path, experiments=None, own=(), file=None):
     """Read and check the ledger.
 
-    path: the ledger's file; experiments: {slug: declarations.Experiment}, by default those of the
-    library. Returns the document as in the file (schema: workflow/schemas/claims.schema.yaml), each
-    part with the `unit` and the training `budget` that its experiment declares.
+    path: the ledger's file, or None for the claims of one's own alone; experiments: {slug:
+    declarations.Experiment}, by default those of the library; own: claims of one's own, as
+    asked.compiled makes them, which stand before the chapter's in a section of theirs; file: where
+    these are written. Returns the document as in the file (schema:
+    workflow/schemas/claims.schema.yaml), each part with the `unit` and the training `budget` that
+    its experiment declares.
     Raises InputError, one line, for: a missing or unreadable file, anything the schema forbids, an
     unknown rule, duplicate ids, duplicate names of a claim's parts, a section or a table row's
     claim that does not exist, a part without the margin or number that its rule needs, a part that
-    reads an experiment or quantity that nobody makes, and conditions or levels that its experiment
-    does not have.
+    reads an experiment or quantity that nobody makes, conditions or levels that its experiment does
+    not have, and claims that rest on unknown ones or on each other.
     """
-    path = Path(path)
-    ledger = documents.read(path, "the ledger of claims")
-    documents.check(ledger, "claims.schema.yaml", path)
+    ledger = NO_CHAPTER
+    if path is not None:
+        path = Path(path)
+        ledger = documents.read(path, "the ledger of claims")
+        documents.check(ledger, "claims.schema.yaml", path)
+    if own:
+        ledger = ledger | {
+            "sections": [asked.SECTION, *ledger["sections"]],
+            "claims": [*own, *ledger["claims"]],
+        }
     _check_ids(ledger, path)
     made = declarations.experiments() if experiments is None else experiments
-    for claim in ledger["claims"]:
-        _check_claim(claim, path)
+    for place, claim in enumerate(ledger["claims"]):
+        written = file if place < len(own) else path
+        _check_claim(claim, written)
         for kind in ("parts", "also"):
             for part in claim.get(kind, []):
                 key = f"claims[{claim['id']}].{kind}[{part['name']}]"
-                _check_part(claim, part, kind, key, made, path)
+                _check_part(claim, part, kind, key, made, written)
                 of = made[part["experiment"]]
                 part["budget"] = of.budget_of(part["quantity"])
                 unit = of.quantities[part["quantity"]][0]
                 often = claim["rule"] == "existence" and unit == "0/1"
-                part["unit"] = "share of runs" if often else unit
-        _check_conditions(claim, made, path)
+                # of one's own claims, the metric says the unit
+                part.setdefault("unit", "share of runs" if often else unit)
+        _check_conditions(claim, made, written)
+        _check_needs(claim, ledger, written)
     return ledger
 
 
@@ -158,6 +174,21 @@ def _check_conditions(claim, made, path):
                 _columns(slug, made) for slug in dict.fromkeys(part["experiment"] for part in parts)
             )
             raise InputError(path, f"claims[{claim['id']}].conditions", column, allowed)
+
+
+def _check_needs(claim, ledger, path):
+    """What a claim rests on is in the ledger, and does not rest on the claim in its turn."""
+    rests = {one["id"]: one.get("needs", []) for one in ledger["claims"]}
+    key = f"claims[{claim['id']}].needs"
+    for name in claim.get("needs", []):
+        if name not in rests:
+            raise InputError(path, key, name, "claims of the ledger")
+    try:
+        TopologicalSorter(rests).prepare()
+    except CycleError as error:
+        if claim["id"] in error.args[1]:
+            circle = " rests on ".join(reversed(error.args[1]))
+            raise InputError(path, key, circle, "no claim that rests on itself") from None
 
 
 def _columns(experiment, made):

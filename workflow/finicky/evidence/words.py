@@ -389,7 +389,8 @@ def _numbers(part):
         words += f"the same for every {trials})" if condition.alike else f"{many(n, trials)})"
     if record["chapter"] is not None:
         number = numbers.number(record["chapter"], numbers.printed_decimals(record["chapter"]))
-        words += f" where the chapter says {with_unit(number, unit)}"
+        whose = part.spec.get("whose", "the chapter")
+        words += f" where {whose} says {with_unit(number, unit)}"
     failures = Counter(condition.outcomes)
     for outcome in FAILED:
         if failures[outcome]:

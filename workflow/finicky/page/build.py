@@ -17,7 +17,7 @@ from finicky.durations import duration
 from finicky.evidence import words
 from finicky.evidence.intervals import POWER, decided_distance
 from finicky.evidence.ledger import heading
-from finicky.evidence.rules import KINDS, VERDICTS
+from finicky.evidence.rules import KINDS, NOT_MEASURED, NOT_REPRODUCED, VERDICTS
 from finicky.evidence.words import rule_in_words
 from finicky.page import bars, chapter, provenance, scale
 from finicky.page.agreement import agreement
@@ -109,27 +109,36 @@ def _context(ledger, claims, experiments, figures, tables, record, references, a
             exhibits.showing(claim["id"]),
             experiments,
             paths,
-            heading(ledger, claim["line"]),
+            heading(ledger, claim["line"]) if "line" in claim else "",
             [one for one in amendments if claim["id"] in one["claims"]],
         )
+        | {"needs": _foundations(claim, claims)}
         for claim in ledger["claims"]
     }
-    too_few = too_few_seeds(record)
+    # the chapter's claims are counted and ranked; the reader's own are answered, each by itself
+    of_chapter = {name: one for name, one in cards.items() if one["line"] is not None}
+    own = [one for one in cards.values() if one["line"] is None]
+    config = record.get("config") or {}
+    too_few = too_few_seeds(record) if of_chapter else None
     datasets = labels.in_order(record.get("data") or {})
     return {
         "known": set(cards),
-        "total": len(cards),
-        "tally": bars.tally(cards.values()),
-        "subjects": bars.by_subject(list(cards.values())),
+        "chapter": bool(of_chapter),
+        "title": config.get("title") or _title(of_chapter, own),
+        "about": config.get("about", ""),
+        "own": own,
+        "total": len(of_chapter or cards),
+        "tally": bars.tally((of_chapter or cards).values()),
+        "subjects": bars.by_subject(list(of_chapter.values())),
         "fragile": [one for one in cards.values() if one["fragile"]],
         "amendments": amendments,
         "decided": sum(1 for one in cards.values() if one["subject"]),
         "verdicts": [(verdict, bars.slug(verdict)) for verdict in VERDICTS],
         "states": STATES,
         "too_few_seeds": too_few,
-        "findings": [] if too_few else findings(claims, cards),
+        "findings": [] if too_few else findings(claims, of_chapter),
         "first": FIRST,
-        "panels": overview(ledger["sections"], claims, cards),
+        "panels": overview(ledger["sections"], claims, cards) if len(cards) > 1 else [],
         "embedded": as_json(
             {name: one["embedded"] for name, one in cards.items() if one["embedded"]}
         ),
@@ -142,12 +151,31 @@ def _context(ledger, claims, experiments, figures, tables, record, references, a
         ],
         "agreements": [(name, agreement(claims, of)) for name, of in references.items()],
         "provenance": provenance.view(record, experiments, paths),
+        "sub_grids": exhibits.of("explore")[0],
         "method": exhibits.of("method")[0],
         "cost": exhibits.of("cost")[0],
         "power": numbers.number(100 * POWER, 0),
         "distances": [(n, numbers.number(decided_distance(n), 2)) for n in (5, 8, 11)],
         "rules": {kind: rule_in_words(kind) for kind in KINDS},
     }
+
+
+def _foundations(claim, claims):
+    """What a claim rests on: its id, verdict and whether that takes the ground away."""
+    found = []
+    for name in claim.get("needs", []):
+        verdict = claims[name]["verdict"] if name in claims else NOT_MEASURED
+        found.append({"id": name, "verdict": verdict, "failed": verdict == NOT_REPRODUCED})
+    return found
+
+
+def _title(of_chapter, own):
+    """What the page is called where the config does not say it."""
+    if of_chapter:
+        return f"{len(of_chapter)} claims about training neural networks, put to the test"
+    if len(own) == 1:
+        return own[0]["says"].rstrip(".") + "?"
+    return f"{len(own)} questions about training neural networks"
 
 
 def _environment(templates):

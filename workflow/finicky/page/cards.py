@@ -38,7 +38,8 @@ def card(claim, entry, twins, shown_in, experiments, paths, heading="", amendmen
     return {
         "id": claim["id"],
         "section": claim["section"],
-        "line": claim["line"],
+        "line": claim.get("line"),
+        "whose": "The chapter" if "line" in claim else "The claim",
         "heading": heading,
         "says": words.capitalised(claim["says"]),
         "number": claim.get("number", ""),

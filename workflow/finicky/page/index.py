@@ -10,7 +10,7 @@ from finicky.page.scale import KIND_OF
 
 def index(ledger, claims, cards, datasets):
     """{claim: section, verdict (its slug), kind, data (names of data sets), fragile, says,
-    headline}, in the ledger's order.
+    headline}, in the ledger's order; one that is not the chapter's is its reader's `own`.
 
     ledger: the loaded claims.yaml; claims: {id: entry of claims.json}; cards: {id: card};
     datasets: names of the data sets of this report.
@@ -25,6 +25,7 @@ def index(ledger, claims, cards, datasets):
             "says": cards[claim["id"]]["says"],
             "headline": cards[claim["id"]]["headline"],
         }
+        | ({} if "line" in claim else {"own": True})
         for claim in ledger["claims"]
     }
 

@@ -1,0 +1,64 @@
+"""Check a preset and say what it would cost and could decide: `make check PRESET=mine`.
+
+Not a rule's script: python workflow/scripts/check.py config/mine.yaml. What is wrong is said in one
+line, and the exit status is 1. The workflow makes the same checks before it starts.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from status import state  # noqa: E402
+
+from finicky import config as presets  # noqa: E402
+from finicky import declarations, machine, runs  # noqa: E402
+from finicky.errors import InputError  # noqa: E402
+from finicky.evidence import asked, ledger, rules  # noqa: E402
+from finicky.evidence.intervals import POWER, decided_distance, decided_share  # noqa: E402
+from finicky.evidence.words import many  # noqa: E402
+from finicky.numbers import number  # noqa: E402
+from finicky.store import Store  # noqa: E402
+
+LEDGER = "config/claims.yaml"
+JOB_GB = 2  # a training job on a CPU asks for no more (rules/grid.smk)
+
+
+def main(file):
+    """Print what there is to say about a preset; 1 if it is bad, else 0."""
+    try:
+        print(state(file, Store("results/store")), flush=True)
+        config = presets.load(file)
+        config["device"] = presets.device(config)
+        taken = asked.taken("report", declarations.exhibits())
+        own = asked.compiled(config, runs.plan(config), file, taken)
+        chapter = config.get("chapter", not own.claims)
+        claims = ledger.load(LEDGER if chapter else None, own=own.claims, file=own.file)["claims"]
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+    cores = machine.cores()
+    print(f"memory: at most {JOB_GB} GB a job, {JOB_GB * cores} GB on {many(cores, 'core')}; "
+          f"here are {machine.memory_gib() or 'unknown'} GiB")  # fmt: skip
+    names = [name for name, one in config["experiments"].items() if one is not None]
+    print(f"experiments: {', '.join(names) or 'none'}")
+    print(f"claims: {len(own.claims)} of your own, {len(claims) - len(own.claims)} of the chapter")
+    for claim in own.claims:
+        print(f"  {claim['id']}: {decidable(claim, own)}")
+    return 0
+
+
+def decidable(claim, own):
+    """In how many settings a claim is judged, and which effect its seeds decide there."""
+    settings, seeds = own.settings[claim["id"]], own.seeds[claim["id"]]
+    often = f"in {number(100 * POWER, 0)} % of cases"
+    if rules.RULES[claim["rule"]].detectable is rules.share:
+        what = f"what {number(100 * decided_share(seeds), 0)} % of all runs do is decided"
+    else:
+        distance = number(decided_distance(seeds), 1)
+        what = f"what lies {distance} standard deviations of the seeds beyond the limit is decided"
+    return f"{many(settings, 'setting')}, {many(seeds, 'seed')} each; {often} {what}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
