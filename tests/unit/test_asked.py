@@ -101,6 +101,23 @@ def test_the_example_of_the_readme_can_be_answered(compiled):
     assert own.settings == {"leaky-helps": 8} and own.seeds == {"leaky-helps": 8}
 
 
+def test_axes_that_the_chapter_does_not_have_are_asked_about_like_the_others(compiled):
+    """Such runs count for none of its experiments; a decay of one's own is a number."""
+    grid = {
+        "decay": {
+            "dataset": ["fashion_mnist"], "depth": [2, 6], "init": ["he"], "activation": ["relu"],
+            "optimizer": ["adamw"], "width": 64, "images": 10000, "epochs": 3, "seeds": 6,
+            "weight_decay": [0, 0.01], "schedule": ["constant", "cosine"], "learning_rate": [0.001],
+        }
+    }  # fmt: skip
+    decay = {"axis": "weight_decay", "a": 0.01, "b": 0}
+    own = compiled([claim(compare=decay, where={"width": 64, "schedule": "cosine"})], grid=grid)
+    assert own.settings == {"leaky-helps": 2} and own.seeds == {"leaky-helps": 6}
+    assert own.claims[0]["parts"][0]["name"].startswith("weight decay 0.01 minus weight decay 0")
+    own = compiled([claim(compare={"axis": "schedule", "a": "cosine"})], grid=grid)
+    assert own.settings == {"leaky-helps": 4}
+
+
 def test_what_is_measured_does_not_change_with_the_margin_or_the_words(compiled):
     """So that editing them measures nothing again."""
     before = compiled([LEAKY]).asked
@@ -234,6 +251,6 @@ def test_too_few_seeds_are_refused(refused):
 
 def test_axes_are_those_of_runs_pairs_and_tables():
     """Who adds an axis adds it to the table of the questions as well."""
-    assert [*questions.AXES, "seed"] == pairing.KEY
+    assert {*questions.AXES, "seed"} == set(pairing.KEY)
     assert set(experiment.CONDITIONS) == {"question", "metric", "subgrid", *questions.AXES}
     assert EXPERIMENTS["questions"].quantities.keys() >= set(questions.FORMS)

@@ -586,6 +586,8 @@ def test_a_declaration_names_its_files_once(refused, npz):
     preset = own(npz)
     del preset["datasets"]["own"]["npz"]
     assert "datasets.own: found neither npz nor idx; allowed: one of the two" in refused(preset)
+
+
 # ---------------------------------------------------------------- what a preset need not say
 
 

@@ -75,6 +75,13 @@ def test_runs_for_tuning_alone_are_no_arms_at_fixed_rates(measured):
     assert rows.empty
 
 
+def test_runs_at_other_axes_than_the_chapters_are_arms(measured):
+    """They serve none of its experiments, so they have no purpose."""
+    products = ACTIVATIONS | {"purposes": "", "width": 64}
+    rows = measured(COMPARE, products, accuracy=accuracies(leaky_ahead))
+    assert len(rows) == 5 and set(rows["width"]) == {64}
+
+
 def test_the_best_rival_is_chosen_by_the_other_seeds(measured):
     """tanh is the best by far for seed 0 alone, so only seed 0 does not meet it."""
 

@@ -19,7 +19,8 @@ from dataclasses import dataclass, fields
 
 from finicky.runs import Run
 
-AXES = tuple(field.name for field in fields(Run) if field.name not in ("seed", "device"))
+NO_AXES = ("seed", "device", "instruction_set")
+AXES = tuple(field.name for field in fields(Run) if field.name not in NO_AXES)
 FORMS = ("compare", "value", "share", "trend")
 RATE = "learning_rate"
 
@@ -44,7 +45,7 @@ class Metric:
         return "pp" if self.unit == "%" else self.unit
 
 
-FIRST_BATCH = ("epochs", "optimizer", RATE)
+FIRST_BATCH = ("epochs", "optimizer", RATE, "weight_decay", "schedule")
 START = (*FIRST_BATCH, "images", "batch_size")
 
 
@@ -99,6 +100,12 @@ class Case:
     levels: dict
     seed: int
     rows: list
+
+
+def at_fixed_rates(purposes):
+    """Whether a run with these purposes counts where nobody chooses a rate: those for tuning do
+    not; those that differ from the chapter's in other axes have no purpose, and do."""
+    return not purposes or "comparison" in purposes
 
 
 def blind(question):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from finicky import documents, numbers, questions, runs
+from finicky import data, documents, numbers, questions, runs
 from finicky.errors import InputError
 from finicky.evidence import rules, words
 from finicky.labels import axis_label, label
@@ -25,8 +25,7 @@ FORM_RULES = {
     "share": ("existence",),
     "trend": ("trend",),
 }
-ALONGSIDE = {"optimizer": [questions.RATE]}  # rates belong to optimizers
-HELD_OUT = 55_000  # training images up to which some are left to choose a rate by
+ALONGSIDE = {"optimizer": [questions.RATE, "weight_decay"]}  # which belong to optimizers
 
 
 @dataclass(frozen=True)
@@ -185,8 +184,9 @@ def _rows(plan, question):
     own best rate, all."""
     rows, blind = {}, dict.fromkeys(questions.blind(question))
     for run in plan.subgrids:
-        if question["best_rate"] or "comparison" in plan.purposes[run]:
-            row = {axis: getattr(run, axis) for axis in (*questions.AXES, "seed")} | blind
+        if question["best_rate"] or questions.at_fixed_rates(plan.purposes[run]):
+            levels = run.row()
+            row = {axis: levels[axis] for axis in (*questions.AXES, "seed")} | blind
             rows[tuple(row.values())] = row
     return list(rows.values())
 
@@ -234,10 +234,13 @@ def _check_rates(question, plan, key, refuse):
     """There are rates to choose from, and images left out to choose by."""
     rates = {}
     for run in plan.subgrids:
-        row = {axis: getattr(run, axis) for axis in questions.AXES}
+        levels = run.row()
+        row = {axis: levels[axis] for axis in questions.AXES}
         if questions.chosen(question, [row]):
-            if run.images > HELD_OUT:
-                raise refuse(f"{key}.best_rate", f"{run.images} images", f"{HELD_OUT} at most")
+            there = data.described(run.dataset)["train"]
+            most = there - data.held_out(there)
+            if run.images > most:
+                raise refuse(f"{key}.best_rate", f"{run.images} images", f"{most} at most")
             rate = row.pop(questions.RATE)
             rates.setdefault(tuple(row.values()), set()).add(rate)
     if min(map(len, rates.values())) < 2:

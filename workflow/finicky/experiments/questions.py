@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from finicky import questions
-from finicky.data import CHANCE
 from finicky.experiments import pairing, tidy, tuning
 from finicky.runs import OUTCOMES
 
@@ -47,6 +46,9 @@ CONDITIONS = {
     "learning_rate": "number",
     "batch_size": "integer",
     "width": "integer",
+    "weight_decay": "number",
+    "schedule": "level",
+    "label_noise": "number",
 }
 BUDGET = "{images} images of {dataset}, {epochs} epochs"
 LAYERS = ("gradient_norm", "activation_mean", "activation_variance", "dead_share",
@@ -85,7 +87,8 @@ def arms(question: dict, runs: pd.DataFrame) -> pd.DataFrame:
     if question["best_rate"]:
         runs = tuning.best_by_other_seeds(runs, questions.RATE, by="validation_accuracy")
     else:
-        runs = pairing.for_purpose(runs, "comparison")
+        purposes = runs["purposes"].str.split(",").map(lambda names: [*filter(None, names)])
+        runs = runs[purposes.map(questions.at_fixed_rates).astype(bool)]
     seen = runs.assign(**dict.fromkeys(questions.blind(question)))
     return seen.drop_duplicates([*questions.AXES, "seed"])
 
@@ -157,7 +160,7 @@ def _metric(name: str, last: pd.DataFrame, every: pd.DataFrame, layers: pd.DataF
     if name == "diverged":
         return (last["outcome"] >= OUTCOMES.index("inf")).astype("float64")
     if name == "trained":
-        return (last["test_accuracy"] >= 2 * CHANCE).astype("float64")
+        return (last["test_accuracy"] >= 200 / last["classes"]).astype("float64")
     if name == "gradient_ratio" or name in LAYERS:
         return _of_layers(name, last, layers)
     _, accuracy = questions.TO_AN_ACCURACY.fullmatch(name).groups()
