@@ -7,7 +7,8 @@ import pytest
 
 from .conftest import TINY, Project
 
-MODULE = f"""
+CONFIG = TINY | {"preset": "mine", "experiments": {}}
+OUTER = """
 rule both:
     input:
         "said.txt",
@@ -17,15 +18,15 @@ rule say:
     output:
         "said.txt",
     shell:
-        "echo hello > {{output}}"
+        "echo hello > {output}"
 
 module finicky:
     snakefile:
-        {{snakefile!r}}
+        SNAKEFILE
     prefix:
         "measured"
     config:
-        {TINY | {"preset": "mine", "experiments": {}}!r} | {{changes!r}}
+        CONFIG
 
 use rule * from finicky as finicky_*
 """
@@ -33,15 +34,16 @@ use rule * from finicky as finicky_*
 
 @pytest.fixture
 def outer(untrained, images, tmp_path):
-    """`outer(changes)`: another workflow that takes the untrained project as a module, with changes
-    to its config, and has the images."""
+    """`outer(**changes)`: another workflow that takes the untrained project as a module, its config
+    changed, and has the images."""
 
-    def outer(changes=()):
+    def outer(**changes):
         project = Project(tmp_path / "another one")
         (project.folder / "measured/results").mkdir(parents=True)
         (project.folder / "measured/results/data").symlink_to(images)
-        snakefile = str(untrained.folder / "workflow/Snakefile")
-        project.write("Snakefile", MODULE.format(snakefile=snakefile, changes=dict(changes)))
+        snakefile = repr(str(untrained.folder / "workflow/Snakefile"))
+        text = OUTER.replace("SNAKEFILE", snakefile).replace("CONFIG", repr(CONFIG | changes))
+        project.write("Snakefile", text)
         return project
 
     return outer
@@ -77,7 +79,7 @@ def test_a_whole_report_of_a_module(outer):
 
 
 def test_a_mistake_in_a_modules_config(outer):
-    done = call(outer({"seeds": 0}))
+    done = call(outer(seeds=0))
     assert done.returncode == 1
     [said] = [line for line in done.stdout.splitlines() if "seeds" in line]
     assert said.startswith("the module's config: seeds: found 0")
