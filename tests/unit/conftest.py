@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from finicky.runs import later
+
 NAMES = {"subgrids": "one", "purposes": "comparison"}  # of a run's sub-grids, by commas
 AXES = {
     "dataset": "mnist",
@@ -91,6 +93,7 @@ def make_tables():
 def _tables(runs: list[dict], accuracy, end) -> dict[str, pd.DataFrame]:
     curves = []
     for run in runs:
+        run |= later(run["optimizer"]) | run
         levels = {name: run[name] for name in AXES}
         outcome, step = end(levels)
         steps = -(-run["images"] // run["batch_size"])
@@ -131,6 +134,7 @@ def _tables(runs: list[dict], accuracy, end) -> dict[str, pd.DataFrame]:
         "run",
         *NAMES,
         *AXES,
+        *later("sgd"),
         "outcome",
         "large_step",
         "inf_step",

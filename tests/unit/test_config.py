@@ -154,7 +154,6 @@ def test_a_missing_file_is_named(tmp_path):
         ({"optimizers": {"sgd": [1e39]}}, "optimizers.sgd[0]: found 1e+39; allowed: at most 1e+30"),
         ({"seeds": 10**9}, "seeds: found 1000000000; allowed: at most 10000"),
         ({"first_seed": 2**63}, "first_seed: found 9223372036854775808; allowed: at most 10000000"),
-        ({"width": 320_000}, "width: found 320000; allowed: at most 100000"),
         ({"width": True}, "width: found True; allowed: integer"),
         ({"batch_size": 10**400}, "batch_size: found 1000"),
     ],
@@ -348,3 +347,133 @@ def test_an_error_on_the_command_line_blames_no_file(written, arguments, said):
 
 def test_the_command_line_wins(written):
     assert written("seeds: 2\n", {"seeds": 3})[0]["seeds"] == 3
+
+
+# ---------------------------------------------------------------- axes, own data sets
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"width": [32, 64], "batch_size": [1, 64], "images": [128, 256], "epochs": [1, 2]},
+        {"weight_decay": [0, 1e-4], "schedule": ["constant", "cosine"], "batch_size": 16},
+        {"label_noise": [0, 0.2, 0.99], "width": 64},
+    ],
+)
+def test_good_axes_pass(check, changes):
+    check(grid(**changes))
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"width": [32, 48]}, "width[1]: found 48; allowed: a multiple of 32"),
+        ({"width": [64, 64]}, "width: found [64, 64]; allowed: each item once"),
+        ({"width": []}, "width: found []; allowed: at least 1 item"),
+        ({"batch_size": [64, 0]}, "batch_size[1]: found 0; allowed: at least 1"),
+        ({"images": [64, 1]}, "images[1]: found 1; allowed: at least 2"),
+        ({"images": [64, 60_001]}, "images: found 60001; allowed: at most 60000, which mnist has"),
+        ({"label_noise": [0, 1]}, "label_noise[1]: found 1; allowed: less than 1"),
+        ({"label_noise": -0.1}, "label_noise: found -0.1; allowed: at least 0"),
+        ({"label_noise": [0.1, 0.1]}, "label_noise: found [0.1, 0.1]; allowed: each item once"),
+        ({"label_noise": [float("nan")]}, "label_noise[0]: found nan; allowed: number"),
+        ({"weight_decay": [float("inf")]}, "weight_decay[0]: found inf; allowed: number"),
+        ({"weight_decay": [-1]}, "weight_decay[0]: found -1; allowed: at least 0"),
+        ({"schedule": ["cosin"]}, "schedule: found 'cosin'; allowed: constant, step, linear, "
+                                  "cosine, warm_up, warm_up_cosine"),
+        ({"schedule": "step"}, "schedule: found 'step' for a training of 4 steps; allowed: at "
+                               "least 10 steps"),
+        ({"schedule": ["constant"], "epochs": 0}, "epochs: found 0; allowed: at least 1"),
+        ({"batch_size": 1, "block": ["batch_norm"]}, "batch_size: found 1; allowed: another "
+                                                     "number: batch norm needs 2 images"),
+        ({"images": [256, 257], "block": ["batch_norm"]}, "images: found 257, which leaves a last "
+                                                          "batch of 1 image at batch_size 64;"),
+        ({"dataset": ["mnist", "mine"]}, "dataset: found 'mine'; allowed: mnist, fashion_mnist"),
+        ({"width": 64, "for": ["tuning"]}, "for: found tuning, for runs that no experiment "
+                                           "of the chapter compares; allowed: no `for` beside"),
+    ],
+)  # fmt: skip
+def test_bad_axes_are_refused(refused, changes, said):
+    assert refused(grid(**changes)).startswith(f"mine.yaml: grid.small.{said}")
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"width": [64, 320_000], "depth": [6]}, "grid.small.width: found 320000, with which a run "
+         "of 6 layers needs about 6,108 GiB of memory; allowed: what fits into the 16 GiB of this"),
+        ({"batch_size": 100_000_000}, "grid.small.batch_size: found 100000000, with which a run of "
+         "2 layers needs about 556 GiB of memory; allowed: what fits into the 16 GiB of this mac"),
+    ],
+)  # fmt: skip
+def test_what_no_memory_holds_is_refused(refused, monkeypatch, changes, said):
+    monkeypatch.setattr(config.machine, "memory_gib", lambda: 16)
+    assert refused(grid(**changes)).startswith(f"mine.yaml: {said}")
+
+
+def test_a_preset_s_own_sizes_are_named_where_they_stand(refused, monkeypatch):
+    monkeypatch.setattr(config.machine, "memory_gib", lambda: 16)
+    preset = grid() | {"width": 3_200_000}
+    assert refused(preset).startswith("mine.yaml: width: found 3200000, with which a run of 2")
+
+
+def test_memory_that_the_system_does_not_tell_is_no_limit(check, monkeypatch):
+    monkeypatch.setattr(config.machine, "memory_gib", lambda: None)
+    check(grid(width=320_000))
+
+
+OWN = {"shape": [8, 8], "classes": 10, "images": {"train": 300, "test": 60}}
+HASH = "0" * 64
+
+
+@pytest.fixture
+def npz(tmp_path):
+    """The entry of a file that is there."""
+    (tmp_path / "own.npz").write_bytes(b"")
+    yield {"path": str(tmp_path / "own.npz"), "sha256": HASH}
+    config.own_data.declare({})
+
+
+def own(npz, name="own", **changes):
+    """A preset with a data set of one's own."""
+    return grid(dataset=[name]) | {"datasets": {name: {"npz": npz} | OWN | changes}}
+
+
+def test_a_data_set_of_one_s_own_passes(check, npz):
+    check(own(npz))
+    files = {part: npz for part in config.own_data.PARTS}
+    check(grid(dataset=["own"]) | {"datasets": {"own": {"idx": files} | OWN}})
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"classes": 101}, "datasets.own.classes: found 101; allowed: at most 100"),
+        ({"classes": 1}, "datasets.own.classes: found 1; allowed: at least 2"),
+        ({"shape": [0, 8]}, "datasets.own.shape[0]: found 0; allowed: at least 1"),
+        ({"shape": [1, 1, 1, 1]}, "datasets.own.shape: found [1, 1, 1, 1]; allowed: at most 3 it"),
+        ({"images": {"train": 300}}, "datasets.own.images: found no key 'test'; allowed: every "),
+        ({"images": {"train": 200, "test": 9}}, "grid.small.images: found 256; allowed: at most "
+                                                "200, which own has"),
+        ({"npz": {"path": "no.npz", "sha256": HASH}}, "datasets.own.npz.path: found no file "
+                                                      "'no.npz'; allowed: a file"),
+        ({"npz": {"path": "no.npz", "sha256": "abc"}}, "datasets.own.npz.sha256: found 'abc'; "),
+        ({"idx": {}}, "datasets.own.idx: found no key 'train_images'; allowed: every one of"),
+        ({"name": "mnist"}, "datasets: found the built-in 'mnist'; allowed: a name other than mn"),
+        ({"name": "My-Own"}, "datasets: found 'My-Own'; allowed: text of the form"),
+        ({"colour": 1}, "datasets.own: found unknown key 'colour'"),
+    ],
+)  # fmt: skip
+def test_bad_declarations_are_refused(refused, npz, changes, said):
+    message = refused(own(**{"npz": npz} | changes))
+    assert message.startswith(f"mine.yaml: {said}")
+
+
+def test_a_declaration_names_its_files_once(refused, npz):
+    files = {part: npz for part in config.own_data.PARTS}
+    assert "datasets.own: found both npz and idx; allowed: one of the two" in refused(
+        own(npz, idx=files)
+    )
+    preset = own(npz)
+    del preset["datasets"]["own"]["npz"]
+    assert "datasets.own: found neither npz nor idx; allowed: one of the two" in refused(preset)

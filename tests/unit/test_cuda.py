@@ -245,7 +245,7 @@ def test_batches_are_cut_to_the_memory_that_is_there(dataset):
     scheduler = cuda.Scheduler(
         [(mixed_runs(), dataset), (mixed_runs(epochs=1), dataset)], "cpu", torch.float32, 16, True
     )
-    scheduler.memory = 4.5 * cuda.bytes_needed([make_run()])
+    scheduler.memory = 4.5 * cuda.bytes_needed([make_run()], dataset)
     assert scheduler.begin()
     assert [len(running.runs) for running in scheduler.active] == [1, 2]
     found = [run for runs, _ in scheduler.finished() for run in runs]
@@ -257,7 +257,8 @@ def test_batches_are_cut_to_the_memory_that_is_there(dataset):
 def test_estimated_memory(depth, block):
     """At least the tensors that a batch holds all the time."""
     runs = [make_run(depth=depth, block=block, optimizer="adam", width=128, batch_size=64)] * 3
-    batch = CudaBatch(runs, TinyDataset(), "cpu")
+    dataset = TinyDataset()
+    batch = CudaBatch(runs, dataset, "cpu")
     vectors = 4 * batch.network.parameters.flat.nbytes
     buffers = sum(
         tensor.nbytes
@@ -265,7 +266,7 @@ def test_estimated_memory(depth, block):
         for tensor in vars(b).values()
         if isinstance(tensor, torch.Tensor)
     )
-    assert vectors + buffers < cuda.bytes_needed(runs) < 20 * vectors + 1e8
+    assert vectors + buffers < cuda.bytes_needed(runs, dataset) < 20 * vectors + 1e8
 
 
 # ---------------------------------------------------------------- parts

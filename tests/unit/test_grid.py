@@ -1,5 +1,6 @@
 """The grid's quantities against numbers worked out by hand."""
 
+import pandas as pd
 import pytest
 
 from finicky import runs
@@ -416,3 +417,11 @@ def test_one_row_or_column_of_cells_is_no_heat_map_and_one_depth_no_curve(make_t
     tables = make_tables({"init": ["he", "xavier"], "activation": ["relu", "tanh"]})
     table = grid.measure({}, tables)
     assert shown.f16(table) is not None and shown.f20(table, LEDGER) is None
+
+
+def test_runs_without_a_purpose_do_not_count(make_tables):
+    """Those of another width, decay, schedule, label noise or data set of one's own."""
+    usual = {"init": ["he", "xavier"]}
+    tables = make_tables(usual, usual | {"purposes": "", "label_noise": 0.2, "width": 64})
+    assert len(tables["runs"]) == 20
+    pd.testing.assert_frame_equal(grid.measure({}, tables), grid.measure({}, make_tables(usual)))

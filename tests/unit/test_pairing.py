@@ -108,3 +108,30 @@ def test_a_pair_has_the_worse_outcome(make_tables):
     for a, b in ((he, xavier), (xavier, he)):
         pairs = pairing.pair(a, b, across=["init"])
         assert OUTCOMES[pairs["outcome"].iloc[0]] == "nan"
+
+
+# ---- Axes that came later -----------------------------------------------------------------------
+
+
+def test_runs_at_different_levels_of_any_axis_are_no_pair(make_tables):
+    for axis, other in {"width": 64, "batch_size": 32, "weight_decay": 0.1, "schedule": "cosine",
+                        "label_noise": 0.2}.items():  # fmt: skip
+        tables = make_tables({"init": "he"}, {"init": ["he", "xavier"], axis: other}, end=never)
+        rows = pairing.final(**tables)
+        he, xavier = (rows[rows["init"] == init] for init in ("he", "xavier"))
+        pairs = pairing.pair(he, xavier, ["init"])
+        assert len(he) == 10 and len(pairs) == 5 and set(pairs[axis]) == {other}
+
+
+def test_an_optimizer_is_compared_with_its_own_decay(make_tables):
+    tables = make_tables({"optimizer": ["adam", "adamw"], "learning_rate": 0.001}, end=never)
+    rows = pairing.final(**tables)
+    adam, adamw = (rows[rows["optimizer"] == name] for name in ("adam", "adamw"))
+    assert set(adamw["weight_decay"]) == {0.01}
+    assert len(pairing.pair(adam, adamw, ["optimizer"])) == 5
+
+
+def test_a_failed_run_scores_a_guess_among_its_classes(make_tables):
+    tables = make_tables({"seed": [0, 1]}, end=lambda run: ("nan", 1))
+    tables["runs"]["classes"] = [4, 100]
+    assert sorted(pairing.final(**tables)["test_accuracy"]) == [1.0, 25.0]

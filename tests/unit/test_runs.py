@@ -22,7 +22,8 @@ RUN = Run(
 OTHER = {
     "dataset": "fashion_mnist", "images": 60_000, "epochs": 2, "depth": 6, "block": "residual",
     "activation": "tanh", "init": "xavier", "optimizer": "adam", "learning_rate": 0.1,
-    "batch_size": 32, "width": 64, "seed": 1, "device": "cuda",
+    "batch_size": 32, "width": 64, "seed": 1, "device": "cuda", "weight_decay": 0.1,
+    "schedule": "cosine", "label_noise": 0.2,
 }  # fmt: skip
 SIZE = 40  # estimated seconds a shard
 L2_CACHE = 2 * 2**20
@@ -450,9 +451,8 @@ def test_deeper_networks_fuse_fewer_runs():
 def test_number_of_weights(depth):
     run = dataclasses.replace(RUN, depth=depth)
     fans = Architecture(depth, run.block, run.activation, run.width).fans()
-    assert runs.parameters(run.depth, run.width) == sum(
-        fan_in * fan_out for fan_in, fan_out in fans
-    )
+    count = sum(fan_in * fan_out for fan_in, fan_out in fans)
+    assert runs.parameters(run.depth, run.width) == runs.parameters_of(run) == count
 
 
 def test_steps_count_the_last_smaller_batch():

@@ -367,7 +367,7 @@ def idx_folder(tmp_path, monkeypatch):
 
     Image i has the label i % 10 and pixels that say which one it is.
     """
-    monkeypatch.setattr(engine, "VALIDATION_IMAGES", 15)
+    monkeypatch.setattr(data, "held_out", lambda images: images // 4)
     train_images, test_images, test_labels, train_labels = [], [], [], []
     for count, images, labels in (60, train_images, train_labels), (20, test_images, test_labels):
         images += [np.full((28, 28), 3 * i) for i in range(count)]

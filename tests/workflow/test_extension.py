@@ -16,6 +16,7 @@ FILES = [
     ("python", "workflow/finicky/engine/initializers.py"),
     ("python", "workflow/finicky/engine/activations.py"),
     ("python", "workflow/finicky/engine/optimizers.py"),
+    ("python", "workflow/finicky/engine/schedules.py"),
     ("yaml", "the config"),
     ("python", "workflow/finicky/experiments/start_loss.py"),
     ("python", "workflow/finicky/exhibits/start_loss.py"),
@@ -44,8 +45,8 @@ def extended(trained, tmp_path_factory):
     *levels, config, experiment, exhibit, claim = (example for _, _, example in examples())
     for (_, file), example in zip(FILES, levels, strict=False):
         project.edit(file, lambda text, more=example: f"{text}\n\n{more}")
-    project.write(FILES[4][1], experiment)
-    project.write(FILES[5][1], exhibit)
+    project.write(FILES[5][1], experiment)
+    project.write(FILES[6][1], exhibit)
     project.edit("config/claims.yaml", lambda text: text + claim)
 
     preset = yaml.safe_load(config) | {"preset": "mine", "seeds": 2, "width": 32}

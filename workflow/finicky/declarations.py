@@ -237,10 +237,11 @@ def check_level(column, level, experiment, file, key):
 def axis_levels(axis):
     """The levels of an axis of the grid, as its tables spell them."""
     return {
-        "dataset": list(data.DATASETS),
+        "dataset": data.names(),
         "block": list(runs.BLOCKS),
         "activation": sources.levels("activation"),
         "optimizer": sources.levels("optimizer"),
+        "schedule": sources.levels("schedule"),
         "init": [
             *(name for name in sources.levels("init") if name != "normal_std"),
             "normal_std_<deviation>",

@@ -59,6 +59,12 @@ LABELS = {
     "equispaced": "equispaced points",
     "exactly on it": "a start exactly on it",
     "beside it": "a start beside it",
+    # schedules ("linear" stands above)
+    "constant": "constant",
+    "step": "step",
+    "cosine": "cosine",
+    "warm_up": "warm-up",
+    "warm_up_cosine": "warm-up + cosine",
     # data sets
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",

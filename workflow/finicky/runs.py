@@ -16,12 +16,16 @@ from finicky import data, sources
 
 SCHEME = 1  # version of the identity below
 RUNS_A_SEED = 4  # of a fused batch of the default preset at 2 and at 10 layers, on average
+FUSED_BYTES = 2**29  # of the images and values of a step of runs that a core trains together
 GPU_FUSED = 35  # runs of a fused batch on a GPU, as a rule: seven initialisers, five seeds
 GPU_SHARD_SECONDS = 450  # at most, of a job on a GPU
 OUTCOMES = ("finite", "large", "inf", "nan")  # the worst batch loss, from harmless to worst
 FAILED = ("inf", "nan")
 PURPOSE = ("comparison",)  # of a sub-grid that names none
 BLOCKS = ("plain", "batch_norm", "residual", "batch_norm_residual")
+# Axes that came later, and the level that each had before: at it, it is no part of an identity.
+# The decay None is the optimizer's own.
+LATER = {"weight_decay": None, "schedule": "constant", "label_noise": 0.0}
 
 
 @dataclass(frozen=True)
@@ -41,19 +45,33 @@ class Run:
     width: int
     seed: int
     device: str = "cpu"
+    weight_decay: float | None = LATER["weight_decay"]
+    schedule: str = LATER["schedule"]
+    label_noise: float = LATER["label_noise"]
 
     @property
     def id(self):
         """SHA-256, its first 20 hex digits, of everything that the result depends on."""
-        parts = asdict(self) | environment(self.dataset, self.device)
+        levels = asdict(self)
+        counted = {axis: levels[axis] for axis in levels if levels[axis] != LATER.get(axis, ...)}
+        parts = counted | environment(self.dataset, self.device)
         parts["code"] = [
             sources.core_code(self.device),
             sources.level_code("init", registered(self.init)),
             sources.level_code("activation", self.activation),
             sources.level_code("optimizer", self.optimizer),
         ]
+        if "schedule" in counted:
+            parts["code"].append(sources.level_code("schedule", self.schedule))
         text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+    def row(self):
+        """The run's levels as tables have them: its decay as a number, and its `classes`."""
+        own = sources.own_decay(self.optimizer)
+        decay = own if self.weight_decay is None else self.weight_decay
+        classes = data.described(self.dataset)["classes"]
+        return asdict(self) | {"weight_decay": decay, "classes": classes}
 
     @property
     def steps(self):
@@ -64,14 +82,17 @@ class Run:
 @cache
 def environment(dataset, device):
     """What a run's result depends on besides its levels and the engine's code."""
-    description = data.DATASETS[dataset]
     return {
         "scheme": SCHEME,
-        "data": description["files"],
-        "normalisation": [description["mean"], description["std"]],
+        **data.identity(dataset),
         "dtype": "float32",
         "torch": version("torch").split("+")[0],
     }
+
+
+def later(optimizer):
+    """The columns of tables that came later, as they are for the runs of before."""
+    return LATER | {"weight_decay": sources.own_decay(optimizer), "classes": 10}
 
 
 def registered(init):
@@ -86,6 +107,11 @@ def canonical_init(level):
         deviation = math.sqrt(float(number)) if family == "normal_var" else float(number)
         return f"normal_std_{deviation:.6g}"
     return level
+
+
+def canonical_decay(optimizer, level):
+    """A weight decay as it matters: None if it is the optimizer's own."""
+    return None if level in (None, sources.own_decay(optimizer)) else float(level)
 
 
 def canonical_block(depth, block):
@@ -106,38 +132,59 @@ class Plan:
 
 
 def plan(config):
-    """Expand the sub-grids of a validated config and pack their runs into shards."""
+    """Expand the sub-grids of a validated config and pack their runs into shards.
+
+    The data sets that it declares are known already (own_data.declare).
+    """
+    environment.cache_clear()  # another config may have declared others
     subgrids, purposes = defaultdict(list), defaultdict(set)
     for name, grid in config["grid"].items():
         for run in dict.fromkeys(expand(grid, config)):
             subgrids[run].append(name)
-            purposes[run] |= set(grid.get("for", PURPOSE))
+            purposes[run] |= set(grid.get("for", PURPOSE)) if usual(run, config) else set()
     purposes = {run: sorted(found) for run, found in purposes.items()}
     return Plan(dict(subgrids), purposes, shards(subgrids, config["shard_seconds"]))
 
 
+def usual(run, config):
+    """Whether a run differs from the chapter's in nothing but the axes that its claims are about.
+
+    The experiments of the chapter get no others (their purposes): they would mix widths, say.
+    """
+    return (
+        run.dataset in data.DATASETS
+        and all(getattr(run, axis) == config[axis] for axis in ("batch_size", "width"))
+        and all(getattr(run, axis) == level for axis, level in LATER.items())
+    )
+
+
+def levels(grid, axis, config=None):
+    """A sub-grid's levels of an axis, of which it may have a single one or a list; of an axis that
+    it leaves out the config's own, or the one of LATER."""
+    named = grid.get(axis, (config or {}).get(axis, LATER.get(axis)))
+    return named if isinstance(named, list) else [named]
+
+
 def expand(grid, config):
     """The runs of one sub-grid: the product of its levels, with its rates and seeds."""
-    axes = itertools.product(
-        grid["dataset"], grid["depth"], grid["block"], grid["activation"], grid["init"],
-        grid["optimizer"], range(grid.get("seeds", config["seeds"])),
-    )  # fmt: skip
-    for dataset, depth, block, activation, init, optimizer, seed in axes:
-        if init == "matched":
-            init = config["matched_init"][activation]
-        for rate in rates(grid, optimizer, config):
+    names = ["dataset", "images", "epochs", "depth", "block", "activation", "init", "optimizer",
+             "batch_size", "width", *LATER]  # fmt: skip
+    seeds = range(grid.get("seeds", config["seeds"]))
+    axes = [levels(grid, name, config) for name in names]
+    for *product, seed in itertools.product(*axes, seeds):
+        at = dict(zip(names, product, strict=True))
+        if at["init"] == "matched":
+            at["init"] = config["matched_init"][at["activation"]]
+        at |= {
+            "block": canonical_block(at["depth"], at["block"]),
+            "init": canonical_init(at["init"]),
+            "weight_decay": canonical_decay(at["optimizer"], at["weight_decay"]),
+            "label_noise": float(at["label_noise"]),
+        }
+        for rate in rates(grid, at["optimizer"], config):
             yield Run(
-                dataset=dataset,
-                images=grid["images"],
-                epochs=grid["epochs"],
-                depth=depth,
-                block=canonical_block(depth, block),
-                activation=activation,
-                init=canonical_init(init),
-                optimizer=optimizer,
+                **at,
                 learning_rate=float(rate),
-                batch_size=config["batch_size"],
-                width=config["width"],
                 seed=config["first_seed"] + seed,
                 device=config["device"],
             )
@@ -156,7 +203,9 @@ def architecture_key(run):
 
 def fusion_key(run):
     """What the runs of one fused batch share, besides their architecture."""
-    return (run.images, run.epochs, run.batch_size, run.width, run.optimizer)
+    decay = -1.0 if run.weight_decay is None else run.weight_decay  # that keys can be sorted
+    special = (decay, run.schedule, run.label_noise)
+    return (run.images, run.epochs, run.batch_size, run.width, run.optimizer, *special)
 
 
 def shards(runs, size):
@@ -207,10 +256,12 @@ def parts(members, size):
 class Cost:
     """What training costs, in seconds, without and with batch norm (False, True).
 
-    A line is (base, slope): base + slope × hidden layers. `steps`: of an optimizer step of one run;
-    `images`: of an image in evaluation; `probe`: of a probe, in steps. What a fused batch of any
-    size costs beside them, on a GPU with others side by side: `starts` of a step's kernels;
-    `setups`, once, of drawing its weights and capturing its step.
+    A line is (base, slope): base + slope × hidden layers, at the chapter's sizes; elsewhere the
+    base, which is the first layer's, and the slope count by their multiplications, but not below a
+    half. `steps`: of an optimizer step of one run; `images`: of an image in evaluation; `probe`: of
+    a probe, in steps. What a fused batch of any size costs beside them, on a GPU with others side
+    by side: `starts` of a step's kernels; `setups`, once, of drawing its weights and capturing its
+    step.
     """
 
     steps: dict[bool, tuple[float, float]]
@@ -222,17 +273,23 @@ class Cost:
     def seconds(self, run, fused=GPU_FUSED):
         """Estimated seconds of a run, in a batch of `fused` ones: steps, evaluations, probes."""
         hidden, normalised = run.depth - 1, "batch_norm" in run.block
+        described = data.described(run.dataset)
+        first = data.inputs(run.dataset) * run.width / (784 * 128)
+        inner = (run.width / 128) ** 2
 
-        def at(lines):
+        def at(lines, batch=None):
             base, slope = lines[normalised] if lines else (0, 0)
-            return base + slope * hidden
+            if batch is None:  # what starting things costs, whatever their size
+                return base + slope * hidden
+            return base * max(0.5, first * batch) + slope * hidden * max(0.5, inner * batch)
 
-        step = at(self.steps) + at(self.starts) / fused
-        held_out = 5_000 if run.images <= 55_000 else 0
-        evaluated = run.epochs * 10_000 + run.images + held_out
+        step = at(self.steps, run.batch_size / 64) + at(self.starts) / fused
+        held_out = data.held_out(described["train"])
+        held_out = held_out if run.images <= described["train"] - held_out else 0
+        evaluated = run.epochs * described["test"] + run.images + held_out
         probes = 2 if run.epochs == 1 else 3
         steps = (run.steps + probes * self.probe) * step
-        return at(self.setups) / fused + steps + evaluated * at(self.images)
+        return at(self.setups) / fused + steps + evaluated * at(self.images, 1)
 
 
 # Of an AVX-512 core of 2025. Shards are packed by it on every machine, so that they are the same.
@@ -282,7 +339,8 @@ def largest_batch(group, cache_bytes):
     one = group[0]
     if one.device != "cpu":
         return len(group)
-    return fused_size(parameters(one.depth, one.width), cache_bytes)
+    _, batch = memory(one)
+    return max(1, min(fused_size(parameters_of(one), cache_bytes), FUSED_BYTES // batch))
 
 
 def fused_size(parameters, cache_bytes):
@@ -295,6 +353,20 @@ def fused_size(parameters, cache_bytes):
     return max(1, round(12 * cache_bytes / (16 * parameters)))
 
 
-def parameters(depth, width):
-    """Weights of a network (784 inputs, 10 outputs)."""
-    return 784 * width + (depth - 2) * width**2 + 10 * width
+def parameters(depth, width, inputs=784, classes=10):
+    """Weights of a network."""
+    return inputs * width + (depth - 2) * width**2 + classes * width
+
+
+def parameters_of(run):
+    """Weights of a run's network."""
+    classes = data.described(run.dataset)["classes"]
+    return parameters(run.depth, run.width, data.inputs(run.dataset), classes)
+
+
+def memory(run):
+    """About how many bytes a run needs by itself, as (its network's, those of a batch): parameters,
+    gradients and two moments; images as bytes and as floats, and the values of each layer."""
+    layers = (run.depth - 1) * (2 if "batch_norm" in run.block else 1) + 3
+    batch = run.batch_size * (5 * data.inputs(run.dataset) + 4 * layers * run.width)
+    return 16 * parameters_of(run), batch

@@ -17,6 +17,7 @@ REGISTRIES = {
     "init": (ENGINE / "initializers.py", ("initializer",)),
     "activation": (ENGINE / "activations.py", ("activation", "backward_of")),
     "optimizer": (ENGINE / "optimizers.py", ("optimizer",)),
+    "schedule": (ENGINE / "schedules.py", ("schedule",)),
 }
 
 
@@ -61,10 +62,26 @@ def registered_as(node, decorators):
 
 @cache
 def levels(axis):
-    """The registered levels of `init`, `activation` or `optimizer`, in the order of the file."""
+    """The registered levels of `init`, `activation`, `optimizer` or `schedule`, in the order of the
+    file."""
     file, decorators = REGISTRIES[axis]
     names = (registered_as(node, decorators[:1]) for node in parsed(file))
     return [name for name in names if name]
+
+
+@cache
+def own_decay(optimizer):
+    """The weight decay of an optimizer's own rule: the default of its argument of that name, 0 for
+    a rule without one."""
+    file, decorators = REGISTRIES["optimizer"]
+    for node in parsed(file):
+        if registered_as(node, decorators) == optimizer:
+            given = node.args.args[len(node.args.args) - len(node.args.defaults) :]
+            defaults = dict(zip(given, node.args.defaults, strict=True))
+            defaults |= dict(zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True))
+            named = {argument.arg: value for argument, value in defaults.items()}
+            return float(ast.literal_eval(named.get("weight_decay", ast.Constant(0.0))))
+    return 0.0
 
 
 def defined_names(node):

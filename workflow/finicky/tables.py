@@ -3,12 +3,14 @@
 import pyarrow as pa
 import pyarrow.compute
 
+from finicky.runs import later
+
 # column: (type, what it is); the data dictionary is written from these.
 RUNS = {
     "run": (pa.string(), "identity of the run: SHA-256 of all that its result depends on"),
     "subgrids": (pa.string(), "names of the config's sub-grids that contain the run, by commas"),
     "purposes": (pa.string(), "what these sub-grids are for, by commas"),
-    "dataset": (pa.string(), "mnist or fashion_mnist"),
+    "dataset": (pa.string(), "mnist, fashion_mnist, or one that the config declares"),
     "images": (pa.int64(), "training images: the first of one fixed permutation"),
     "epochs": (pa.int64(), "epochs trained"),
     "depth": (pa.int64(), "layers with weights: 2 + 2 × blocks"),
@@ -21,6 +23,10 @@ RUNS = {
     "width": (pa.int64(), "units of a hidden layer"),
     "seed": (pa.int64(), "seed of weights and order"),
     "device": (pa.string(), "cpu or cuda"),
+    "weight_decay": (pa.float64(), "λ: the optimizer's own (0.01 of AdamW, else 0), or the level"),
+    "schedule": (pa.string(), "how the learning rate goes from step to step"),
+    "label_noise": (pa.float64(), "share of the training labels that are another class"),
+    "classes": (pa.int64(), "of the data set; a guess has an accuracy of 100/classes %"),
     "outcome": (pa.string(), "worst batch loss: finite, large (over 1000 × the first), inf or nan"),
     "large_step": (pa.int64(), "first step with a large loss, from 1; null: never"),
     "inf_step": (pa.int64(), "first step with an infinite loss"),
@@ -40,10 +46,13 @@ CURVES = {
     "running_loss": (pa.float64(), "mean of the batch losses during the epoch, nats"),
     "running_accuracy": (pa.float64(), "accuracy on the batches during the epoch, %"),
     "train_loss": (pa.float64(), "on the training images after the last epoch, nats; null: before"),
-    "train_accuracy": (pa.float64(), "likewise, %"),
-    "validation_loss": (pa.float64(), "likewise on 5,000 held-out ones, nats; null: trained on"),
+    "train_accuracy": (pa.float64(), "likewise, %; with label noise, of the labels as they are"),
+    "validation_loss": (
+        pa.float64(),
+        "likewise on the held-out ones (of MNIST 5,000), nats; null: trained on",
+    ),
     "validation_accuracy": (pa.float64(), "likewise, %"),
-    "test_loss": (pa.float64(), "on the 10,000 test images, end of epoch, evaluation mode, nats"),
+    "test_loss": (pa.float64(), "on the test images, end of epoch, evaluation mode, nats"),
     "test_accuracy": (pa.float64(), "likewise, %; null: the run had ended"),
 }
 LAYERS = {
@@ -72,8 +81,11 @@ for _name in ("curves", "layers"):
 
 
 def shard_table(records):
-    """One shard's Arrow table from {run id: stored record}."""
-    rows = [{"run": run, **record} for run, record in records.items()]
+    """One shard's Arrow table from {run id: stored record}.
+
+    A record of before an axis came has the level that all runs had then.
+    """
+    rows = [{"run": run} | later(one["optimizer"]) | one for run, one in records.items()]
     return pa.Table.from_pylist(rows, SHARD)
 
 

@@ -48,6 +48,8 @@ try:
     ledger.amendments(AMENDMENTS, ledger.load(LEDGER))
     config["device"] = DEVICE = presets.device(config)
     PLAN = runs.plan(config)
+    if workflow.is_main_process:
+        data.check_declared(DATA)
 except InputError as error:
     print(error, file=sys.stderr)
     sys.exit(1)

@@ -5,11 +5,7 @@ localrules:
 # The data sets that have to be fetched. Once verified, images are source files, which no rule makes:
 # where a job is to run again whose output is `ancient` to others (its code was edited, say),
 # Snakemake (9.27) takes the others for finished, whether their results are there or not.
-UNVERIFIED = [
-    dataset
-    for dataset in data.DATASETS
-    if not os.path.exists(marker(dataset)) or data.lost(dataset, DATA)
-]
+UNVERIFIED = data.unverified(DATA)
 if workflow.is_main_process:
     for dataset in UNVERIFIED:  # what was removed by hand is missed, and fetched again
         with contextlib.suppress(FileNotFoundError):

@@ -6,13 +6,14 @@ import traceback
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
+from finicky import own_data
 from finicky.errors import InputError
 from finicky.failures import MARK, Failure, reason
 
 
 @contextmanager
 def job(snakemake):
-    """Run a script's body with its output in the rule's log.
+    """Run a script's body with its output in the rule's log, and the config's data sets known.
 
     A failure ends the job with one line on the terminal. The log ends with its reason; above that
     stands the traceback, unless the input was bad, which one line says.
@@ -20,6 +21,7 @@ def job(snakemake):
     path = Path(snakemake.log[0])
     path.parent.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, _stop)
+    own_data.declare(snakemake.config.get("datasets", {}))
     with open(path, "w", buffering=1, encoding="utf-8") as log, redirect_stdout(log):
         try:
             yield

@@ -2,7 +2,6 @@
 
 import sys
 import traceback
-from dataclasses import asdict
 from datetime import UTC, datetime
 
 import pyarrow.parquet as parquet
@@ -33,7 +32,7 @@ def train_missing(missing, plan, store, config):
             for batch, records in engine.train_each(with_data(some, loaded, engine), device):
                 for run, record in zip(batch, records, strict=True):
                     finished = datetime.now(UTC).isoformat(timespec="seconds")
-                    store.write(run.id, asdict(run) | record | place | {"finished": finished})
+                    store.write(run.id, run.row() | record | place | {"finished": finished})
                     print(f"{run.id} {record['outcome']} {record['seconds']:.2f} s {run}")
                 progress.show()
         except (InputError, OSError):  # the others would meet with the same

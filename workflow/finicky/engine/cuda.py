@@ -8,7 +8,8 @@ many there are and how they are started:
   and one call of the optimizer for each rate.
 - A step is captured in a CUDA graph. All that it needs lies on the device: the epoch's order, the
   number of the batch, the optimizer's step; what the losses are made of goes into a table that is
-  read once an epoch, while the next one is already running.
+  read once an epoch, while the next one is already running. A learning rate that a schedule changes
+  from step to step is no part of a graph: such runs take their steps without one.
 - Several batches train at once, each on its own stream, in turns.
 
 Runs that became NaN stay, and cost their share, until their batch ends: no row influences another,
@@ -44,6 +45,7 @@ from finicky.engine.network import (
     mean_loss,
 )
 from finicky.engine.optimizers import OPTIMIZERS, check_in_place
+from finicky.engine.schedules import scheduled_rates
 
 STREAMS = 16  # batches side by side; more brought little on an H200
 STEPS_A_TURN = 16  # steps of a batch that are started before it is the next one's turn
@@ -130,13 +132,15 @@ class CudaBatch:
         self.dataset, self.device, self.dtype = dataset, torch.device(device), dtype
         self.images, self.size, self.epochs = len(dataset.train.labels), one.batch_size, one.epochs
         self.steps_an_epoch = math.ceil(self.images / self.size)
-        self.level, self.optimizer = one.optimizer, OPTIMIZERS[one.optimizer]
-        self.captures = graphs and self.device.type == "cuda"
+        self.level = one.optimizer
+        self.optimizer = OPTIMIZERS[one.optimizer].with_decay(one.weight_decay)
+        self.scheduled, self.taken = one.schedule != "constant", 0  # steps taken, if scheduled
+        self.captures = graphs and self.device.type == "cuda" and not self.scheduled
         self.places = sorted(
             range(len(runs)), key=lambda place: (runs[place].learning_rate, runs[place].seed)
         )
         self.runs = [runs[place] for place in self.places]
-        self.architecture = Architecture(one.depth, one.block, one.activation, one.width)
+        self.architecture = Architecture.of(one, dataset)
         starts = [(run.init, run.seed) for run in self.runs]
         self.network = BatchedNetwork.initial(self.architecture, starts, dtype, device)
         flat = self.network.parameters.flat
@@ -149,6 +153,7 @@ class CudaBatch:
         self.seeds = list(dict.fromkeys(run.seed for run in self.runs))
         group = [self.seeds.index(run.seed) for run in self.runs]
         self.group = torch.tensor(group, device=device)
+        self.train = self.dataset.seen_by(self.runs)
         self.rates = [run.learning_rate for run in self.runs]
         self.batch_number = torch.zeros(1, dtype=torch.int64, device=device)
         whole, rest = divmod(self.images, self.size)
@@ -168,7 +173,8 @@ class CudaBatch:
     def step(self, size):
         """One optimizer step of every run on its next batch, of `size` images; returns nothing."""
         b = self.load(size)
-        targets = self.dataset.train.labels[self.index].index_select(0, self.group).unsqueeze(1)
+        labels = self.train.labels.expand(len(self.runs), 1, -1)
+        targets = labels.gather(2, self.index.index_select(0, self.group).unsqueeze(1))
         self.network.forward(b)
         picked, answer = cross_entropy(b, targets)
         self.note(self.picked[size], picked)
@@ -195,6 +201,9 @@ class CudaBatch:
 
     def update(self):
         """The optimizer's step: one call for all runs of a rate."""
+        if self.scheduled:
+            self.rates = scheduled_rates(self.runs, self.taken)
+            self.taken += 1
         flat, gradient = self.network.parameters.flat, self.network.gradients.flat
         for rate, part in adjacent(self.rates):
             state = {name: tensor[part] for name, tensor in self.state.items()}
@@ -269,6 +278,7 @@ class CudaBatch:
             start += count * size
         if epoch == 1:
             self.prepare()
+            self.taken = 0
         self.batch_number.zero_()
 
     def _upload(self, source, target):
@@ -290,7 +300,7 @@ class CudaBatch:
     def end_epoch(self, epoch):
         """Evaluate, probe, and send the epoch's numbers to the host: an Epoch."""
         batches = [self._download((self.picked[size], self.right[size])) for size in self.order]
-        splits = self.dataset.splits_after(epoch, self.epochs)
+        splits = self.dataset.splits_after(epoch, self.epochs, self.train)
         evaluations = {name: self._download(self.evaluate(split)) for name, split in splits.items()}
         internals = self.probe() if epoch in (1, self.epochs) else None
         return Epoch(epoch, batches, evaluations, internals, self.arrival())
@@ -302,8 +312,9 @@ class CudaBatch:
 
     def probe(self):
         """probes.statistics, on their way to the host."""
-        images = self.dataset.first(probes.PROBE_IMAGES, self.dtype)
-        found = probes.statistics(self.network, *images)
+        images, _ = self.dataset.first(probes.PROBE_IMAGES, self.dtype)
+        targets = self.train.labels[..., : probes.PROBE_IMAGES]
+        found = probes.statistics(self.network, images, targets)
         return dict(zip(found, self._download(found.values()), strict=True))
 
     def _download(self, tensors):
@@ -448,11 +459,11 @@ class Scheduler:
         while self.streams and (
             job := self.again.popleft() if self.again else next(self.jobs, None)
         ):
-            while len(job[0]) > 1 and bytes_needed(job[0]) > self.memory / 2:
+            while len(job[0]) > 1 and bytes_needed(*job) > self.memory / 2:
                 job, rest = halves(*job)
                 self.again.appendleft(rest)
-            taken = sum(bytes_needed(running.runs) for running in self.active)
-            if self.active and taken + bytes_needed(job[0]) > self.memory:
+            taken = sum(bytes_needed(running.runs, running.dataset) for running in self.active)
+            if self.active and taken + bytes_needed(*job) > self.memory:
                 self.again.appendleft(job)
                 break
             turns = training(*job, *self.options)
@@ -506,15 +517,15 @@ def halves(runs, dataset):
     return [(runs[:middle], dataset), (runs[middle:], dataset)]
 
 
-def bytes_needed(runs):
+def bytes_needed(runs, dataset):
     """Estimated memory of a fused batch while it trains."""
     one = runs[0]
-    shape = Architecture(one.depth, one.block, one.activation, one.width)
+    shape = Architecture.of(one, dataset)
     state = len(OPTIMIZERS[one.optimizer].state)
     # Parameters and gradients; parameters and state once more while graphs are captured.
     vectors = (3 + 2 * state) * Stacked.row_length(shape)
     # z, u and y of each layer, of a step's two sizes; of a probe, with what it makes of them.
     layer = shape.hidden * shape.width * 3 * (2 * one.batch_size + 2 * probes.PROBE_IMAGES)
     evaluation = 6 * EVALUATION_BATCH * shape.width
-    tables = 2 * one.images
+    tables = 2 * one.images * (2 if one.label_noise else 1)  # with labels of each run's own
     return 4 * len(runs) * (vectors + layer + evaluation + tables)

@@ -14,20 +14,21 @@ def evaluate(network, dataset, split):
     for picked, right in answers(network, dataset, split, EVALUATION_BATCH):
         loss -= picked.sum((1, 2), dtype=torch.float64)
         correct += right.sum((1, 2))
-    return scores(loss, correct, len(split.labels))
+    return scores(loss, correct, len(split.images))
 
 
 def answers(network, dataset, split, batch):
     """What each network answers to the images of a split, in evaluation mode, `batch` at a time.
 
     Yields the log-probability of the image's own class, and whether it is the most likely one (a
-    tie counts for the first class): both [R, 1, B].
+    tie counts for the first class): both [R, 1, B]. The split's labels are [N], or each network's
+    own [R, 1, N].
     """
     runs, dtype = len(network.parameters.flat), network.parameters.flat.dtype
     buffer = torch.empty(batch, split.images.shape[1], dtype=dtype, device=split.images.device)
-    for start in range(0, len(split.labels), batch):
+    for start in range(0, len(split.images), batch):
         pixels = split.images[start : start + batch]
-        targets = split.labels[start : start + batch].expand(runs, 1, -1)
+        targets = split.labels[..., start : start + batch].expand(runs, 1, -1)
         logits = network.predict(dataset.normalise(pixels, buffer[: len(pixels)]))
         picked = torch.log_softmax(logits, 1).gather(1, targets)
         yield picked, logits.max(1, keepdim=True).indices == targets

@@ -36,6 +36,12 @@ class Architecture:
     inputs: int = 784
     classes: int = 10
 
+    @classmethod
+    def of(cls, run, dataset):
+        """That of a run on a data set: a number for each pixel in, one for each class out."""
+        sizes = run.width, dataset.inputs, dataset.classes
+        return cls(run.depth, run.block, run.activation, *sizes)
+
     @property
     def hidden(self):
         """The number of hidden layers."""

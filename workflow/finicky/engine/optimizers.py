@@ -6,13 +6,19 @@ shape [k, P]: P parameters of each of the k runs of one rate, which must not inf
 `learning_rate` is a float; `step`, a float32 tensor without dimensions on their device, counts from
 1. `@optimizer(name, state=...)` names the state tensors, which start at zero.
 
+Weight decay: the optimizer's own is part of its rule (AdamW's). Another λ is given to a rule that
+takes `weight_decay`; for any other, λθ is added to the gradient of every parameter, as PyTorch's
+optimizers do (an L2 penalty λ|θ|²/2; see Optimizer.with_decay).
+
 How many runs come in one call is the caller's matter: on a CPU one at a time, while its gradient is
 in the cache; on a GPU all runs of a rate, within a graph. There, only what is computed from `step`
 by tensor operations changes from step to step.
 """
 
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -31,6 +37,19 @@ class Optimizer:
     update: Callable
     state: tuple[str, ...]
     descends: bool
+
+    def with_decay(self, weight_decay):
+        """The optimizer with this decay λ of all parameters; with None as it is, with its own."""
+        if weight_decay is None:
+            return self
+        if "weight_decay" in inspect.signature(self.update).parameters:
+            return replace(self, update=partial(self.update, weight_decay=weight_decay))
+
+        def penalised(parameters, gradient, state, learning_rate, step):
+            gradient.add_(parameters, alpha=weight_decay)
+            self.update(parameters, gradient, state, learning_rate, step)
+
+        return replace(self, update=penalised, descends=False)
 
 
 OPTIMIZERS = {}
@@ -92,9 +111,9 @@ def adam(parameters, gradient, state, learning_rate, step):
 
 
 @optimizer("adamw", state=["mean", "square"])
-def adamw(parameters, gradient, state, learning_rate, step):
-    """Adam with the decoupled decay θ ← (1 - η 0.01) θ (Loshchilov & Hutter 2019, algorithm 2)."""
-    adam_kernel(torch._fused_adamw_, parameters, gradient, state, learning_rate, step, 0.01)
+def adamw(parameters, gradient, state, learning_rate, step, weight_decay=0.01):
+    """Adam with the decoupled decay θ ← (1 - η λ) θ (Loshchilov & Hutter 2019, algorithm 2)."""
+    adam_kernel(torch._fused_adamw_, parameters, gradient, state, learning_rate, step, weight_decay)
 
 
 def adam_kernel(kernel, parameters, gradient, state, learning_rate, step, weight_decay):

@@ -23,7 +23,8 @@ def variance(x):
 
 
 def probe(network, images, targets):
-    """Internals of R networks on images [N, inputs], targets int64 [N]: one dict a run.
+    """Internals of R networks on images [N, inputs], targets int64 [N] or each network's own
+    [R, 1, N]: one dict a run.
 
     Each dict has lists over the layers 1 … depth: `activation_mean` and `activation_variance` (over
     images and units; the last layer's are the logits'), `gradient_norm` (Euclidean, of the weight

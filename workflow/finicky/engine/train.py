@@ -16,14 +16,14 @@ from finicky.engine.history import History
 from finicky.engine.network import Architecture, Buffers, Network, cross_entropy, score
 from finicky.engine.optimizers import OPTIMIZERS, check_in_place
 from finicky.engine.probes import PROBE_IMAGES, probe
+from finicky.engine.schedules import scheduled_rates
 
-VALIDATION_IMAGES = 5000
 CHECK_EVERY = 64  # steps between two readings of the losses
 
 
 @dataclass
 class Split:
-    """Images uint8 [N, 784] and labels int64 [N]."""
+    """Images uint8 [N, pixels] and labels int64 [N], or [R, 1, N] where R runs have their own."""
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -33,13 +33,17 @@ class Dataset:
     """A data set as tensors, split for trainings on its first `images` permuted training images.
 
     One fixed permutation, the same for every seed, orders the training images: the first `images`
-    are trained on, the last 5,000 are the validation set if they are not among them (else None).
+    are trained on, the last ones, data.held_out, are the validation set if they are not among them
+    (else None).
     """
 
+    classes = 10  # if a subclass with images of its own does not say otherwise
+
     def __init__(self, name, folder, images, device="cpu"):
-        arrays = [torch.from_numpy(a) for a in data.load(name, folder)]
-        train_images, train_labels, test_images, test_labels = arrays
-        mean, deviation = data.DATASETS[name]["mean"], data.DATASETS[name]["std"]
+        arrays = data.load(name, folder)
+        mean, deviation = data.normalisation(name, arrays[0])
+        self.classes = data.described(name)["classes"]
+        train_images, train_labels, test_images, test_labels = map(torch.from_numpy, arrays)
         # (x/255 - mean)/deviation as one multiplication and one addition.
         self.scale = 1 / (255 * deviation)
         self.shift = torch.tensor(-mean / deviation, device=device)
@@ -51,24 +55,50 @@ class Dataset:
 
         self.train = split(order[:images])
         self.validation = None
-        if images <= len(order) - VALIDATION_IMAGES:
-            self.validation = split(order[-VALIDATION_IMAGES:])
+        held_out = data.held_out(len(order))
+        if held_out and images <= len(order) - held_out:
+            self.validation = split(order[-held_out:])
         self.test = Split(test_images.to(device), test_labels.long().to(device))
 
-    def splits(self):
-        """The splits that trained networks are evaluated on, by name."""
-        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+    @property
+    def inputs(self):
+        """How many numbers an image has."""
+        return self.train.images.shape[1]
+
+    def seen_by(self, runs):
+        """The training images with the labels that these runs, all of one label noise, are given.
+
+        Of the n labels of a seed, round(noise × n) are another class, each of the others as likely
+        as any; less noise changes a part of what more of it changes. The other splits stay clean.
+        """
+        noise, clean = runs[0].label_noise, self.train.labels
+        if not noise:
+            return self.train
+        of_seed = {}
+        for seed in dict.fromkeys(run.seed for run in runs):
+            replaced = streams.permutation(len(clean), seed, "label noise")
+            replaced = replaced[: round(noise * len(clean))]
+            by = streams.generator(seed, "noisy labels")
+            labels = clean.cpu().clone()
+            labels[replaced] += torch.randint(1, self.classes, clean.shape, generator=by)[replaced]
+            of_seed[seed] = labels.remainder_(self.classes)
+        labels = torch.stack([of_seed[run.seed] for run in runs]).unsqueeze(1)
+        return Split(self.train.images, labels.to(clean.device))
+
+    def splits(self, train=None):
+        """The splits that trained networks are evaluated on, by name; `train`: as `seen_by`."""
+        splits = {"train": train or self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in splits.items() if split is not None}
 
-    def splits_after(self, epoch, epochs):
+    def splits_after(self, epoch, epochs, train=None):
         """Those that are evaluated after an epoch of so many: before the last, the test images.
 
         Evaluating all of them every time would take more than a third of a short training.
         """
-        return self.splits() if epoch == epochs else {"test": self.test}
+        return self.splits(train) if epoch == epochs else {"test": self.test}
 
     def first(self, count, dtype):
-        """The first `count` training images, normalised [count, 784], and their labels."""
+        """The first `count` training images, normalised [count, pixels], and their labels."""
         return self.normalise(self.train.images[:count], dtype=dtype), self.train.labels[:count]
 
     def normalise(self, pixels, out=None, dtype=torch.float32):
@@ -97,17 +127,18 @@ class FusedBatch:
 
     The runs share everything but init, learning rate and seed. Those of one seed are a group: they
     see the same images in the same order, which are loaded once for all of them. `rates` holds the
-    learning rates, one float a run, and may be replaced before any step.
+    learning rates, one float a run, and may be replaced before any step; a schedule replaces them
+    before each. `train` are the training images with the runs' labels (Dataset.seen_by).
     """
 
     def __init__(self, runs, dataset, device="cpu", dtype=torch.float32):
         one = runs[0]
         self.runs, self.dataset, self.device, self.dtype = runs, dataset, device, dtype
         self.images, self.size = len(dataset.train.labels), one.batch_size
-        self.architecture = Architecture(one.depth, one.block, one.activation, one.width)
+        self.architecture = Architecture.of(one, dataset)
         starts = [(run.init, run.seed) for run in runs]
         self.network = Network.initial(self.architecture, starts, dtype, device)
-        self.optimizer = OPTIMIZERS[one.optimizer]
+        self.optimizer = OPTIMIZERS[one.optimizer].with_decay(one.weight_decay)
         self.rates = [run.learning_rate for run in runs]
         self.steps = 0
         self.step_count = torch.zeros((), device=device)  # the same, for the optimizer
@@ -118,6 +149,7 @@ class FusedBatch:
     def _make_buffers(self):
         self.seeds = list(dict.fromkeys(run.seed for run in self.runs))
         self.group = [self.seeds.index(run.seed) for run in self.runs]
+        self.train = self.dataset.seen_by(self.runs)
         sizes = {self.size, self.images % self.size or self.size}
         shape = (self.architecture, self.group)
         self.buffers = {size: Buffers(*shape, size, self.dtype, self.device) for size in sizes}
@@ -147,7 +179,8 @@ class FusedBatch:
         """
         orders = [streams.permutation(self.images, seed, "order", epoch) for seed in self.seeds]
         order = torch.stack(orders).to(self.device)
-        targets = self.dataset.train.labels[order][self.group].unsqueeze(1)
+        labels = self.train.labels.expand(len(self.runs), 1, -1)
+        targets = labels.gather(2, order[self.group].unsqueeze(1))
         return list(zip(order.split(self.size, 1), targets.split(self.size, 2), strict=True))
 
     def step(self, index, targets):
@@ -172,6 +205,8 @@ class FusedBatch:
 
     def backward_and_update(self, buffers):
         """Backward pass and optimizer step: of each run as soon as its gradient is complete."""
+        if self.runs[0].schedule != "constant":
+            self.rates = scheduled_rates(self.runs, self.steps)
         self.steps += 1
         if self.optimizer.descends:
             column = self.network.rate_column(self.rates)
@@ -232,7 +267,8 @@ def _train_fused(runs, dataset, dtype):
     alive = histories
 
     def probe_layers(epoch):
-        internals = probe(batch.network, *dataset.first(PROBE_IMAGES, dtype))
+        images, _ = dataset.first(PROBE_IMAGES, dtype)
+        internals = probe(batch.network, images, batch.train.labels[..., :PROBE_IMAGES])
         for history, of_run in zip(alive, internals, strict=True):
             history.add_layers(epoch, of_run)
 
@@ -241,7 +277,7 @@ def _train_fused(runs, dataset, dtype):
         alive = train_epoch(batch, alive, epoch)
         if not alive:
             break
-        splits = dataset.splits_after(epoch, epochs)
+        splits = dataset.splits_after(epoch, epochs, batch.train)
         evaluations = {name: evaluate(batch.network, dataset, s) for name, s in splits.items()}
         for place, history in enumerate(alive):
             of_run = {name: of[place] for name, of in evaluations.items()}

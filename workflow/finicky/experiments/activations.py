@@ -85,12 +85,12 @@ START = ["dataset", "depth", "block", "activation", "init", "batch_size", "width
 
 
 def zeros(tables) -> pd.DataFrame:
-    """Shares of zeros in the grid's ReLU networks from He's start, means over hidden layers.
+    """Shares of zeros in the chapter's ReLU networks from He's start, means over hidden layers.
 
     After training, cells in which a run failed are left out: its units have no values in the end.
     """
     runs = tables["runs"]
-    runs = runs[(runs["activation"] == "relu") & (runs["init"] == "he")]
+    runs = runs[(runs["activation"] == "relu") & (runs["init"] == "he") & (runs["purposes"] != "")]
     ends = pairing.final(runs, tables["curves"])
     shares = {"saturated_share": "zeros", "dead_share": "always"}  # flat is zero, for a ReLU
     layers = tables["layers"].dropna(subset="saturated_share").rename(columns=shares)

@@ -83,14 +83,16 @@ FEWEST_RIVALS = 4  # the best of fewer says little
 def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """One row per quantity, condition and seed; QUANTITIES says what each number is.
 
-    settings: none are read. tables: the gathered `runs` and `curves`. `a` and `b` are the
-    accuracies (%) of the two arms in the order of the difference, save for errors, whose rise is
-    the shallower network's accuracy a minus the deeper one's b. Conditions beside the axes:
-    `shallower_depth`, the depth that `depth` is compared with; `rate`: FIXED beforehand; OWN, then
-    `learning_rate` is empty, as it can differ from seed to seed; or, of single runs, TRIED for
-    tuning alone; `tuned_rate`, and `edge`: whether it is the lowest or the highest rate tried.
+    settings: none are read. tables: the gathered `runs` and `curves`, of which those runs count
+    that serve a purpose: none of another width, say. `a` and `b` are the accuracies (%) of the two
+    arms in the order of the difference, save for errors, whose rise is the shallower network's
+    accuracy a minus the deeper one's b. Conditions beside the axes: `shallower_depth`, the depth
+    that `depth` is compared with; `rate`: FIXED beforehand; OWN, then `learning_rate` is empty, as
+    it can differ from seed to seed; or, of single runs, TRIED for tuning alone; `tuned_rate`, and
+    `edge`: whether it is the lowest or the highest rate tried.
     """
-    every = pairing.final(tables["runs"], tables["curves"])
+    runs = tables["runs"]
+    every = pairing.final(runs[runs["purposes"] != ""], tables["curves"])
     fixed = pairing.for_purpose(every, "comparison")
     best = at_own_best_rate(every)
     every = every.assign(rate=np.where(every.index.isin(fixed.index), FIXED, TRIED))

@@ -225,7 +225,8 @@ def comparisons(ends: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def equally_many(ends: pd.DataFrame) -> pd.DataFrame:
     """Equal budgets: as many rates for each optimizer of a cell, the lowest left out."""
-    cell = [axis for axis in pairing.CELL if axis not in ("optimizer", "learning_rate")]
+    of_optimizer = ("optimizer", "learning_rate", "weight_decay")
+    cell = [axis for axis in pairing.CELL if axis not in of_optimizer]
     rates = ends[[*cell, "optimizer", "learning_rate"]].drop_duplicates()
     counts = rates.groupby([*cell, "optimizer"])["learning_rate"].transform("size")
     fewest = counts.groupby([rates[axis] for axis in cell]).transform("min")

@@ -5,8 +5,6 @@ training: networks without activation of several depths against a single layer, 
 regression, each at its own best learning rate.
 """
 
-from dataclasses import asdict
-
 import numpy as np
 import pandas as pd
 import torch
@@ -216,7 +214,7 @@ def single_layer_rows(runs, dataset, layers) -> list[dict]:
     rows = []
     for run, layer in zip(runs, layers, strict=True):
         finite = bool(layer.isfinite().all())
-        row = asdict(run) | {"outcome": OUTCOMES.index("finite" if finite else "nan")}
+        row = run.row() | {"outcome": OUTCOMES.index("finite" if finite else "nan")}
         for name, split in splits.items():
             right = (images[name] @ layer).argmax(1) == split.labels
             row[f"{name}_accuracy"] = 100 * float(right.float().mean()) if finite else CHANCE

@@ -9,7 +9,6 @@ same order of the data and the same standard normals) and the same level on ever
 import numpy as np
 import pandas as pd
 
-from finicky.data import CHANCE
 from finicky.runs import OUTCOMES
 
 CELL = [
@@ -22,6 +21,9 @@ CELL = [
     "init",
     "optimizer",
     "learning_rate",
+    "weight_decay",
+    "schedule",
+    "label_noise",
 ]
 KEY = [*CELL, "batch_size", "width", "seed"]
 
@@ -36,8 +38,8 @@ def by_epoch(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """One row per run and epoch: the run's levels, `epoch`, `steps` (taken by the end of the
     epoch), the metrics and `outcome`, a number into OUTCOMES: the worst that had happened by then.
 
-    From the epoch in which the loss became inf or NaN, accuracies are CHANCE and losses NaN,
-    whatever the network then said about the images.
+    From the epoch in which the loss became inf or NaN, accuracies are those of a guess and losses
+    NaN, whatever the network then said about the images.
     """
     rows = runs.rename(columns={"outcome": "whole_outcome"}).merge(curves, on="run")
     rows["steps"] = rows["epoch"] * -(-rows["images"] // rows["batch_size"])
@@ -51,7 +53,7 @@ def by_epoch(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     rows.loc[silent, "outcome"] = rows["whole_outcome"].map(OUTCOMES.index)
     failed = rows["outcome"] >= OUTCOMES.index("inf")
     for metric in curves.columns.difference(["run", "epoch"]):
-        score = CHANCE if metric.endswith("accuracy") else np.nan
+        score = 100 / rows["classes"] if metric.endswith("accuracy") else np.nan
         rows[metric] = rows[metric].astype("float64").mask(failed, score)
     return rows.drop(columns="whole_outcome")
 
@@ -65,7 +67,7 @@ def final(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 def as_runs(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of `by_epoch` as runs that ended there, each once.
 
-    Without a schedule a run's first epochs are a shorter run. So runs of different lengths can be
+    At a constant rate a run's first epochs are a shorter run. So runs of different lengths can be
     compared after the same epoch, and a shorter run and the beginning of a longer one count once.
     """
     longest_first = rows.sort_values("epochs", ascending=False, kind="stable")
@@ -75,11 +77,14 @@ def as_runs(rows: pd.DataFrame) -> pd.DataFrame:
 def pair(
     a: pd.DataFrame, b: pd.DataFrame, across: list[str], metric: str = "test_accuracy"
 ) -> pd.DataFrame:
-    """Rows of arm `a` joined with rows of arm `b`: same KEY but for the columns `across`.
+    """Rows of arm `a` joined with rows of arm `b`: same KEY but for the columns `across`; an
+    optimizer comes with its weight decay, AdamW with its own.
 
     Result: the shared columns of KEY, each of `across` twice (`init_a`, `init_b`), `a`, `b` (the
     metric of the two arms), `value` = a - b, the worse `outcome`, and `epoch` (after which).
     """
+    if "optimizer" in across:
+        across = [*across, "weight_decay"]
     shared = [column for column in KEY if column not in across]
     columns = [*KEY, metric, "outcome"]
     both = a[columns].merge(b[columns], on=shared, suffixes=("_a", "_b"))

@@ -103,6 +103,7 @@ BUDGET = {
 ACTIVATIONS = ["relu", "leaky_relu", "tanh", "sigmoid", "selu"]
 PARTLY_ZERO = {"first layer zero": 0, "last layer zero": -1}
 FUSED = 10  # networks trained together
+AT_ONCE = 5000  # images that they answer together
 RANK = 1e-6  # of the largest singular value
 
 
@@ -239,7 +240,7 @@ def answers(network, dataset) -> tuple[np.ndarray, np.ndarray]:
     """(test accuracy, share of the test images that are of the class that is named most) of each
     network, in %."""
     named = []
-    for pixels in dataset.test.images.split(engine.VALIDATION_IMAGES):
+    for pixels in dataset.test.images.split(AT_ONCE):
         x = dataset.normalise(pixels, dtype=network.parameters.flat.dtype)
         named.append(network.predict(x).argmax(1))
     named, labels = torch.cat(named, 1), dataset.test.labels

@@ -10,14 +10,14 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 
 from finicky import machine
 from finicky import runs as planning
-from finicky.data import CHANCE
+from finicky.data import chance
 from finicky.engine import train as engine
 from finicky.engine.network import Buffers, Network, cross_entropy
 from finicky.runs import FAILED, OUTCOMES, Run
@@ -79,7 +79,8 @@ class Training:
     start: its first parameters, flat [P]. rule(parameters, gradient, state, learning_rate, step):
     an update rule instead of the optimizer's, with the optimizer's state. Which images it trains
     on: `block`, the number of a block of run.images images of the data set, or `subset`, indices
-    int64 [run.images]; with neither, all training images of the data set. Both: ValueError.
+    int64 [run.images]; with neither, all training images of the data set. Both, or either of them
+    with label noise: ValueError.
     """
 
     run: Run
@@ -92,6 +93,8 @@ class Training:
     def __post_init__(self):
         if self.block is not None and self.subset is not None:
             raise ValueError("a block and a subset of the images")
+        if self.chooses and self.run.label_noise:
+            raise ValueError("label noise of images of its own")
 
     @property
     def chooses(self) -> bool:
@@ -160,7 +163,7 @@ class Batch(engine.FusedBatch):
     def scores(self, split: str) -> list[tuple[float, float]]:
         """(loss, accuracy in %) of each network on a split: of the training images, on those that
         it chose."""
-        whole = getattr(self.dataset, split)
+        whole = self.train if split == "train" else getattr(self.dataset, split)
         if split != "train" or not self.trainings[0].chooses:
             return engine.evaluate(self.network, self.dataset, whole)
         found = []
@@ -280,20 +283,18 @@ def _fused(trainings):
     for group in groups.values():
         one = trainings[group[0]].run
         group.sort(key=lambda place: trainings[place].run.seed)
-        size = planning.fused_size(
-            planning.parameters(one.depth, one.width), machine.l2_cache_bytes()
-        )
+        size = planning.fused_size(planning.parameters_of(one), machine.l2_cache_bytes())
         count = math.ceil(len(group) / size)
         bounds = [round(i * len(group) / count) for i in range(count + 1)]
         yield from (group[start:end] for start, end in itertools.pairwise(bounds))
 
 
 def _row(run, history, splits):
-    row = asdict(run) | {"start_loss": history.start_loss, "running_loss": math.nan}
+    row = run.row() | {"start_loss": history.start_loss, "running_loss": math.nan}
     row["outcome"] = OUTCOMES.index(history.outcome)
     failed = history.outcome in FAILED
     for name in splits:
-        loss, accuracy = math.nan, CHANCE
+        loss, accuracy = math.nan, chance(run.dataset)
         if not failed:
             loss, accuracy = (history.curves[-1][f"{name}_{what}"] for what in ("loss", "accuracy"))
         row |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
