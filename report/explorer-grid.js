@@ -117,7 +117,10 @@ const ExplorerGrid = (function () {
       }
     }
     const values = (said.get("pin") || "").split("~");
-    const pin = placesOf(g, Object.fromEntries(g.axes.map((axis, i) => [axis.key, values[i]])));
+    // An address of before an axis came says nothing of it.
+    const only = (axis) => (axis.levels.length === 1 ? axis.levels[0].value : undefined);
+    const pinned = g.axes.map((axis, i) => [axis.key, values[i] ?? only(axis)]);
+    const pin = placesOf(g, Object.fromEntries(pinned));
     if (isWhole(g, pin)) state.pin = pin;
     return state;
   }
@@ -163,10 +166,14 @@ const ExplorerGrid = (function () {
     return ` ${words.join(" ")} `;
   }
 
+  // Axes whose levels are numbers that alone say nothing.
+  const SIZES = ["batch_size", "width", "weight_decay", "label_noise"];
+
   function namesOf(axis, { label, value }) {
     if (axis.key === "depth") return [`${value} layers`, `depth ${value}`];
     if (axis.key === "learning_rate") return [value, `rate ${value}`, `learning rate ${value}`];
     if (axis.key === "training" || axis.key === "seeds") return [label];
+    if (SIZES.includes(axis.key)) return [label, `${axis.label} ${value}`];
     return [label, value, ...(value === "batch_norm_residual" ? ["residual bn"] : [])];
   }
 
@@ -199,7 +206,7 @@ const ExplorerGrid = (function () {
   // How far two levels of an axis lie apart, from 0 to 1.
   function distance(axis, a, b) {
     if (a === b) return 0;
-    if (axis.key !== "depth" && axis.key !== "learning_rate") return 1;
+    if (!["depth", "learning_rate", "batch_size", "width"].includes(axis.key)) return 1;
     const [one, other] = [a, b].map((place) => Number(axis.levels[place].value));
     return Math.min(1, 0.2 + Math.abs(Math.log(one / other)) / Math.log(10));
   }
@@ -282,6 +289,11 @@ const ExplorerGrid = (function () {
       said("depth"),
       said("block"),
       rate && optimizer ? `${optimizer} at ${rate}` : optimizer || (rate && `rate ${rate}`),
+      said("batch_size"),
+      said("width"),
+      said("weight_decay"),
+      said("schedule"),
+      said("label_noise"),
       said("dataset"),
       said("training"),
       seeds && `seeds ${seeds}`,
@@ -396,11 +408,14 @@ const ExplorerGrid = (function () {
     const [first, last] = at.seeds.split("-").map(Number);
     const cell = cellAt(g, places);
     const [images, epochs] = at.training.split("x");
+    const own = g.data.datasets[at.dataset]; // as the config declares it
     const lines = [
       "preset: my-cell",
       `seeds: ${cell == null ? last - first + 1 : g.data.cells.n[cell]}`,
       `first_seed: ${first}`,
-      ...Object.entries(g.data.fixed).map(([key, value]) => `${key}: ${value}`),
+      `batch_size: ${at.batch_size}`,
+      `width: ${at.width}`,
+      ...(own ? [`datasets: ${JSON.stringify({ [at.dataset]: own })}`] : []),
       "grid:",
       "  my-cell:",
       `    dataset: [${at.dataset}]`,
@@ -409,6 +424,9 @@ const ExplorerGrid = (function () {
       ...["depth", "block", "activation", "init", "optimizer", "learning_rate"].map(
         (axis) => `    ${axis}: [${at[axis]}]`,
       ),
+      ...Object.entries({ weight_decay: "own", schedule: "constant", label_noise: "0" })
+        .filter(([axis, before]) => at[axis] !== before)
+        .map(([axis]) => `    ${axis}: [${at[axis]}]`),
     ];
     const file = "config/my-cell.yaml";
     const tables = ["runs", "curves", "layers"].map((name) => `results/my-cell/tables/${name}.csv`);

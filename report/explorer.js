@@ -433,7 +433,9 @@
 
   const finals = (view) =>
     view.detail.seeds.map((seed, i) =>
-      view.detail.outcomes[i] >= 2 ? 100 * g.data.chance : (view.detail.accuracy[i].at(-1) ?? null),
+      view.detail.outcomes[i] >= 2
+        ? 100 * g.data.chance[view.places.dataset]
+        : (view.detail.accuracy[i].at(-1) ?? null),
     );
 
   function outcome(view) {

@@ -34,10 +34,6 @@ def inputs(folder):
         sorted((ROOT / "results/reference").glob("*/claims.json")), record["config"]
     )
     judge.add_other_seeds(claims, references)
-    grid = {
-        name: pd.read_parquet(reference / f"tables/{name}.parquet", columns=columns)
-        for name, columns in explorer.COLUMNS.items()
-    }
     figures, refilled = _exhibits(chapter, measured, folder)
     return {
         "ledger": chapter,
@@ -48,7 +44,7 @@ def inputs(folder):
         "record": record,
         "references": references,
         "amendments": ledger.amendments(ROOT / "config/amendments.yaml", chapter),
-        "grid": explorer.view([grid], record["config"]),
+        "grid": explorer.view([explorer.read(reference / "tables")], record["config"]),
     }
 
 

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from finicky import config as presets
-from finicky import runs
+from finicky import own_data, runs
 from finicky.page import build, explorer
 
 VENDOR = build.TEMPLATES / "vendor"
@@ -188,7 +188,57 @@ def test_it_starts_at_a_full_heat_map_near_the_preferred_levels(shown):
     assert shown["start"] == {
         "x": "activation", "y": "init", "seeds": "0-2", "dataset": "mnist", "training": "640x2",
         "depth": "10", "block": "plain", "optimizer": "adam", "learning_rate": "usual",
+        "batch_size": "64", "width": "128", "weight_decay": "own", "schedule": "constant",
+        "label_noise": "0",
     }  # fmt: skip
+
+
+def test_axes_that_came_later_have_one_level_in_tables_of_before(shown):
+    """So nothing of them shows; AdamW's decay of 0.01 is its own, as SGD's of 0."""
+    for axis in "batch_size", "width", "weight_decay", "schedule", "label_noise":
+        assert len(levels(shown, axis)) == 1
+    runs = make_tables()["runs"]
+    runs["optimizer"] = runs["optimizer"].replace("adam", "adamw")
+    other = explorer.view([make_tables() | {"runs": runs}], CONFIG)
+    assert levels(other, "weight_decay") == ["own"]
+
+
+@pytest.fixture(scope="module")
+def varied():
+    """A grid in which the first cells, of three seeds each, differ in the later axes as well; its
+    data set is one's own, with four classes."""
+    tables = make_tables()
+    runs = tables["runs"].assign(
+        weight_decay=0.0, schedule="constant", label_noise=0.0, classes=4, dataset="own"
+    )
+    changes = [("width", 64), ("batch_size", 32), ("weight_decay", 1e-4), ("label_noise", 0.2),
+               ("schedule", "warm_up")]  # fmt: skip
+    for cell, (axis, level) in enumerate(changes):
+        runs.loc[runs.index[3 * cell : 3 * cell + 3], axis] = level
+    return tables | {"runs": runs}
+
+
+DECLARED = {"own": {"npz": {"path": "own.npz", "sha256": "0" * 64}, "shape": [8, 8],
+                    "classes": 4, "images": {"train": 700, "test": 60}}}  # fmt: skip
+
+
+def test_later_axes_are_axes_like_others(varied):
+    shown = explorer.view([varied], CONFIG | {"datasets": DECLARED})
+    assert levels(shown, "width") == ["64", "128"] and levels(shown, "label_noise") == ["0", "0.2"]
+    assert levels(shown, "weight_decay") == ["own", "0.0001"]
+    assert levels(shown, "schedule") == ["constant", "warm_up"]
+    assert len(shown["cells"]["n"]) == len(list(cells())) and shown["chance"] == [25.0]
+    lost = number_of(shown, **LOST)
+    assert shown["cells"]["accuracy"][lost] == 2500  # a guess among four classes
+    labels = {axis["key"]: [one["label"] for one in axis["levels"]] for axis in shown["axes"]}
+    assert labels["width"] == ["64 units", "128 units"]
+    assert labels["weight_decay"] == ["the optimizer's own decay", "decay 0.0001"]
+
+
+def test_it_starts_with_axes_that_have_several_levels(varied):
+    runs = varied["runs"].query("activation == 'relu' and init == 'he' and optimizer == 'adam'")
+    start = explorer.view([varied | {"runs": runs}], CONFIG)["start"]
+    assert (start["x"], start["y"]) == ("depth", "batch_size")
 
 
 def test_a_rate_has_no_power_of_ten(tables):
@@ -449,6 +499,29 @@ def test_the_recipe_trains_exactly_the_cell(said, shown, tables, tmp_path):
     wanted = {tuple(row) for row in own[[*CELL, "batch_size", "width", "seed"]].to_numpy()}
     axes = [*CELL, "batch_size", "width", "seed"]
     assert {tuple(getattr(run, axis) for axis in axes) for run in planned} == wanted
+
+
+def test_the_recipe_of_later_axes_and_an_own_data_set_trains_exactly_the_cell(
+    said, varied, tmp_path
+):
+    shown = explorer.view([varied], CONFIG | {"datasets": DECLARED})
+    names = ["width", "batch_size", "weight_decay", "schedule", "label_noise"]
+    own_data.declare(DECLARED)
+    try:
+        for _, run in varied["runs"].iloc[:15:3].iterrows():
+            at = {axis: str(run[axis]) for axis in ("depth", "activation", "init", "optimizer")}
+            cell = number_of(shown, **at, learning_rate=str(run["learning_rate"]))
+            recipe = said(f"return E.recipe(g, E.placesOfCell(g, {cell}));", shown)
+            path = tmp_path / "my-cell.yaml"
+            path.write_text(recipe["yaml"], encoding="utf-8")
+            config = presets.load(path, build.TEMPLATES.parent / "config/config.yaml")
+            assert config["datasets"] == DECLARED
+            planned = [one.row() for one in runs.plan(config).subgrids]
+            assert [one["seed"] for one in planned] == [0, 1, 2]
+            for one in planned:
+                assert {axis: one[axis] for axis in names} == {axis: run[axis] for axis in names}
+    finally:
+        own_data.declare({})
 
 
 def test_colours_tell_97_from_98_and_carry_readable_numbers(said):

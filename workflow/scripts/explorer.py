@@ -3,28 +3,18 @@
 import json
 from pathlib import Path
 
-import pandas as pd
 from job import job
 
 from finicky import provenance
 from finicky.page import explorer
 from finicky.store import replaced
 
-
-def read_tables(folder):
-    """The tables of one seed set, as far as the explorer reads them."""
-    return {
-        name: pd.read_parquet(Path(folder) / f"{name}.parquet", columns=columns)
-        for name, columns in explorer.COLUMNS.items()
-    }
-
-
 with job(snakemake):
     given = snakemake.input
     sets = provenance.references(given.references, snakemake.config)
     folders = [Path(given.runs).parent]
     folders += [Path("results/reference") / name / "tables" for name in sets]
-    shown = explorer.view([read_tables(folder) for folder in folders], snakemake.config)
+    shown = explorer.view([explorer.read(folder) for folder in folders], snakemake.config)
     with replaced(snakemake.output[0]) as temporary:
         text = json.dumps(shown, sort_keys=True, separators=(",", ":"), allow_nan=False)
         Path(temporary).write_text(text, encoding="utf-8")

@@ -8,24 +8,34 @@ chunks of cells, so that the browser unpacks one of them and forgets it again.
 import base64
 import json
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as parquet
 
-from finicky.data import CHANCE
 from finicky.labels import axis_label, label, place
-from finicky.runs import FAILED, OUTCOMES
+from finicky.runs import FAILED, OUTCOMES, later
+from finicky.sources import own_decay
 
 AXES = ["seeds", "dataset", "training", "depth", "block", "activation", "init", "optimizer",
-        "learning_rate"]  # fmt: skip
+        "learning_rate", "batch_size", "width", "weight_decay", "schedule",
+        "label_noise"]  # fmt: skip
+# Axes of numbers, and what a level of theirs is called.
+NUMBERS = {"depth": "{} layers", "learning_rate": "{}", "batch_size": "{} images a step",
+           "width": "{} units", "weight_decay": "decay {}",
+           "label_noise": "label noise {}"}  # fmt: skip
+OWN_DECAY = "own"  # the level of weight decay that every optimizer has if nothing is said
 # Of equally many trained cells, the explorer starts at these levels.
 START = {"x": "activation", "y": "init", "dataset": "mnist", "depth": "10", "block": "plain",
-         "optimizer": "adam"}  # fmt: skip
+         "optimizer": "adam", "weight_decay": OWN_DECAY, "schedule": "constant",
+         "label_noise": "0"}  # fmt: skip
 MEASURES = {
     "accuracy": (
         "test accuracy",
         "%",
-        "median over seeds after the last epoch; a diverged run counts as a guess, 10 %",
+        "median over seeds after the last epoch; a diverged run counts as a guess, of ten classes "
+        "10 %",
     ),
     "diverged": ("diverged runs", "", "seeds whose loss became infinite or NaN, of all seeds"),
     "loss": ("test loss", "nats", "median of the seeds that did not diverge, after the last epoch"),
@@ -44,20 +54,30 @@ CHUNK = 48  # cells
 USUAL = "usual"  # the level that stands for another axis's own level
 COLUMNS = {
     "runs": ["run", "dataset", "images", "epochs", "depth", "block", "activation", "init",
-             "optimizer", "learning_rate", "batch_size", "width", "seed", "outcome", "inf_step",
-             "nan_step"],
+             "optimizer", "learning_rate", "batch_size", "width", "weight_decay", "schedule",
+             "label_noise", "classes", "seed", "outcome", "inf_step", "nan_step"],
     "curves": ["run", "epoch", "running_loss", "test_loss", "test_accuracy"],
     "layers": ["run", "epoch", "layer", "activation_variance", "gradient_norm", "dead_share"],
 }  # fmt: skip
+
+
+def read(folder):
+    """The tables of one seed set in a folder, as far as the explorer reads them."""
+    tables = {}
+    for name, columns in COLUMNS.items():
+        path = Path(folder) / f"{name}.parquet"
+        there = set(parquet.read_schema(path).names)
+        tables[name] = pd.read_parquet(path, columns=[name for name in columns if name in there])
+    return tables
 
 
 def view(seed_sets, config):
     """The explorer's data as plain values, the same for the same tables; None without a run.
 
     seed_sets: one {"runs", "curves", "layers": data frame} for each seed set, with the columns of
-    COLUMNS, this report's own first. A set whose runs are those of an earlier one is left out.
-    config: the preset's, for its usual learning rates and the initialiser meant for each
-    activation.
+    COLUMNS (of runs.later if they are of before), this report's own first. A set whose runs are
+    those of an earlier one is left out. config: the preset's, for its usual learning rates, sizes
+    and the initialiser meant for each activation, and for its own data sets.
 
     A cell is a combination of levels. `axes` has the levels of each, `cells` columns with one entry
     a cell: the place of its level on each axis and, for MEASURES, its number (None: there is none).
@@ -84,10 +104,10 @@ def view(seed_sets, config):
             for key, (name, unit, note) in MEASURES.items()
         ],
         "cells": {axis: cells[axis].tolist() for axis in AXES} | _measured(runs, curves, layers),
-        "start": _start(axes, cells, usual),
+        "start": _start(axes, cells, usual, config),
         "runs": len(runs),
-        "chance": CHANCE,
-        "fixed": {name: int(runs[name].iloc[0]) for name in ("batch_size", "width")},
+        "chance": (100 / runs.groupby("dataset")["classes"].first()).tolist(),  # by data set
+        "datasets": config.get("datasets", {}),
         "chunk": CHUNK,
         "details": [_packed(details[i : i + CHUNK]) for i in range(0, len(details), CHUNK)],
     }
@@ -104,23 +124,33 @@ def _joined(seed_sets):
         known.append(identities)
         seeds = one["runs"]["seed"]
         for name, table in one.items():
-            table = table[COLUMNS[name]].assign(run=f"{len(known)} " + table["run"])
             if name == "runs":
-                table["seeds"] = f"{seeds.min()}-{seeds.max()}"
+                table = _completed(table).assign(seeds=f"{seeds.min()}-{seeds.max()}")
+            columns = [*COLUMNS[name], *(["seeds"] if name == "runs" else [])]
+            table = table[columns].assign(run=f"{len(known)} " + table["run"])
             tables[name].append(table)
     runs, curves, layers = (pd.concat(tables[name], ignore_index=True) for name in COLUMNS)
     runs["training"] = runs["images"].astype(str) + "x" + runs["epochs"].astype(str)
-    runs = runs.assign(layers=runs["depth"], depth=runs["depth"].astype(str))
-    runs["learning_rate"] = runs["learning_rate"].map(_plain)
+    runs = runs.assign(layers=runs["depth"], steps=-(-runs["images"] // runs["batch_size"]))
+    own = runs["weight_decay"] == runs["optimizer"].map(own_decay)
+    for axis in NUMBERS:
+        runs[axis] = runs[axis].map(_plain)
+    runs["weight_decay"] = runs["weight_decay"].mask(own, OWN_DECAY)
     runs["failed"] = runs["outcome"].isin(FAILED)
     # from the epoch in which a loss became infinite or NaN, there is nothing left to score
     ends = runs[["inf_step", "nan_step"]].min(axis=1).rename("ends")
-    steps = -(-runs["images"] // runs["batch_size"])
-    curves = curves.merge(runs[["run", "failed"]].assign(ends=ends, steps=steps), on="run")
+    curves = curves.merge(runs[["run", "failed", "steps"]].assign(ends=ends), on="run")
     over = curves["failed"] & (curves["ends"] <= curves["epoch"] * curves["steps"])
     scores = ["running_loss", "test_loss", "test_accuracy"]
     curves[scores] = curves[scores].mask(over | curves["test_accuracy"].isna())
     return runs, curves, layers
+
+
+def _completed(runs):
+    """A table of runs with the columns that it lacks because it is of before there were these."""
+    before = [later(name) for name in runs["optimizer"]]
+    before = pd.DataFrame(before, runs.index, columns=list(later("sgd")))
+    return runs.assign(**{name: before[name] for name in before if name not in runs})
 
 
 def _plain(number):
@@ -131,10 +161,11 @@ def _plain(number):
 def _levels(axis, runs):
     """The levels of an axis in their order: value (as in the config and in a link) and label."""
     values = set(runs[axis])
-    if axis in ("depth", "learning_rate"):
-        return [
-            {"value": value, "label": label(float(value)) + (" layers" if axis == "depth" else "")}
-            for value in sorted(values, key=float)
+    if axis in NUMBERS:
+        own = [{"value": OWN_DECAY, "label": "the optimizer's own decay"}] * (OWN_DECAY in values)
+        return own + [
+            {"value": value, "label": NUMBERS[axis].format(label(float(value)))}
+            for value in sorted(values - {OWN_DECAY}, key=float)
         ]
     if axis == "seeds":
         ordered = runs[axis].drop_duplicates()  # this report's own stand first
@@ -185,24 +216,30 @@ def _usual(axes, cells, config):
     return found
 
 
-def _start(axes, cells, usual):
-    """Where the explorer starts: the heat map of START's axes, of all at usual rates, that has the
-    most trained cells; of equals the one closest to START's levels. {"x", "y", axis: value}."""
+def _start(axes, cells, usual, config):
+    """Where the explorer starts: the heat map of START's axes, or of others where these have one
+    level, of all at usual rates, that has the most trained cells; of equals the one closest to
+    START's levels and the preset's sizes. {"x", "y", axis: value}."""
+    wished = START | {size: str(config.get(size)) for size in ("batch_size", "width")}
     rates = cells["optimizer"].map(dict(enumerate(usual["learning_rate"]["levels"])))
     own = cells[(cells["seeds"] == 0) & (cells["learning_rate"] == rates)]
     own = own if len(own) else cells
-    filters = [axis for axis in AXES if axis not in (START["x"], START["y"], "learning_rate")]
+    preferred = [START["x"], START["y"], *AXES[3:], *AXES[:3]]
+    ranked = sorted(dict.fromkeys(preferred), key=lambda axis: len(axes[axis]) == 1)
+    x, y = ranked[:2]
+    filters = [axis for axis in AXES if axis not in (x, y, "learning_rate")]
     best = max(
         own.groupby(filters).size().items(),
-        key=lambda item: (item[1], _agreeing(axes, filters, item[0])),
+        key=lambda item: (item[1], _agreeing(axes, filters, item[0], wished)),
     )[0]
     found = {axis: axes[axis][i]["value"] for axis, i in zip(filters, best, strict=True)}
-    return {"x": START["x"], "y": START["y"], "learning_rate": USUAL} | found
+    rate = {} if "learning_rate" in (x, y) else {"learning_rate": USUAL}
+    return {"x": x, "y": y} | rate | found
 
 
-def _agreeing(axes, filters, places):
+def _agreeing(axes, filters, places, wished):
     return sum(
-        axes[axis][i]["value"] == START.get(axis) for axis, i in zip(filters, places, strict=True)
+        axes[axis][i]["value"] == wished.get(axis) for axis, i in zip(filters, places, strict=True)
     )
 
 
@@ -210,7 +247,9 @@ def _measured(runs, curves, layers):
     """Columns with one entry a cell: number of seeds and of diverged ones, and MEASURES."""
     last = curves.groupby("run", sort=False)["epoch"].transform("max") == curves["epoch"]
     final = runs.merge(curves.loc[last, ["run", "test_loss", "test_accuracy"]], "left", on="run")
-    final.loc[final["failed"], ["test_accuracy", "test_loss"]] = [CHANCE, np.nan]
+    guessed = 100 / final["classes"]
+    final["test_accuracy"] = final["test_accuracy"].mask(final["failed"], guessed)
+    final["test_loss"] = final["test_loss"].mask(final["failed"])
     final = final.merge(_of_layers(runs, layers), "left", on="run")
     by_cell = final.groupby("cell")
     median = by_cell[["test_accuracy", "test_loss", "gradient", "dead"]].median()
