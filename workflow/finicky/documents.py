@@ -1,4 +1,4 @@
-"""YAML documents that a person edits: reading them and checking them against a schema.
+"""YAML documents that a person edits: reading them and checking them against a schema; and JSON.
 
 Everything wrong is an InputError of one line: file, key, what was found, what is allowed.
 
@@ -8,6 +8,7 @@ takes for a number or a boolean, or for another one, is refused with the spellin
 doubt.
 """
 
+import json
 import math
 import re
 from collections import Counter
@@ -16,7 +17,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
-from finicky.errors import InputError
+from finicky.errors import Damaged, InputError
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 
@@ -119,6 +120,14 @@ def read(path, what):
     except (ValueError, KeyError, AttributeError) as error:  # PyYAML's, for `!!int x`
         found = f"a value that its tag does not allow ({error})"
         raise InputError(path, None, found, "valid YAML") from None
+
+
+def read_json(path):
+    """What a job has written as JSON; Damaged if it is none any more."""
+    try:
+        return json.loads(Path(path).read_bytes())
+    except ValueError as error:
+        raise Damaged(path, error) from None
 
 
 def _key_at(path, mark):

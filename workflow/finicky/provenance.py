@@ -1,7 +1,6 @@
 """Where a preset's numbers came from: code, versions, machine, data, config, time, failed runs."""
 
 import csv
-import json
 import os
 import platform
 import subprocess
@@ -9,7 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from finicky import data, machine
+from finicky import data, documents, machine
 
 PACKAGES = ("torch", "torchvision", "snakemake", "numpy", "scipy", "pandas", "pyarrow", "seaborn",
             "matplotlib", "jinja2")  # fmt: skip
@@ -78,9 +77,9 @@ def references(files, config):
     """
     found = {}
     for path in map(Path, files):
-        theirs = json.loads(path.with_name("provenance.json").read_text(encoding="utf-8"))["config"]
+        theirs = documents.read_json(path.with_name("provenance.json"))["config"]
         if measurement(theirs) == measurement(config):
-            found[path.parent.name] = json.loads(path.read_text(encoding="utf-8"))
+            found[path.parent.name] = documents.read_json(path)
     return found
 
 

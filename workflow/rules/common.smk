@@ -45,6 +45,8 @@ try:
     presets.check(config, files, DECLARED, arguments)
     HERE = f"results/{config['preset']}"
     presets.check_writable("results", STORE, HERE, ".snakemake")
+    if workflow.is_main_process:
+        presets.check_room("results")
     ledger.amendments(AMENDMENTS, ledger.load(LEDGER))
     config["device"] = DEVICE = presets.device(config)
     PLAN = runs.plan(config)

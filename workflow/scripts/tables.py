@@ -27,4 +27,5 @@ with job(snakemake):
         with replaced(path.with_suffix(".csv")) as temporary:
             pyarrow.csv.write_csv(table, temporary)
         print(f"{name}: {table.num_rows} rows")
-    Path(snakemake.output.dictionary).write_text(tables.dictionary(), encoding="utf-8")
+    with replaced(snakemake.output.dictionary) as temporary:
+        Path(temporary).write_text(tables.dictionary(), encoding="utf-8")
