@@ -94,8 +94,19 @@ def test_a_job_on_a_full_disk_leaves_a_log_without_a_reason(tmp_path, monkeypatc
     found = [failures.of("train", ["a"], log) for log in logs]
     assert {one.why for one in found} == {failures.NO_ROOM}
     assert not failures.can_be_left_out(found)
+    found.append(failures.Failure("judge", "", failures.NOT_KEPT, "judge.log"))
     [line] = failures.unsaid(found)
-    assert line.startswith("results: found no room left on the disk (2 jobs failed); allowed: ")
+    assert line.startswith("results: found no room left on the disk (3 jobs failed); allowed: ")
+
+
+def test_a_job_that_was_through_was_not_killed(tmp_path):
+    """Snakemake can fail after it, for example to write down how long it took."""
+    (tmp_path / "a.log").write_text("12 rows\nfinished\n")
+    found = failures.of("judge", [], tmp_path / "a.log")
+    assert failures.unsaid([found]) == [
+        "the step judge failed: Snakemake could not keep what it had finished; its message stands "
+        f"above; log: {tmp_path / 'a.log'}"
+    ]
 
 
 def test_room_is_that_of_the_disk_where_a_folder_will_lie(tmp_path, monkeypatch):

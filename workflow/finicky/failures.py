@@ -1,7 +1,7 @@
 """What failed while a preset was made: which job, why in one line, and the log with the rest.
 
-A job says at the end of its log why it failed. One that was killed cannot, and that tells it; nor
-can one on a full disk, which is told by the disk.
+A job says at the end of its log that it is through, or why it failed. One that was killed cannot, and
+that tells it; nor can one on a full disk, which is told by the disk.
 """
 
 import errno
@@ -19,8 +19,11 @@ KINDS = {
 }
 VARIABLE = "FINICKY_LEFT_OUT"  # names the file that holds what a second pass leaves out
 MARK = "failed: "
+THROUGH = "finished"
 # Reasons that no job can say itself.
 KILLED, NEVER_STARTED = "killed, probably out of memory", "it never started"
+NOT_KEPT = "Snakemake could not keep what it had finished; its message stands above"
+UNSAID = KILLED, NEVER_STARTED, NOT_KEPT
 NO_ROOM = "no room left on the disk"  # which all jobs would say
 LEAST_ROOM = 2**20  # bytes; with less, hardly a job can write what it makes
 LONGEST = 300  # characters of a reason
@@ -66,17 +69,15 @@ def can_be_left_out(found):
 
 
 def unsaid(found):
-    """What no job has said itself, as lines: one for each that was killed or never started, and one
-    for all that found no room."""
-    lines = [str(one) for one in found if one.why in (KILLED, NEVER_STARTED)]
-    full = sum(one.why == NO_ROOM for one in found)
-    if full:
-        jobs = "1 job" if full == 1 else f"{full} jobs"
-        lines.append(
-            f"results: found {NO_ROOM} ({jobs} failed); allowed: some room, and then the same "
-            "command again: what is finished is kept"
-        )
-    return lines
+    """What no job has said itself, as lines: one for each, or one for all if some found no room."""
+    silent = [one for one in found if one.why in (*UNSAID, NO_ROOM)]
+    if not any(one.why == NO_ROOM for one in found):
+        return list(map(str, silent))
+    jobs = "1 job" if len(silent) == 1 else f"{len(silent)} jobs"
+    return [
+        f"results: found {NO_ROOM} ({jobs} failed); allowed: some room, and then the same command "
+        "again: what is finished is kept"
+    ]
 
 
 def room(folder):
@@ -94,6 +95,8 @@ def _why(log):
         return lines[-1].removeprefix(MARK)
     if room(Path(log).parent) < LEAST_ROOM:
         return NO_ROOM
+    if lines and lines[-1] == THROUGH:
+        return NOT_KEPT
     return NEVER_STARTED if lines is None else KILLED
 
 

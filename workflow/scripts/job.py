@@ -7,12 +7,12 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 
 from finicky.errors import Damaged, InputError
-from finicky.failures import MARK, NO_ROOM, Failure, reason
+from finicky.failures import MARK, NO_ROOM, THROUGH, Failure, reason
 
 
 @contextmanager
 def job(snakemake):
-    """Run a script's body with its output in the rule's log.
+    """Run a script's body with its output in the rule's log, which ends with how it went.
 
     A failure ends the job with one line on the terminal. The log ends with its reason; above that
     stands the traceback, unless the input was bad, which one line says. A damaged file of results
@@ -26,6 +26,7 @@ def job(snakemake):
         with open(path, "w", buffering=1, encoding="utf-8") as log, redirect_stdout(log):
             try:
                 yield
+                print(THROUGH)
             except BaseException as error:
                 with suppress(OSError):  # a full disk takes no log either
                     if not isinstance(error, InputError):
