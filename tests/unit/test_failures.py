@@ -125,7 +125,7 @@ def test_a_job_that_meets_a_damaged_file_removes_it(tmp_path):
         file.write_text('[{"id": "C0')
         with pytest.raises(Damaged) as error:
             documents.read_json(file)
-        assert str(error.value).startswith(f"{file}: found a damaged file (Unterminated string ")
+        assert str(error.value).startswith(f"{file}: found a damaged file: Unterminated string ")
         remedy = f"git checkout -- {file}" if committed else "the same command again"
         assert str(error.value).endswith(f"; allowed: {remedy}")
         error.value.remove()

@@ -113,7 +113,7 @@ def test_a_damaged_file_is_named_and_made_again(whole, tmp_path, name):
     (project.folder / "results/tiny/report/index.html").unlink()
     done = project.call(project.command("tiny"))
     assert done.returncode == 1 and "Traceback" not in done.stdout
-    assert len(re.findall(rf"^{path}: found a damaged file .*again$", done.stdout, re.M)) == 1
+    assert len(re.findall(rf"^{path}: found a damaged file: .*again$", done.stdout, re.M)) == 1
     project.snakemake()
     assert (project.folder / path).stat().st_size == len(content)
     for table, rows in read_tables(project).items():

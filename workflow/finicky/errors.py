@@ -21,9 +21,10 @@ class Damaged(InputError):
     """A file of results is not what was written: a disk's fault, or an editor's."""
 
     def __init__(self, path, why):
+        said = " ".join(str(why).split())[:200]
         self.committed = "reference" in Path(path).parts
         again = f"git checkout -- {path}" if self.committed else "the same command again"
-        super().__init__(path, None, f"a damaged file ({why})", again)
+        super().__init__(path, None, f"a damaged file: {said}", again)
 
     def remove(self):
         """Remove the file, so that it is missed and made again; not one that nobody makes."""

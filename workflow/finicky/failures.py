@@ -1,7 +1,7 @@
 """What failed while a preset was made: which job, why in one line, and the log with the rest.
 
-A job says at the end of its log that it is through, or why it failed. One that was killed cannot, and
-that tells it; nor can one on a full disk, which is told by the disk.
+A job says at the end of its log that it is through, or why it failed. One that was killed cannot,
+and that tells it; nor can one on a full disk, which is told by the disk.
 """
 
 import errno
