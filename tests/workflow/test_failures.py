@@ -34,6 +34,7 @@ BROKEN = f"""
 def broken(parameters, gradient, state, learning_rate, step):
     if learning_rate > 0:
         raise RuntimeError("no descent")
+    parameters.add_(gradient, alpha=-learning_rate)
 
 
 @optimizer("astray")
@@ -45,6 +46,7 @@ def astray(parameters, gradient, state, learning_rate, step):
 def spendthrift(parameters, gradient, state, learning_rate, step):
     if learning_rate > 0:
         {KILL}
+    parameters.add_(gradient, alpha=-learning_rate)
 """
 RUNS = {"broken": 4, "astray": 4, "sgd": 8, "spendthrift": 4}
 # What is said of each: (what failed, the reason, its log).

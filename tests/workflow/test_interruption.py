@@ -1,5 +1,6 @@
 """Interrupted work resumes by the same command, to the same bits; what was finished stays."""
 
+import itertools
 import os
 import random
 import signal
@@ -133,9 +134,9 @@ def test_kill_9_at_random_moments(untrained, undisturbed, tmp_path, start):
     is stored is never trained again, and at the end of each chain of kills all is as undisturbed.
     """
     draw, span = random.Random(KILLS), undisturbed[-1]
-    kills = {"snakemake": 0, "a job": 0, "all": 0}
+    kills, chains = {"snakemake": 0, "a job": 0, "all": 0}, itertools.count(1)
     while sum(kills.values()) < KILLS:
-        project = untrained.copy(tmp_path / f"after {sum(kills.values())} kills")
+        project = untrained.copy(tmp_path / f"chain {next(chains)}")
         project.configure("long", **LONG)
         status = None
         while status != 0:
