@@ -5,8 +5,9 @@ CORES ?= all
 PROFILE ?= default
 UV ?= uv
 
-# Whatever the machine's locale, text is UTF-8.
+# Whatever the machine's locale, text is UTF-8. Ctrl-C gives no traceback (workflow/sitecustomize.py).
 export PYTHONUTF8 := 1
+export PYTHONPATH := workflow
 
 # The first Python that is recent enough and can build environments, or nothing. 3.14 comes last: for
 # it, one of the packages has to be compiled.
@@ -42,7 +43,7 @@ help:  ## list the targets
 
 report: check-preset env  ## measure, judge and build the page (resumes what was interrupted)
 	@$(python) workflow/scripts/check_yaml.py $(own_file)
-	@$(python) workflow/scripts/unlock_if_dead.py $(configfile)
+	@$(python) workflow/scripts/unlock_if_dead.py
 	@$(python) -m snakemake $(place) $(configfile)
 	@echo "The page: results/$(PRESET)/report/index.html"
 

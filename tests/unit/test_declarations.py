@@ -7,6 +7,7 @@ that a claim of the ledger names, every level of every sub-grid.
 import ast
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -31,6 +32,17 @@ def refused(function, *arguments):
     assert "\n" not in message and "; allowed: " in message
     assert error.value.found and error.value.allowed
     return message
+
+
+def test_an_initialiser_in_a_spelling_that_the_tables_do_not_hold(tmp_path):
+    """The config takes it; a claim that names it so would find no run."""
+    experiment = SimpleNamespace(conditions={"init": "level"})
+    for level in "normal_std_1e-3", "normal_var_1e-6":
+        said = refused(declarations.check_level, "init", level, experiment, "a.yaml", "where.init")
+        assert said.endswith(f"found {level!r}; allowed: normal_std_0.001, as the tables spell it")
+    said = refused(declarations.check_level, "init", "normal_std_x", experiment, "a.yaml", "where")
+    assert "allowed: zeros, " in said
+    declarations.check_level("init", "normal_std_0.001", experiment, "a.yaml", "where.init")
 
 
 # ---- Reading declarations -----------------------------------------------------------------------

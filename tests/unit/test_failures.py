@@ -1,5 +1,7 @@
 """What a job that failed leaves behind: one line on the terminal, the reason at its log's end."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from finicky import failures, provenance, tables
+from finicky import config, documents, failures, provenance, tables
+from finicky.errors import Damaged, InputError
 from finicky.evidence.judge import judge
 
 from .toy_claims import claim, part
@@ -44,6 +47,9 @@ ENDINGS = {
         "a.yaml: seeds: found 0; allowed: at least 1",
         "a.yaml: seeds: found 0; allowed: at least 1",
     ),
+    "a full disk": (
+        "raise OSError(28, 'No space left on device', 'a.parquet')", "no room left on the disk", "",
+    ),
     "an end in the middle": ("sys.exit('enough')", "enough", "all"),
     "Ctrl-C": ("os.kill(os.getpid(), signal.SIGINT)", "interrupted", ""),
     "a cluster's time limit": (
@@ -77,6 +83,70 @@ def test_a_job_that_never_started_left_no_log(tmp_path):
     failure = failures.of("train", ["mnist-02"], tmp_path / "none.log")
     assert str(failure).startswith("the training of mnist-02 failed: it never started; log: ")
     assert failures.of("judge", [], tmp_path / "none.log").job == "the step judge"
+
+
+def test_a_job_on_a_full_disk_leaves_a_log_without_a_reason(tmp_path, monkeypatch):
+    """The disk tells it; and nothing can be made without that job."""
+    (tmp_path / "cut.log").write_text("12 ro")
+    logs = [tmp_path / "cut.log", tmp_path / "not yet" / "none.log"]
+    assert [failures.of("train", ["a"], log).why for log in logs] == [KILLED, "it never started"]
+    monkeypatch.setattr(failures, "room", lambda folder: 4096)
+    found = [failures.of("train", ["a"], log) for log in logs]
+    assert {one.why for one in found} == {failures.NO_ROOM}
+    assert not failures.can_be_left_out(found)
+    found.append(failures.Failure("judge", "", failures.NOT_KEPT, "judge.log"))
+    [line] = failures.unsaid(found)
+    assert line.startswith("results: found no room left on the disk (3 jobs failed); allowed: ")
+
+
+def test_a_job_that_was_through_was_not_killed(tmp_path):
+    """Snakemake can fail after it, for example to write down how long it took."""
+    (tmp_path / "a.log").write_text("12 rows\nfinished\n")
+    found = failures.of("judge", [], tmp_path / "a.log")
+    assert failures.unsaid([found]) == [
+        "the step judge failed: Snakemake could not keep what it had finished; its message stands "
+        f"above; log: {tmp_path / 'a.log'}"
+    ]
+
+
+def test_room_is_that_of_the_disk_where_a_folder_will_lie(tmp_path, monkeypatch):
+    assert failures.room(tmp_path / "not" / "yet") > 0
+    config.check_room(tmp_path)
+    monkeypatch.setattr(failures, "room", lambda folder: 1000)
+    with pytest.raises(InputError, match="^r: found 1,000 bytes of room on its disk; allowed: a m"):
+        config.check_room("r")
+
+
+def test_a_job_that_meets_a_damaged_file_removes_it(tmp_path):
+    """It is made again; what is committed is not."""
+    for folder, committed in {"tiny": False, "reference": True}.items():
+        file = tmp_path / folder / "claims.json"
+        file.parent.mkdir()
+        file.write_text('[{"id": "C0')
+        with pytest.raises(Damaged) as error:
+            documents.read_json(file)
+        assert str(error.value).startswith(f"{file}: found a damaged file: Unterminated string ")
+        remedy = f"git checkout -- {file}" if committed else "the same command again"
+        assert str(error.value).endswith(f"; allowed: {remedy}")
+        error.value.remove()
+        assert file.exists() == committed
+
+
+def test_ctrl_c_gives_no_traceback_while_a_job_still_imports():
+    """Other errors do."""
+    command = [sys.executable, "-c", "print(flush=True); import time; time.sleep(60)"]
+    environment = os.environ | {"PYTHONPATH": str(WORKFLOW)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(
+        command, env=environment, **pipes,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.communicate()[1] == b"" and process.returncode == -signal.SIGINT
+    command[-1] = "1 / 0"
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == "ZeroDivisionError: division by zero"
 
 
 def test_failures_are_kept_in_an_order_of_their_own(tmp_path):

@@ -8,6 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from finicky import parquet
+from finicky.errors import Damaged
 
 TABLE = pd.DataFrame(
     {
@@ -57,7 +58,7 @@ def test_one_flipped_bit_is_noticed(tmp_path, table):
         if place // 8 in words:
             assert parquet.read(path).equals(expected)
             continue
-        with pytest.raises(parquet.Damaged, match="table.parquet: found a damaged file") as error:
+        with pytest.raises(Damaged, match="table.parquet: found a damaged file") as error:
             parquet.read(path)
         assert len(str(error.value).splitlines()) == 1
 
@@ -67,7 +68,7 @@ def test_a_cut_file_is_noticed(tmp_path, keep):
     path = tmp_path / "table.parquet"
     parquet.write(TABLE, path)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(parquet.Damaged):
+    with pytest.raises(Damaged):
         parquet.read(path)
 
 

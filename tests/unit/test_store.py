@@ -1,5 +1,6 @@
 """The store: a record is there whole or not at all."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -131,6 +132,15 @@ def test_failure_leaves_nothing_behind(tmp_path, monkeypatch, fails, error):
         if fails == "the body":
             fail()
     assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
+
+
+def test_a_writer_that_removes_what_it_could_not_finish(tmp_path):
+    """As pyarrow does on a full disk; its error is told, not that the file is gone."""
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError) as told, replaced(tmp_path / "file") as temporary:
+        os.unlink(temporary)
+        raise full
+    assert told.value is full and list(tmp_path.iterdir()) == []
 
 
 WRITER = """

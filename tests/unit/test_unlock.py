@@ -49,12 +49,7 @@ def locked(folder):
 
 
 def unlock(folder):
-    return subprocess.run(
-        [sys.executable, SCRIPT, "--snakefile", "Snakefile"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
+    return subprocess.run([sys.executable, SCRIPT], cwd=folder, capture_output=True, text=True)
 
 
 def idle(seconds, *words):

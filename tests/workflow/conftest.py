@@ -127,7 +127,7 @@ class Project:
             (self.folder / log).read_text().splitlines()
             for log in written(logs, self.stamps("results/*/logs/train/*"))
         ]
-        assert {line.split()[0] for log in lines for line in log[1:]} == set(trained)
+        assert {line.split()[0] for log in lines for line in log[1:-1]} == set(trained)
         assert sum(int(log[0].split()[2]) for log in lines) == len(trained)
         return trained, said
 

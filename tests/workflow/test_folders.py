@@ -47,6 +47,33 @@ def test_braces_are_refused(untrained, tmp_path):
     )
 
 
+def test_results_and_images_may_lie_elsewhere(untrained, images, tmp_path):
+    """Results behind a link, as on a scratch disk; the user's images in the home folder. `make
+    distclean` empties the folder behind the link."""
+    project = place(untrained, tmp_path / "project")
+    results, scratch = project.folder / "results", tmp_path / "ganz müde Scheibe"
+    results.rename(tmp_path / "aside")
+    scratch.mkdir()
+    results.symlink_to(scratch)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/Bilder für Finicky").symlink_to(images)
+    project.configure(data={"folder": "~/Bilder für Finicky"})
+    table = "results/tiny/tables/runs.parquet"
+    home = os.environ | {"HOME": str(tmp_path / "home")}
+    done = project.call(project.command("tiny", table), env=home)
+    assert done.returncode == 0, done.stdout
+    assert len(project.store()) == 4 and (scratch / "tiny/tables/runs.parquet").exists()
+    assert (scratch / "data/mnist/verified.json").exists()
+
+    (project.folder / "Makefile").write_text((ROOT / "Makefile").read_text())
+    (scratch / "reference").mkdir()
+    assert make(project.folder, "clean").returncode == 0
+    assert sorted(path.name for path in scratch.iterdir()) == ["data", "logs", "reference", "store"]
+    assert make(project.folder, "distclean").returncode == 0
+    assert results.is_symlink() and [path.name for path in scratch.iterdir()] == ["reference"]
+    assert os.path.exists(sys.prefix), "the environment, to which .venv was a link"
+
+
 # ---------------------------------------------------------------- names of configs, and make
 
 

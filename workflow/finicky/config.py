@@ -8,7 +8,7 @@ import os
 from functools import reduce
 from pathlib import Path
 
-from finicky import data, declarations, documents, machine, own_data, runs, sources
+from finicky import data, declarations, documents, failures, machine, own_data, runs, sources
 from finicky.errors import InputError
 
 DEVICE = "FINICKY_DEVICE"  # the environment variable that says what `auto` is
@@ -344,3 +344,10 @@ def check_writable(*folders):
         if not os.access(existing, os.W_OK | os.X_OK):
             found = "a folder that cannot be written"
             raise InputError(existing, None, found, "a writable folder")
+
+
+def check_room(folder):
+    """Raise InputError where not even a log finds room."""
+    room = failures.room(folder)
+    if room < failures.LEAST_ROOM:
+        raise InputError(folder, None, f"{room:,} bytes of room on its disk", "a megabyte at least")

@@ -300,9 +300,10 @@ def check_level(column, level, experiment, file, key):
     if isinstance(kind, list):
         allowed = kind
     elif kind == "level":
-        if column == "init" and _is_init(level):
+        held = _held_as(level) if column == "init" else None
+        if held and held == level:
             return
-        allowed = axis_levels(column)
+        allowed = [f"{held}, as the tables spell it"] if held else axis_levels(column)
     else:
         if _is_of(kind, level):
             return
@@ -326,16 +327,17 @@ def axis_levels(axis):
     }[axis]
 
 
-def _is_init(level):
-    """Whether it is an initialiser's name in the one form that tables hold."""
+def _held_as(level):
+    """An initialiser's name in the one form that tables hold; None if it is none."""
     if not isinstance(level, str) or level in ("normal_std", "normal_var"):
-        return False
+        return None
     if level in sources.levels("init"):
-        return True
+        return level
     try:
-        return level.startswith("normal_std_") and runs.canonical_init(level) == level
+        canonical = runs.canonical_init(level)
     except ValueError:
-        return False
+        return None
+    return canonical if canonical.startswith("normal_std_") else None
 
 
 def _is_of(kind, level):

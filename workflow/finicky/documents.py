@@ -1,4 +1,4 @@
-"""YAML documents that a person edits: reading them and checking them against a schema.
+"""YAML documents that a person edits: reading them and checking them against a schema; and JSON.
 
 Everything wrong is an InputError of one line: file, key, what was found, what is allowed.
 
@@ -9,6 +9,7 @@ doubt.
 """
 
 import difflib
+import json
 import math
 import re
 from collections import Counter
@@ -17,7 +18,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
-from finicky.errors import InputError
+from finicky.errors import Damaged, InputError
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 
@@ -144,6 +145,14 @@ def _text(path, what):
         raise InputError(path, f"line {line}", found, f"{what}, in UTF-8") from None
     except OSError as error:
         raise InputError(path, None, error.strerror, f"{what} that can be read") from None
+
+
+def read_json(path):
+    """What a job has written as JSON; Damaged if it is none any more."""
+    try:
+        return json.loads(Path(path).read_bytes())
+    except ValueError as error:
+        raise Damaged(path, error) from None
 
 
 def _key_at(text, mark):

@@ -1,9 +1,12 @@
 """What failed while a preset was made: which job, why in one line, and the log with the rest.
 
-A job says at the end of its log why it failed. One that was killed cannot, and that tells it.
+A job says at the end of its log that it is through, or why it failed. One that was killed cannot,
+and that tells it; nor can one on a full disk, which is told by the disk.
 """
 
+import errno
 import json
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,8 +19,13 @@ KINDS = {
 }
 VARIABLE = "FINICKY_LEFT_OUT"  # names the file that holds what a second pass leaves out
 MARK = "failed: "
+THROUGH = "finished"
 # Reasons that no job can say itself.
-UNSAID = KILLED, NEVER_STARTED = "killed, probably out of memory", "it never started"
+KILLED, NEVER_STARTED = "killed, probably out of memory", "it never started"
+NOT_KEPT = "Snakemake could not keep what it had finished; its message stands above"
+UNSAID = KILLED, NEVER_STARTED, NOT_KEPT
+NO_ROOM = "no room left on the disk"  # which all jobs would say
+LEAST_ROOM = 2**20  # bytes; with less, hardly a job can write what it makes
 LONGEST = 300  # characters of a reason
 
 
@@ -43,6 +51,8 @@ def reason(error):
     """An exception in one line."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NO_ROOM
     kind = "" if isinstance(error, SystemExit) else f"{type(error).__name__}: "
     line = " ".join(f"{kind}{error}".split()).removesuffix(":")
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
@@ -54,8 +64,27 @@ def of(rule, wildcards, log):
 
 
 def can_be_left_out(found):
-    """Whether a report can do without all of these jobs."""
-    return all(one.rule in KINDS for one in found)
+    """Whether a report can do without all of these jobs, and there is room for it."""
+    return all(one.rule in KINDS and one.why != NO_ROOM for one in found)
+
+
+def unsaid(found, all_of_them=False):
+    """What no job has said itself, as lines: one for each, or one for all if some found no room.
+    all_of_them: none has said anything, or nobody heard it."""
+    silent = [one for one in found if all_of_them or one.why in (*UNSAID, NO_ROOM)]
+    if not any(one.why == NO_ROOM for one in found):
+        return list(map(str, silent))
+    jobs = "1 job" if len(silent) == 1 else f"{len(silent)} jobs"
+    return [
+        f"results: found {NO_ROOM} ({jobs} failed); allowed: some room, and then the same command "
+        "again: what is finished is kept"
+    ]
+
+
+def room(folder):
+    """Bytes that can be written to the disk on which a folder lies, or will lie."""
+    there = next(path for path in (Path(folder), *Path(folder).absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free
 
 
 def failed(log):
@@ -67,9 +96,14 @@ def _why(log):
     try:
         lines = Path(log).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
-        return NEVER_STARTED
-    last = lines[-1] if lines else ""
-    return last.removeprefix(MARK) if last.startswith(MARK) else KILLED
+        lines = None
+    if lines and lines[-1].startswith(MARK):
+        return lines[-1].removeprefix(MARK)
+    if room(Path(log).parent) < LEAST_ROOM:
+        return NO_ROOM
+    if lines and lines[-1] == THROUGH:
+        return NOT_KEPT
+    return NEVER_STARTED if lines is None else KILLED
 
 
 def read(path):

@@ -11,20 +11,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 
-from finicky.errors import InputError
+from finicky.errors import Damaged
 from finicky.store import replaced
 
 # In the footer, before the SHA-256 of the file in which this hash is all zeros.
 MARK = b"SHA-256 of this file with zeros here: "
 ZEROS = b"0" * 64
-
-
-class Damaged(InputError):
-    """A file is not what was written."""
-
-    def __init__(self, path, why):
-        found = f"a damaged file: {' '.join(str(why).split())[:200]}"
-        super().__init__(Path(path), None, found, "what was written there")
 
 
 def write(table, path, metadata=None):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as parquet
 
-from finicky import data, machine
+from finicky import data, documents, machine
 from finicky.durations import benchmark
 
 PACKAGES = ("torch", "torchvision", "snakemake", "numpy", "scipy", "pandas", "pyarrow", "seaborn",
@@ -116,9 +116,9 @@ def references(files, config):
     """
     found = {}
     for path in map(Path, files):
-        theirs = json.loads(path.with_name("provenance.json").read_text(encoding="utf-8"))["config"]
+        theirs = documents.read_json(path.with_name("provenance.json"))["config"]
         if measurement(theirs) == measurement(config):
-            found[path.parent.name] = json.loads(path.read_text(encoding="utf-8"))
+            found[path.parent.name] = documents.read_json(path)
     return found
 
 

@@ -26,7 +26,7 @@ def replaced(path):
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink(missing_ok=True)  # pyarrow removes what it could not finish
         raise
 
 

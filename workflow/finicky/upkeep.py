@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow.compute
 
 from finicky import parquet
-from finicky.errors import InputError
+from finicky.errors import Damaged, InputError
 from finicky.runs import Run, plan
 from finicky.store import Store
 
@@ -84,7 +84,7 @@ def damaged_tables(results, needs):
     for path in sorted(Path(results).glob("**/*.parquet")):
         try:
             table = parquet.read(path)
-        except parquet.Damaged:
+        except Damaged:
             found[path] = "is damaged"
             continue
         if path in needs.shards and table["run"].to_pylist() != needs.shards[path]:

@@ -82,6 +82,8 @@ try:
     presets.check(config, files, DECLARED, arguments, MODULE)
     HERE = f"results/{config['preset']}"
     presets.check_writable(*map(placed, ["results", STORE, HERE]), ".snakemake")
+    if workflow.is_main_process:
+        presets.check_room(placed("results"))
     ledger.amendments(AMENDMENTS, ledger.load(LEDGER, DECLARED))
     config["device"] = DEVICE = presets.device(config)
     PLAN = runs.plan(config)

@@ -1,5 +1,18 @@
 import subprocess
 
+from snakemake import exceptions
+
+from scripts import unlock_if_dead
+
+
+# Snakemake's message for a locked folder tells to unlock it, even under a run that is at work.
+def refuse_lock():
+    print(unlock_if_dead.refusal(), file=sys.stderr)
+    sys.exit(1)
+
+
+exceptions.LockException = refuse_lock
+
 
 # A job that fails costs no more than what depends on it. Snakemake goes on with all others
 # (`keep-going` in the default profile). When nothing is left to do, it is called once more, without
@@ -36,11 +49,10 @@ onerror:
     if LINE:
         LINE.stop()
     failed = failed_jobs()
-    for failure in failed:
-        # The others have said it themselves; a cluster's, where nobody looks.
-        if failure.why in failures.UNSAID or not workflow.local_exec:
-            print(failure, file=sys.stderr)
-    page_wanted = workflow.dag_settings.targets <= {"all"}
+    # The others have said it themselves; a cluster's, where nobody looks.
+    for line in failures.unsaid(failed, all_of_them=not workflow.local_exec):
+        print(line, file=sys.stderr)
+    page_wanted = set(workflow.dag_settings.targets) <= {"all"}
     if failed and page_wanted and failures.can_be_left_out(failed):
         if make_without(LEFT_OUT + failed):
             print(

@@ -3,50 +3,51 @@
 import signal
 import sys
 import traceback
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 
 from finicky import own_data
-from finicky.errors import InputError
-from finicky.failures import MARK, Failure, reason
-from finicky.parquet import Damaged
+from finicky.errors import Damaged, InputError
+from finicky.failures import MARK, NO_ROOM, THROUGH, Failure, reason
 
 
 @contextmanager
 def job(snakemake):
-    """Run a script's body with its output in the rule's log, and the config's data sets known.
+    """Run a script's body with its output in the rule's log, which ends with how it went, and the
+    config's data sets known.
 
     A failure ends the job with one line on the terminal. The log ends with its reason; above that
-    stands the traceback, unless the input was bad, which one line says. A file of results that is
-    damaged is removed, so that it is made again.
+    stands the traceback, unless the input was bad, which one line says. A damaged file of results
+    is removed, so that it is made again. That the disk is full, all jobs would say: the workflow
+    says it once.
     """
     path = Path(snakemake.log[0])
-    path.parent.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, _stop)
     own_data.declare(snakemake.config.get("datasets", {}))
-    with open(path, "w", buffering=1, encoding="utf-8") as log, redirect_stdout(log):
-        try:
-            yield
-        except BaseException as error:
-            bad_input = isinstance(error, InputError)
-            if not bad_input:
-                traceback.print_exc(file=log)
-            if isinstance(error, Damaged):
-                error = _removed(error)
-            why = str(error) if bad_input else reason(error)
-            print(f"{MARK}{why}")
-            if not isinstance(error, KeyboardInterrupt):
-                name = " ".join(snakemake.wildcards)
-                failure = Failure(snakemake.rule, name, why, str(path))
-                print(error if bad_input else failure, file=sys.stderr)
-            sys.exit(1)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "w", buffering=1, encoding="utf-8") as log, redirect_stdout(log):
+            try:
+                yield
+                print(THROUGH)
+            except BaseException as error:
+                with suppress(OSError):  # a full disk takes no log either
+                    if not isinstance(error, InputError):
+                        traceback.print_exc(file=log)
+                    print(f"{MARK}{_why(error)}")
+                raise
+    except BaseException as error:
+        if isinstance(error, Damaged):
+            error.remove()
+        why = _why(error)
+        if not isinstance(error, KeyboardInterrupt) and why != NO_ROOM:
+            failure = Failure(snakemake.rule, " ".join(snakemake.wildcards), why, str(path))
+            print(error if isinstance(error, InputError) else failure, file=sys.stderr)
+        sys.exit(1)
 
 
-def _removed(error):
-    if "reference" in error.where.parts:  # committed, and made by no rule
-        return error
-    error.where.unlink(missing_ok=True)
-    return InputError(error.where, None, error.found, "what the next call makes, as it was removed")
+def _why(error):
+    return str(error) if isinstance(error, InputError) else reason(error)
 
 
 def _stop(signum, frame):

@@ -1,6 +1,5 @@
 """Render the report."""
 
-import json
 import os
 from pathlib import Path
 from xml.etree import ElementTree
@@ -8,16 +7,14 @@ from xml.etree import ElementTree
 from job import job
 
 from finicky import provenance
+from finicky.documents import read_json
+from finicky.errors import Damaged
 from finicky.evidence import ledger
 from finicky.page import build
 from finicky.store import replaced
 
 # The folder that results/ is in. The page's links are relative to it, whatever a module's prefix.
 PLACE = Path(snakemake.output[0]).parents[3]
-
-
-def read_json(path):
-    return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def beside(path, kinds):
@@ -29,7 +26,10 @@ def beside(path, kinds):
 def read_figure(path):
     """A figure as the page takes it: its SVG, the finding that this carries, its files."""
     text = Path(path).read_text(encoding="utf-8")
-    finding = ElementTree.fromstring(text).get("aria-label")
+    try:
+        finding = ElementTree.fromstring(text).get("aria-label")
+    except ElementTree.ParseError as error:
+        raise Damaged(path, error) from None
     return {"svg": text, "finding": finding, "files": beside(path, ["csv", "svg", "png"])}
 
 

@@ -6,6 +6,7 @@ import pyarrow.csv
 from job import job
 
 from finicky import parquet, runs, tables
+from finicky.errors import Damaged
 from finicky.store import Store, replaced
 
 
@@ -14,7 +15,7 @@ def gathered(paths, plan, store):
     for path in map(Path, paths):
         try:
             yield parquet.read(path)
-        except parquet.Damaged as error:
+        except Damaged as error:
             members = plan.shards[path.stem]
             records = stored(members, store)
             if len(records) < len(members):
@@ -45,4 +46,5 @@ with job(snakemake):
         with replaced(path.with_suffix(".csv")) as temporary:
             pyarrow.csv.write_csv(table, temporary)
         print(f"{name}: {table.num_rows} rows")
-    Path(snakemake.output.dictionary).write_text(tables.dictionary(), encoding="utf-8")
+    with replaced(snakemake.output.dictionary) as temporary:
+        Path(temporary).write_text(tables.dictionary(), encoding="utf-8")
