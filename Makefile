@@ -157,7 +157,7 @@ check-preset:
 	$(if $(filter $(presets),$(PRESET)),,$(error PRESET=$(PRESET): there is no config/$(PRESET).yaml; \
 	presets are: $(presets)))
 	$(if $(filter 1,$(words $(PROFILE))),,$(error PROFILE must be one of: $(profiles)))
-	$(if $(filter $(profiles),$(PROFILE)),,$(error PROFILE=$(PROFILE): there is no \
+	$(if $(filter default $(profiles),$(PROFILE)),,$(error PROFILE=$(PROFILE): there is no \
 	workflow/profiles/$(PROFILE); profiles are: $(profiles)))
 	$(if $(filter all,$(CORES)),,$(if $(shell printf %s '$(subst ','\'',$(CORES))' | \
 	grep -xE '[1-9][0-9]*'),,$(error CORES=$(CORES): allowed are all and numbers from 1)))

@@ -24,7 +24,7 @@ from finicky.errors import InputError
 from job import job
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in background
-snakemake = SimpleNamespace(rule="experiment", wildcards=["losses"], log=[{log!r}])
+snakemake = SimpleNamespace(rule="experiment", wildcards=["losses"], log=[{log!r}], config={{}})
 with job(snakemake):
     print("12 rows")
     {body}

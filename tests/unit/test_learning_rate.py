@@ -54,7 +54,7 @@ def make_row(optimizer, rate, seed, accuracy, **levels):
     run = make_run(optimizer=optimizer, learning_rate=rate, seed=seed)
     row = {"schedule": "constant", "outcome": 0, "test_accuracy": accuracy}
     row |= {"validation_accuracy": accuracy, "start_loss": 2.5, "running_loss": 1.0}
-    return vars(run) | row | levels
+    return run.row() | row | levels
 
 
 def test_ranges_below_the_own_best_and_the_best_of_all():

@@ -1,7 +1,6 @@
 """Deep linear networks: the collapse fails if a step of it is wrong, the single layer trains as
 PyTorch's, and rates are chosen by the other seeds."""
 
-from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -113,8 +112,8 @@ def test_single_layers_are_scored():
 def runs_of(depth, activation, rate, accuracies, validation):
     """One run per seed with these test accuracies, and one validation accuracy for all."""
     return [
-        asdict(make_run(depth=depth, activation=activation, init=linearity.STARTS[activation],
-                        learning_rate=rate, seed=seed))
+        make_run(depth=depth, activation=activation, init=linearity.STARTS[activation],
+                 learning_rate=rate, seed=seed).row()
         | {"validation_accuracy": validation, "test_accuracy": accuracy, "outcome": 0}
         for seed, accuracy in enumerate(accuracies)
     ]  # fmt: skip

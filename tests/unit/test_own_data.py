@@ -196,6 +196,7 @@ def test_what_is_declared_is_part_of_the_identity(declare, tmp_path):
     for changes in {}, {"classes": 4}, {"npz": {"path": "x", "sha256": "0" * 64}}:
         declare(own=declaration(tmp_path, made_up(), "npz") | changes)
         runs.environment.cache_clear()
+        runs.identity.cache_clear()
         ids.append(own_run().id)
     assert len(set(ids)) == 3
     moved = declaration(tmp_path, made_up(), "npz")

@@ -18,6 +18,10 @@ SAFE_WITH = {
     "np.load": lambda call: argument(call, "allow_pickle") in (None, "False"),
 }  # fmt: skip
 
+# What is run all the same, which no file that people write says: the limits of an experiment's settings,
+# expressions of its own module.
+TRUSTED = {ROOT / "workflow/finicky/declarations.py": ["eval(code, {'__builtins__': {}}, scope)"]}
+
 
 def argument(call, name):
     """The source of an argument given by name; None if it is not given."""
@@ -41,14 +45,14 @@ def unsafe(tree):
 
 def test_no_data_is_run_as_code():
     files = list(ROOT.glob("workflow/**/*.py"))
-    trees = {str(file): ast.parse(file.read_text(encoding="utf-8")) for file in files}
+    trees = {file: ast.parse(file.read_text(encoding="utf-8")) for file in files}
     found = {file: list(unsafe(tree)) for file, tree in trees.items()}
-    assert len(files) > 100 and {file: code for file, code in found.items() if code} == {}
+    assert len(files) > 100 and {file: code for file, code in found.items() if code} == TRUSTED
 
 
 def test_no_rule_runs_data_as_code():
     """Rules are no Python: their words are read. All have scripts, none has a shell command."""
-    words = ("pickle", "eval(", "exec(", "os.system", "shell=", "shell:", "shell(", " run:")
+    words = ("pickle", "eval(", "exec(", "os.system", "shell=", "shell:", "shell(", "\n    run:")
     for file in SNAKEFILES:
         text = file.read_text(encoding="utf-8")
         assert [word for word in words if word in text] == [], file

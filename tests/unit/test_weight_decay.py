@@ -115,7 +115,7 @@ def test_rate_and_decay_are_chosen_together_by_the_other_seeds():
                 run = make_run(optimizer="adam", learning_rate=rate, seed=seed)
                 score = {"test_accuracy": accuracy, "validation_accuracy": accuracy, "outcome": 0}
                 choice = {"rate": rate, "decay": decay, "edge": decay == 1.0}
-                yield vars(run) | score | choice | {"regularisation": regularisation}
+                yield run.row() | score | choice | {"regularisation": regularisation}
 
     first, second = (0.01, 0.5), (0.02, 1.0)
     penalty = [{first: 80, second: 90}, {first: 95, second: 70}]
