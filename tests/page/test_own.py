@@ -68,7 +68,7 @@ def test_it_opens_with_the_answers_and_has_no_claim_of_the_chapter(own, words):
     assert words(answer.h1) == "2 questions about training neural networks"
     first, second = answer.select(".findings li")
     assert words(first.find(class_="claimed")) == "The claim: Leaky ReLU is ahead of ReLU."
-    assert first.find(class_="plot") and first.select(".tiny svg.bar")
+    assert first.find(class_="plot") and first.select(".figures svg.bar")
     assert "8 conditions: 4 hold" in words(first)
     assert "named 70 %" in words(second) and "chapter" not in words(second)
     assert [card["id"] for card in page.select(".claim")] == ["leaky-helps", "seventy"]

@@ -48,11 +48,11 @@ def test_an_id_of_before(monkeypatch):
     monkeypatch.setattr(sources, "core_code", lambda device: "core")
     monkeypatch.setattr(sources, "level_code", lambda axis, level: f"{axis} {level}")
     monkeypatch.setattr(runs, "version", lambda package: "2.0.0")
-    runs.environment.cache_clear()
+    runs.forget()
     try:
         assert make_run().id == "f91547e47e7d94870a75"
     finally:
-        runs.environment.cache_clear()
+        runs.forget()
 
 
 def test_other_levels_enter_it(monkeypatch):

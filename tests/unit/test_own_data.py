@@ -195,14 +195,13 @@ def test_what_is_declared_is_part_of_the_identity(declare, tmp_path):
     ids = []
     for changes in {}, {"classes": 4}, {"npz": {"path": "x", "sha256": "0" * 64}}:
         declare(own=declaration(tmp_path, made_up(), "npz") | changes)
-        runs.environment.cache_clear()
-        runs.identity.cache_clear()
+        runs.forget()
         ids.append(own_run().id)
     assert len(set(ids)) == 3
     moved = declaration(tmp_path, made_up(), "npz")
     moved["npz"]["path"] = "elsewhere.npz"
     declare(own=moved)
-    runs.environment.cache_clear()
+    runs.forget()
     assert own_run().id == ids[0], "where a file lies makes no difference"
 
 

@@ -246,8 +246,7 @@ def test_same_id_in_another_process():
 @pytest.fixture
 def fresh_environment():
     def clear():
-        runs.environment.cache_clear()
-        runs.identity.cache_clear()
+        runs.forget()
 
     clear()
     yield clear

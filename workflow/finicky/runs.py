@@ -118,6 +118,12 @@ def environment(dataset, device):
     }
 
 
+def forget():
+    """Forget what ids were made of: another config may declare other data sets by the same names."""
+    identity.cache_clear()
+    environment.cache_clear()
+
+
 def later(optimizer):
     """The columns of tables that came later, as they are for the runs of before."""
     return LATER | {"weight_decay": sources.own_decay(optimizer), "classes": 10}
@@ -165,8 +171,7 @@ def plan(config):
 
     The data sets that it declares are known already (own_data.declare).
     """
-    identity.cache_clear()  # another config may have declared other data sets
-    environment.cache_clear()
+    forget()
     subgrids, purposes = defaultdict(list), defaultdict(set)
     for name, grid in config["grid"].items():
         for run in dict.fromkeys(expand(grid, config)):
