@@ -245,12 +245,9 @@ def test_same_id_in_another_process():
 
 @pytest.fixture
 def fresh_environment():
-    def clear():
-        runs.forget()
-
-    clear()
-    yield clear
-    clear()
+    runs.forget()
+    yield runs.forget
+    runs.forget()
 
 
 @pytest.mark.parametrize("change", ["scheme", "file", "mean", "std", "torch"])
