@@ -113,7 +113,7 @@ def test_an_outcome_counts_the_conditions_that_disagree(values, outcome):
 
 def test_undecided_counts_what_is_decided():
     assert mapped(AHEAD, AHEAD, OPEN, OPEN) == (
-        "Undecided whether leaky ReLU is ahead: it holds in 2 of 4 settings, not in 0, "
+        "Undecided whether leaky ReLU is ahead: it holds in 2 of 4 settings, fails in none "
         "and is open in 2."
     )
 

@@ -18,8 +18,8 @@ SAFE_WITH = {
     "np.load": lambda call: argument(call, "allow_pickle") in (None, "False"),
 }  # fmt: skip
 
-# What is run all the same, which no file that people write says: the limits of an experiment's settings,
-# expressions of its own module.
+# What is run all the same, as no file that people write says it: the limits of an experiment's
+# settings, expressions of its own module.
 TRUSTED = {ROOT / "workflow/finicky/declarations.py": ["eval(code, {'__builtins__': {}}, scope)"]}
 
 

@@ -79,13 +79,8 @@ def stored_seconds(store, device):
         record = store.read(run_id)
         if record and record["device"] == device:
             taken += record["seconds"]
-            nominal += runs.seconds(run_of(record))
+            nominal += runs.seconds(runs.of_record(record))
     return taken, nominal
-
-
-def run_of(record):
-    """The Run of a stored record, or of a row of the table of runs."""
-    return runs.Run(**{name: record[name] for name in runs.LEVELS})
 
 
 def first_guess(config, references):
@@ -105,12 +100,12 @@ def first_guess(config, references):
 
 def reference_pace(folder, device):
     """The pace of a reference's runs on a device; 1 if it has none of them."""
-    import pyarrow.parquet as parquet  # only here: planning needs no tables
+    from finicky import parquet  # only here: planning needs no tables
 
-    columns = [*runs.LEVELS, "seconds"]
-    rows = parquet.read_table(folder / "tables/runs.parquet", columns=columns).to_pylist()
-    rows = [row for row in rows if row["device"] == device]
-    nominal = sum(runs.seconds(run_of(row)) for row in rows)
+    file = folder / "tables/runs.parquet"
+    columns = [name for name in parquet.names(file) if name in (*runs.LEVELS, "seconds")]
+    rows = [row for row in parquet.read(file, columns).to_pylist() if row["device"] == device]
+    nominal = sum(runs.seconds(runs.of_record(row)) for row in rows)
     return sum(row["seconds"] for row in rows) / nominal if rows else 1.0
 
 

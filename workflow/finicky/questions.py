@@ -21,6 +21,7 @@ from finicky.runs import Run
 
 NO_AXES = ("seed", "device", "instruction_set")
 AXES = tuple(field.name for field in fields(Run) if field.name not in NO_AXES)
+EXPERIMENT = "questions"  # which measures the answers
 FORMS = ("compare", "value", "share", "trend")
 RATE = "learning_rate"
 

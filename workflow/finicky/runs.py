@@ -84,8 +84,20 @@ class Run:
         return self.epochs * math.ceil(self.images / self.batch_size)
 
 
-# What a stored run's record says of it as well.
+# What a stored run's record says of it as well, but for LATER where it is older than these.
 LEVELS = tuple(one.name for one in fields(Run) if one.name != "instruction_set")
+
+
+def of_record(record):
+    """The Run of a stored record or of a row of a table: of one that may train anywhere, since a
+    record says on which instruction set a run was trained, not whether it had to be.
+
+    Raises KeyError if a level is missing.
+    """
+    levels = LATER | {name: record[name] for name in LEVELS if name in record or name not in LATER}
+    return Run(
+        **levels | {"weight_decay": canonical_decay(record["optimizer"], levels["weight_decay"])}
+    )
 
 
 @cache
@@ -119,7 +131,7 @@ def environment(dataset, device):
 
 
 def forget():
-    """Forget what ids were made of: another config may declare other data sets by the same names."""
+    """Forget what ids were made of: another config may declare other data sets of these names."""
     identity.cache_clear()
     environment.cache_clear()
 

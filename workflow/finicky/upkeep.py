@@ -7,14 +7,15 @@ What other code trained lies under ids of that code: of no use here, but not dam
 import re
 import time
 from collections import Counter
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow.compute
 
 from finicky import parquet
 from finicky.errors import Damaged, InputError
-from finicky.runs import Run, plan
+from finicky.questions import EXPERIMENT
+from finicky.runs import Run, of_record, plan
 from finicky.store import Store
 
 DEVICES = ("cpu", "cuda")
@@ -38,6 +39,7 @@ class Needs:
         checked, `results` the folder of all presets."""
         folder = Path(results) / config["preset"]
         made = [slug for slug, settings in config["experiments"].items() if settings is not None]
+        made += [EXPERIMENT] if config.get("claims") else []
         self.experiments |= {folder / "experiments" / f"{slug}.parquet" for slug in made}
         for device in DEVICES:
             planned = plan(config | {"device": device})
@@ -50,19 +52,26 @@ class Needs:
 
 
 def levels(record):
-    """The run that a record says it is of; None if it does not say."""
+    """The run that a record says it is of (runs.of_record); None if it does not say."""
     try:
-        return Run(**{one.name: record[one.name] for one in fields(Run)})
+        return of_record(record)
     except (KeyError, TypeError):
         return None
 
 
-def identity(record):
-    """The id that the present code gives to the run of a record; None where it gives none."""
+def identities(record):
+    """The ids that the present code gives to the run of a record, if it may train anywhere and if
+    it has to on its instruction set; none where it gives none."""
     try:
-        return levels(record).id
+        run = levels(record)
+        return {run.id, replace(run, instruction_set=record["instruction_set"]).id}
     except (AttributeError, KeyError, TypeError, ValueError):
-        return None
+        return set()
+
+
+def anywhere(run):
+    """The same run, with no instruction set that it has to train on."""
+    return replace(run, instruction_set=None)
 
 
 def damaged_runs(store, needs):
@@ -72,7 +81,7 @@ def damaged_runs(store, needs):
         record = store.read(run_id)
         if record is None:
             found[run_id] = "is damaged"
-        elif run_id in needs.runs and levels(record) != needs.runs[run_id]:
+        elif run_id in needs.runs and levels(record) != anywhere(needs.runs[run_id]):
             found[run_id] = "has the levels of another run"
     return found
 
@@ -100,7 +109,7 @@ def restored(run_id, store, shards):
         here = pyarrow.compute.equal(table["run"], run_id)
         for row in table.filter(here).to_pylist():
             record = {key: value for key, value in row.items() if key != "run"}
-            if identity(record) == run_id:
+            if run_id in identities(record):
                 store.write(run_id, record)
                 return path
     return None
@@ -152,7 +161,7 @@ def merge(source, store):
         record = records.read(run_id)
         if record is None:
             found["damaged"] += 1
-        elif identity(record) != run_id:
+        elif run_id not in identities(record):
             found["trained by other code, or another version of PyTorch"] += 1
         elif store.read(run_id) is not None:
             found["known"] += 1

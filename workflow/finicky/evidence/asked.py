@@ -15,8 +15,8 @@ from finicky import data, documents, numbers, questions, runs
 from finicky.errors import InputError
 from finicky.evidence import rules, words
 from finicky.labels import axis_label, label
+from finicky.questions import EXPERIMENT
 
-EXPERIMENT = "questions"  # which measures them
 SECTION = {"id": "questions", "title": "Questions"}
 # The rules of each form, the default first.
 FORM_RULES = {

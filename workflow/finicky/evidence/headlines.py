@@ -122,8 +122,9 @@ def _why_undecided(entry):
         return entry["reason"] or "no side has enough evidence"
     if len(parts) > 1:
         return _parts(entry)
-    text = "it holds in {hold} of {conditions} settings, not in {fail}, and is open in {undecided}"
-    return text.format_map(parts[0]["counts"])
+    text = "it holds in {hold} of {conditions} settings, fails in {fail} and is open in {undecided}"
+    counts = parts[0]["counts"]
+    return text.format_map(counts | {key: counts[key] or "none" for key in ("hold", "fail")})
 
 
 def _decided(part):

@@ -407,23 +407,36 @@ def _known(number):
 
 def where_words(found):
     """A where.Where as it reads after "holds": `for plain, depth ≥ 6`, `for SGD, but not sigmoid or
-    tanh`, `for all but sigmoid`, `everywhere but for sigmoid`."""
-    place = "; or ".join(map(_place_words, found.clauses))
-    if not place:
+    tanh`, `for all but sigmoid`, `everywhere but for sigmoid`, `only for plain, save for MNIST`."""
+    clauses = found.clauses
+    if not clauses:
         return "everywhere" if found.exceptions else "nowhere"
-    return f"everywhere but for {place}" if found.exceptions else f"for {place}"
+    place = "; or ".join(map(_place_words, clauses))
+    if not found.exceptions:
+        return f"for {place}"
+    # Everywhere but for all but plain is: for plain.
+    denied = [tests for tests in clauses if all(test.op == NOT_IN for test in tests)]
+    if len(denied) != 1:
+        return f"everywhere but for {place}"
+    only = listed([level for test in denied[0] for level in _levels(test)], "or")
+    rest = "; or ".join(_place_words(tests) for tests in clauses if tests not in denied)
+    return f"only for {only}" + (f", save for {rest}" if rest else "")
 
 
 def _place_words(tests):
     """What a place is, then what is left out of it."""
-    left_out = [level for test in tests if test.op == NOT_IN for level in _levels(test)]
+    denied = [test for test in tests if test.op == NOT_IN]
+    left_out = [level for test in denied for level in _levels(test)]
     picked = [test for test in tests if test.op != NOT_IN]
     picked.sort(key=lambda test: not isinstance(test.levels[0], str))  # names, then numbers
     inside = ", ".join(map(_test, picked))
     if not left_out:
         return inside
+    if inside:
+        return f"{inside}, but not {listed(left_out, 'or')}"
+    # whoever is one of them is left out, if they are of several axes
     return (
-        f"{inside}, but not {listed(left_out, 'or')}" if inside else f"all but {listed(left_out)}"
+        f"all but {listed(left_out)}" if len(denied) == 1 else f"neither {listed(left_out, 'nor')}"
     )
 
 
