@@ -67,7 +67,7 @@ CONFIGS = {
         {"optimizer": ["lbfgs"]}, "grid.tiny.optimizer: found 'lbfgs'; allowed: sgd, momentum",
     ),
     "odd depth": ({"depth": [3]}, "grid.tiny.depth[0]: found 3; allowed: a multiple of 2"),
-    "unknown key": ({"colour": "red"}, "found unknown key 'colour'; allowed: preset, device"),
+    "unknown key": ({"colour": "red"}, "found unknown key 'colour'; allowed: preset, title"),
     "wrong type": ({"seeds": "two"}, "seeds: found 'two'; allowed: a whole number"),
     "a level instead of a list": (
         {"activation": "relu"}, "grid.tiny.activation: found 'relu'; allowed: a list",
@@ -274,7 +274,8 @@ def test_an_older_marker_hides_no_missing_result(bare, images):
 def test_no_network(bare, refused, tmp_path):
     """No proxy answers, and no package client is installed."""
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/bash").symlink_to(shutil.which("bash"))
+    for tool in ("bash", "which"):  # Snakemake's own, and its SLURM plugin's
+        (tmp_path / "bin" / tool).symlink_to(shutil.which(tool))
     dead = dict.fromkeys(
         ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"], "http://127.0.0.1:9"
     )

@@ -7,7 +7,7 @@ import pytest
 
 from .conftest import TINY, Project
 
-CONFIG = TINY | {"preset": "mine", "experiments": {}}
+CONFIG = TINY | {"preset": "mine", "experiments": "none"}
 OUTER = """
 rule both:
     input:
@@ -73,7 +73,7 @@ def test_as_a_module_of_another_workflow(outer, untrained, trained):
 
 def test_a_whole_report_of_a_module(outer):
     """Every rule finds its files; nothing is made here."""
-    done = call(outer(), "-n", "-q", "rules", "measured/results/mine/report/index.html")
+    done = call(outer(), "measured/results/mine/report/index.html", "-n", "-q", "rules")
     assert done.returncode == 0, done.stdout
     assert "finicky_page" in done.stdout
 
