@@ -19,7 +19,7 @@ with contextlib.suppress(OSError), open("results/filler", "wb", buffering=0) as 
 """
 # What is made when the disk is full: the script, and the line before which that happens.
 FULL = {
-    "the second run": ("train.py", "                progress.show()\n"),
+    "the second run": ("train.py", "                    print(f\"{run.id} {record"),
     "the second table": ("tables.py", '        print(f"{name}: {table.num_rows} rows")\n'),
     "the page": ("page.py", "    with replaced(snakemake.output[0])"),
 }
@@ -101,7 +101,7 @@ def test_nothing_starts_on_a_full_disk(small):
     done = small.call(small.command("tiny"))
     assert done.returncode == 1
     said = "results: found 0 bytes of room on its disk; allowed: a megabyte at least"
-    assert done.stdout.splitlines()[2:] == [said]
+    assert done.stdout.splitlines()[-1] == said and len(done.stdout.splitlines()) < 4
 
 
 @pytest.mark.parametrize("name", DAMAGED)

@@ -46,7 +46,7 @@ def test_it_is_verified_trained_and_shown(project):
     assert set(table["purposes"]) == {""}
     for record in records.values():
         last = record["curves"][-1]
-        assert last["test_accuracy"] > 90
+        assert last["test_accuracy"] > 75  # chance is 25
         assert (last["train_accuracy"] > 90) == (record["label_noise"] == 0)
     project.snakemake("own")
     page = (project.folder / "results/own/report/index.html").read_text(encoding="utf-8")

@@ -43,15 +43,17 @@ def test_make_takes_only_profiles_that_exist(name):
 def test_a_clusters_profile_adds_to_the_default_one(untrained, profile):
     """Planned as on a cluster; none is needed for that."""
     done = untrained.call(
-        untrained.command("tiny", "-n", "--profile", f"workflow/profiles/{profile}")
+        untrained.command(
+            "tiny", "-n", "--quiet", "host", "--profile", f"workflow/profiles/{profile}"
+        )
     )
     assert done.returncode == 0, done.stdout
     assert "workflow specific profile profiles/default" in done.stdout
     assert "of 4 runs to train" not in done.stdout  # which only a start says
     resources = [line for line in done.stdout.splitlines() if "resources:" in line]
     assert resources and all("mem_mb=" in line and "runtime=" in line for line in resources)
-    [training] = [line for line in resources if "gpu=" in line]
-    assert ("gpu=1" in training) == (profile == "slurm-gpu")
+    training = [line for line in resources if "gpu=" in line]
+    assert training and all(("gpu=1" in line) == (profile == "slurm-gpu") for line in training)
 
 
 def test_the_whole_grid_is_a_few_hundred_jobs():
