@@ -196,6 +196,7 @@
       ? found.length + " of " + ids.length + " claims" + (values.q ? ", best match first" : "")
       : "Nothing matches. A word matches whole words and, from three letters on, their beginnings.";
     $("found-title").textContent = found.length ? "Found" : "Nothing matches";
+    $("found-elsewhere").hidden = found.length > 0;
   }
 
   function search() {

@@ -52,6 +52,7 @@ def test_search_ranks_shows_what_it_found_and_is_cleared(visit, claims):
     tab.fill("#search", "qwertz")
     assert tab.evaluate(SHOWN) == []
     assert tab.locator("#matches").text_content().startswith("Nothing matches.")
+    assert tab.locator("#found-elsewhere a[href='#explore']").is_visible()
     tab.click("#clear")
     tab.wait_for_function("document.querySelector('#found').hidden")
     assert tab.locator(".answer").is_visible() and tab.locator(".claim").count() == everywhere
