@@ -58,17 +58,16 @@ def _finding(table):
     peaks = {of: _decided(flags) for of, flags in runs.items()}
     sides = {True: [], False: [], None: []}
     for model in runs.index.unique("model"):
-        found = {share: peaks[model, share] for share in runs[model].index}
-        if len({*found.values()} - {None}) == len({*found.values()}) == 1:
-            sides[next(iter(found.values()))].append(model)
-            continue
-        for share, peak in found.items():
-            flags = runs[model, share]
+        shares = list(runs[model].index)
+        alike = len({peaks[model, share] for share in shares}) == 1
+        for some in [shares] if alike else [[share] for share in shares]:
+            peak, flags = peaks[model, some[0]], sum((runs[model, share] for share in some), [])
+            words = model if alike else f"{model} with {said(some[0])}"
             count = f" ({sum(flags):.0f} of {len(flags)} runs)" * (peak is None)
-            sides[peak].append(f"{model} with {said(share)}{count}")
+            sides[peak].append(words + count)
 
     def points(quantity):
-        return span((medians[quantity, *of] for of, peak in peaks.items() if peak), places=1)
+        return span((medians.get((quantity, *of)) for of, peak in peaks.items() if peak), places=1)
 
     found = []
     if sides[True]:
@@ -83,7 +82,7 @@ def _finding(table):
         largest = errors[errors["size"] == errors.groupby("model")["size"].transform("max")]
         last = largest.groupby(["model", "share_of_wrong_labels"])["value"].median()
         found[-1] += f"; with the largest it is {span(last, '%', 1)}"
-    return f"A peak of test error near the smallest model that fits its images {', '.join(found)}."
+    return f"A peak of test error near the smallest model that fits {', '.join(found)}."
 
 
 def _decided(flags):

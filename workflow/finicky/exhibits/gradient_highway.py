@@ -274,10 +274,10 @@ def t09(table: pd.DataFrame, ledger: dict) -> Table:
     worst_of = worst_of["value"].max()
     exact = {after: span(worst_of.get(after, ())) for after in (NOTHING, RELU)}
     finding = (
-        "The chapter's formulas of a residual block are off by relative errors of "
-        f"{exact[NOTHING]} with nothing after the sum, but {exact[RELU]} with the ReLU that its "
-        f"code has; the gradient flow's is off by {flow[1].text} as printed, for gradients as "
-        f"columns, and by {flow[0].text} transposed."
+        "Relative errors of the chapter's formulas of a residual block are "
+        f"{exact[NOTHING]} with nothing after the sum, but {exact[RELU]} with its code's ReLU; "
+        f"the gradient flow's is {flow[1].text} as printed, for columns, and {flow[0].text} "
+        "transposed."
     )
     body = [Body("", rows)]
     return with_digits(["Concept", "Formula"], groups, columns, body, notes, finding=finding)

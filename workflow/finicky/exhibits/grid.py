@@ -161,7 +161,7 @@ def f20(table: pd.DataFrame, ledger: dict):
         ax.text(0, 1.03, said, transform=ax.transAxes)
         depths = sorted(set(panel["depth"]))
         style.log_axis(ax, "x", 0.93 * depths[0], 1.07 * depths[-1], _clear_of_each_other(depths))
-        style.log_axis(ax, "y", low=lowest, high=1.6 * NAN_AT)
+        style.log_axis(ax, "y", lowest, 1.6 * NAN_AT, [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100])
         ax.tick_params(axis="x", labelsize=7.5)
         ax.set_xlabel("depth (layers)")
         ax.set_ylabel("error (%)" if column == 0 else "")
@@ -211,17 +211,19 @@ def _who_survives_depth(data):
     panels = train.groupby([*SETTING, "trained_by"])["depth"]
     deepest = train[train["depth"] == panels.transform("max")].copy()
     deepest["median"] = deepest["median"].where(deepest["failed"] < 1)
-    fits = (deepest["median"] < FITS).groupby(deepest["block"]).agg(["sum", "size"])
+    fits = (deepest["median"] < FITS).groupby(deepest["block"]).sum()
     said = []
-    for block in sorted(in_order(fits.index), key=fits["sum"].get, reverse=True):
+    for block in sorted(in_order(fits.index), key=fits.get, reverse=True):
         errors = deepest.loc[deepest["block"] == block, "median"]
         lost = int(errors.isna().sum())
         nan = f", NaN in {lost}" * (0 < lost < len(errors))
         found = "NaN" if lost == len(errors) else span(errors, "%", 1) + nan
-        said.append(f"{fits['sum'][block]} of {fits['size'][block]} with {label(block)} ({found})")
+        said.append(f"{fits[block]} with {label(block)} ({found})")
+    most, rest = said[0].split(" ", 1)
+    count = f"{most} of {panels.ngroups} setting{'s' * (panels.ngroups > 1)} {rest}"
     return (
-        f"At {span(deepest['depth'], 'layers', 0)} the training error ends below {FITS} % in so "
-        f"many settings: {', '.join(said)}."
+        f"Training error at {span(deepest['depth'], 'layers', 0)} is below {FITS} % in "
+        f"{', '.join([count, *said[1:]])}."
     )
 
 

@@ -68,16 +68,13 @@ def _finding(even, planes, depth):
     for pair in zip(RESIDUAL, PLAIN, strict=True):
         if set(pair) <= set(even.index):
             one, other = (even.loc[block] for block in pair)
-            words = (
-                "lower in {} than in {}",
-                "undecided between {} and {}",
-                "higher in {} than in {}",
+            found = compared(one, other, ("former lower", "undecided", "former higher"))
+            sizes = (
+                f"{label(block)} {significant(even.loc[block, 'median'], 2)}" for block in pair
             )
-            found = compared(one, other, words).format(*map(label, pair))
-            medians = " and ".join(significant(of["median"], 2) for of in (one, other))
-            pairs.append(f"{found} ({medians})")
-    said = f"; evenness of eigenvalues is {', '.join(pairs)}" if pairs else ""
-    return f"Loss on a plane around trained networks of {depth} layers, in nats: {spans}{said}."
+            pairs.append(f"{', '.join(sizes)} ({found})")
+    said = f"; evenness of eigenvalues: {', '.join(pairs)}" if pairs else ""
+    return f"Loss around networks of {depth} layers, in nats: {spans}{said}."
 
 
 def _plane(ax, rows, block):
@@ -144,7 +141,7 @@ def _spectra(ax, rows, depth):
     ax.set_yticks([1e-6, 1e-4, 1e-2, 1], [_power(tick) for tick in (1e-6, 1e-4, 1e-2, 1)])
     ax.set_yticks([], minor=True)
     ax.set_xlabel("eigenvalue")
-    ax.legend(loc="upper left", fontsize=7.5, borderpad=0, handletextpad=0)
+    ax.legend(loc="upper right", fontsize=7.5, borderpad=0, handletextpad=0)
     ax.set_ylabel("share of all eigenvalues")
 
 

@@ -186,9 +186,9 @@ def residual_costs(table: pd.DataFrame, ledger: dict) -> Table:
     residual, plain, ahead = _accuracies(bodies, "zero padding", "plain")
     wide, deep, further = _accuracies(bodies, "wide", "deep")
     finding = (
-        f"At its own best rate a residual network that pads with zeros reaches {residual}, the "
-        f"same without shortcuts {plain} (the intervals set it ahead in {ahead}), a wide and "
-        f"shallow one {wide}, a narrow and deep one {deep} (in {further})."
+        f"At own best rates a residual network padding with zeros reaches {residual}, the same "
+        f"without shortcuts {plain} (clearly less at {ahead}), a wide and shallow one {wide}, "
+        f"narrow and deep {deep} (at {further})."
     )
     return with_digits(["Network"], groups, columns, bodies, notes, finding=finding)
 

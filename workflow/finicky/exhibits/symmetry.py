@@ -51,6 +51,7 @@ def f11(table: pd.DataFrame):
     _losses(axes[1, 0], told[told["quantity"] == "binary_loss"])
     _learned(axes[1, 1], told[(told["quantity"] == "binary_accuracy") & (told["positives"] == 50)])
     style.footer(fig, ends)
+    style.note(fig, "ranks: equal ones stand side by side")
     last = told[(told["epoch"] == told["epoch"].max()) & (told["quantity"] == "binary_loss")]
     zero = ends[ends["start"] == "zeros"].set_index("activation")["median"]
     stuck = last[last["start"] == "zeros"].sort_values("positives", ascending=False)
@@ -74,7 +75,7 @@ def _ranks(ax, ranks):
     ticks = [0, *(2**power for power in range(20) if 2**power <= most)]
     ax.set_title("Rank of the first layer's weights")
     ax.set_yscale("function", functions=(lambda y: np.log2(1 + y), lambda y: 2.0**y - 1))
-    ax.set(ylim=(-0.3, 1.3 * most + 0.5), xlabel="training step (equal ranks side by side)")
+    ax.set(ylim=(-0.3, 1.3 * most + 0.5), xlabel="training step")
     ax.set_yticks(ticks)
     ax.set_xscale("symlog", linthresh=1)
     steps = sorted(set(ranks["step"]))
