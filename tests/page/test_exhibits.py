@@ -92,6 +92,13 @@ def test_answers_link_to_their_claims(inputs, render):
     assert table.find("a", string="JSON")["href"] == "claims.json"
 
 
+def test_a_row_of_the_chapter_s_words_is_set_as_the_chapter_s(inputs, render, words):
+    table = inputs["tables"]["T13"]["table"]
+    table["bodies"][0]["rows"][0]["chapter"] = True
+    first = render().find(id="T13").select_one("tbody tr")
+    assert {cell["class"][0] for cell in first.find_all("td")} == {"chapter"}
+
+
 def test_a_cell_that_names_claims_links_to_them(inputs, render):
     rows = inputs["tables"]["T03"]["table"]["bodies"][0]["rows"]
     rows[0]["cells"][1] = rows[0]["cells"][1] | {"value": None, "claims": ["C062", "C064"]}

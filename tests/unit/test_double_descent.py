@@ -152,6 +152,32 @@ def test_a_run_draws(samples):
     assert set(behind["quantity"]) == {"test_error", "train_error"}
 
 
+def test_a_peak_is_claimed_only_where_the_runs_decide_it(samples):
+    table = descent.measure(SETTINGS, {})
+    table = pd.concat([table.assign(seed=seed) for seed in range(5)]).query("seed != a or True")
+    table = table.drop_duplicates(
+        ["quantity", "seed", "model", "share_of_wrong_labels", "size"]
+    )  # the same numbers from every seed
+    peaks = table["quantity"] == "peaks_and_falls"
+    wrong = table["share_of_wrong_labels"] == 0.25
+    trained = table["model"] == descent.TRAINED
+    table.loc[peaks, "value"] = 1.0
+    table.loc[peaks & trained & ~wrong, "value"] = 0.0
+    open_ = peaks & trained & wrong
+    table.loc[open_, "value"] = [1.0, 1.0, 0.0, 0.0, 1.0]
+
+    def said():
+        with style.context():
+            return exhibit.f07(table)[0].get_label()
+
+    assert "shows for random features (" in said()
+    assert "does not show for two-layer network with true labels" in said()
+    assert "undecided for two-layer network with 25 % of labels wrong (3 of 5 runs)" in said()
+    table.loc[open_, "value"] = 1.0
+    assert "shows for random features and two-layer network with 25 % of" in said()
+    assert "undecided" not in said()
+
+
 def test_one_size_of_each_and_one_label_draw(samples):
     smallest = SETTINGS | {"features": [1], "units": [1], "epochs": 1, "noise": [1]}
     table = descent.measure(smallest, {})

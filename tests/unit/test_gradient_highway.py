@@ -1,5 +1,7 @@
 """Gradient flow: formulas and what breaks them, blocks against the bounds, ratios by autograd."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -182,7 +184,12 @@ def test_a_small_measurement_is_tidy_and_shown(dataset, monkeypatch):
     fig, behind = exhibit.f21(table)
     assert "back through 8 layers" in finding(fig) and len(behind)
     assert "kinds of networks at the start" in finding(exhibit.t08(table, {}))
-    assert "but" in finding(exhibit.t09(table, {}))
+    assert "on the median seed" in exhibit.t08(table, {}).finding
+    assert all(row.chapter for row in exhibit.t08(table, {}).bodies[0].rows)
+    flow = table[(table["quantity"] == "flow_error") & (table["form"] == "as printed")]
+    said = finding(exhibit.t09(table, {}))
+    printed = re.search(r"flow.s is (\S+) as printed", said)[1]
+    assert float(printed) == pytest.approx(flow["value"].max(), abs=0.005)
     bodies = exhibit.t08(table, {}).bodies
     assert [body.label for body in bodies] == ["The chapter", "Standard", "Residual"]
     assert len(bodies[1].rows) == 4 and len(bodies[2].rows) == 8

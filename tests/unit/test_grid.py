@@ -391,14 +391,10 @@ def test_errors_by_depth_of_a_rich_grid(rich_tables, drawing):
 @pytest.mark.parametrize(
     "errors, said",
     [
-        ([50, 60, 70, 5], "Only BN + residual keeps the training error below 20 % at 56 layers "
-         "(5.0 %); the other networks end at 50.0 to 70.0 %."),
-        ([7, 60, 70, 5], "Only plain and BN + residual keep the training error below 20 % at 56 "
-         "layers (5.0 to 7.0 %); the other networks end at 60.0 to 70.0 %."),
-        ([50, 60, 70, 80], "In networks of 56 layers no block keeps its training error below 20 %: "
-         "it ends at 50.0 to 80.0 %."),
-        ([2, 3, 4, 5], "Plain, batch norm, residual and BN + residual all keep the training error "
-         "below 20 % at 56 layers (2.0 to 5.0 %)."),
+        ([50, 60, 70, 5], "1 of 1 setting with BN + residual (5.0 %), 0 with plain (50.0 %), 0 "
+         "with batch norm (60.0 %), 0 with residual (70.0 %)."),
+        ([7, 60, 70, 50], "1 of 1 setting with plain (7.0 %), 0 with batch norm (60.0 %), 0 with "
+         "residual (70.0 %), 0 with BN + residual (50.0 %)."),
     ],
 )  # fmt: skip
 def test_who_survives_depth_turns_with_the_data(make_tables, drawing, errors, said):
@@ -407,7 +403,28 @@ def test_who_survives_depth_turns_with_the_data(make_tables, drawing, errors, sa
     table = grid.measure({}, tables)
     right = table["quantity"].eq("train_accuracy")
     table.loc[right, "value"] = 100.0 - table.loc[right, "block"].map(blocks)
-    assert finding(shown.f20(table, LEDGER)[0]) == said
+    found = finding(shown.f20(table, LEDGER)[0])
+    assert found == f"Training error at 56 layers is below 20 % in {said}"
+
+
+def test_who_survives_depth_is_counted_by_settings_and_nan_is_no_error(make_tables, drawing):
+    tables = make_tables({"depth": [20, 56], "block": ["plain", "residual"],
+                          "dataset": ["mnist", "fashion_mnist"]})  # fmt: skip
+    table = grid.measure({}, tables)
+    fashion, residual = table["dataset"] == "fashion_mnist", table["block"] == "residual"
+    right = table["quantity"].isin(["train_accuracy", "test_accuracy"])
+    table.loc[right, "value"] = 97.0
+    table.loc[right & fashion, "value"] = 75.0
+    lost = right & fashion & residual & (table["depth"] == 56)
+    table.loc[lost, ["value", "outcome"]] = [10.0, "nan"]
+    figure, _ = shown.f20(table, LEDGER)
+    assert finding(figure).endswith(
+        "in 1 of 2 settings with plain (3.0 to 25.0 %), 1 with residual (3.0 %, NaN in 1)."
+    )
+    drawn = [y for line in figure.axes[0].lines for y in line.get_ydata()]
+    assert shown.NAN_AT in drawn and 90 not in drawn[2:]  # chance is drawn over the whole width
+    said = {text.get_text() for ax in figure.axes for text in ax.texts}
+    assert {"NaN", "residual (5 of 5 NaN)"} <= said
 
 
 def test_one_row_or_column_of_cells_is_no_heat_map_and_one_depth_no_curve(make_tables, drawing):

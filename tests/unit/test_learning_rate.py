@@ -176,8 +176,19 @@ def test_a_small_measurement_is_tidy_and_drawn(dataset, monkeypatch):
     slow = table[table["quantity"] == "slow_at_hundredth"]
     assert len(slow) == 2 * 5 * 2 and slow["value"].isin([0, 1]).all()
     fig, behind = exhibit.f32(table)
-    assert "decades for" in finding(fig) and set(behind["tolerance"].dropna()) == {1, 5}
+    assert "ranges overlap" in finding(fig) and set(behind["tolerance"].dropna()) == {1, 5}
     assert set(exhibit.FIGURES) == {"F32"} and set(exhibit.TABLES) == {"T11"}
+
+
+def test_none_is_the_most_forgiving_where_ranges_overlap_on_any_data_set():
+    rows = [("mnist", "adam", 1.2), ("mnist", "sgd", 0.5)]
+    rows += [("fashion_mnist", "adam", 1.0), ("fashion_mnist", "sgd", 0.6)]
+    widths = pd.DataFrame(rows, columns=["dataset", "optimizer", "median"])
+    apart = widths.assign(low=widths["median"] - 0.1, high=widths["median"] + 0.1)
+    assert exhibit._finding(apart).endswith("Adam 1.0 to 1.2, SGD 0.5 to 0.6; Adam is the most "
+                                            "forgiving.")  # fmt: skip
+    apart.loc[3, "high"] = 0.95
+    assert "so none is the most forgiving" in exhibit._finding(apart)
 
 
 def test_a_single_seed_and_rate_are_tidy_too(dataset, monkeypatch):

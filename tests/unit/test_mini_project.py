@@ -5,6 +5,7 @@ import pytest
 from finicky.exhibits import mini_project as shown
 from finicky.exhibits import style
 from finicky.experiments import mini_project
+from finicky.numbers import number
 
 from .sentences import finding
 
@@ -114,10 +115,17 @@ def test_the_figure_says_what_lies_beyond_its_scale(rich_tables, drawing):
     assert [(*line.get_xdata(), *line.get_ydata()) for line in marks] == [(5, 97.82)]
     names = {text.get_text() for text in accuracy.texts}
     assert {"correct", "sigmoid", "zeros", "SGD at 10", "SGD at 0.1"} <= names
-    assert any("up to 4" in text.get_text() for text in loss.texts)
+    worst = data[(data["recipe"] == "rate_10") & data["quantity"].str.endswith("loss")][
+        "high"
+    ].max()
+    said = {text.get_text() for text in loss.texts}
+    assert f"↑ SGD at 10: up to {number(worst, 0)}" in said
+    assert "chapter, SGD at 10: NaN in epoch 1" in said
+    assert marks[0].get_marker() == style.level_style("correct").marker
     assert data.loc[data["recipe"] == "correct", "n"].eq(5).all()
     last = data.query("recipe == 'correct' and quantity == 'test_accuracy' and epoch == 5")
     assert f"{last['median'].iloc[0]:.1f} %" in finding(fig)
+    assert "the recommended recipe" in finding(fig)
 
 
 def test_a_figure_of_losses_that_are_all_nan(make_tables, drawing):

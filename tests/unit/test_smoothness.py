@@ -164,3 +164,20 @@ def test_the_table_and_its_figure(monkeypatch, tmp_path):
         figure, data = exhibit.f18(table)
         style.save_svg(figure, tmp_path / "f18.svg", "F18")
     assert len(data) and "times as large with batch norm" in finding(figure)
+
+
+def test_the_title_counts_the_drawn_networks_that_reach_the_accuracy():
+    cell = ["depth", "activation", "block"]
+    networks = pd.DataFrame(
+        [(d, a, b) for d in (6, 20) for a in ("relu", "tanh") for b in ("plain", "batch_norm")],
+        columns=cell,
+    )
+    largest = networks.assign(quantity="largest_rate", reached=80, value=0.0)
+    largest.loc[largest["block"] == "plain", "value"] = -1.0
+    data = networks.assign(quantity="accuracy", median=90.0)
+    assert exhibit._finding(largest, data).endswith("larger in all 4 networks.")
+    data.loc[(data["depth"] == 20) & (data["activation"] == "relu"), "median"] = 50.0
+    assert exhibit._finding(largest, data).endswith(
+        "10 times as large with batch norm as without, larger in all 3 networks; no rate gets "
+        "there for ReLU with 20 layers."
+    )

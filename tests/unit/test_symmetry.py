@@ -205,3 +205,4 @@ def test_the_measurement(dataset, monkeypatch):
     assert (counts == 1).all()
     figure, data = exhibit.f11(table)
     assert "From zero weights" in finding(figure) and isinstance(data, pd.DataFrame)
+    assert all(f"with {share} % of the class" in finding(figure) for share in (10, 50))

@@ -152,7 +152,7 @@ def t10(table: pd.DataFrame, ledger: dict) -> Table:
     rows = []
     for side, batch in ((1, "mini-batch"), (2, "full batch")):
         cells = [Cell(text=words[side]) for words in quantities.values()]
-        rows.append(Row([batch, "chapter"], cells))
+        rows.append(Row([batch, "chapter"], cells, chapter=True))
     for size in sizes:
         name = label(int(size)) + (" (full)" if size == sizes[-1] else "")
         cells = {q: measured_cell(table, quantity=q, batch_size=size) for q in quantities}

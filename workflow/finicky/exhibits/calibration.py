@@ -1,6 +1,7 @@
 """The verdict rules, judged: the figure and the table of how often they decide wrongly."""
 
 import itertools
+from dataclasses import replace
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -12,10 +13,12 @@ from finicky.numbers import number
 
 FIGURES = {
     "calibration": "How often the verdict rules decide wrongly and how often not at all, by the "
-    "distance of the truth from the limit that decides. A line is one rule, at the worst of four "
-    "shapes of the seeds’ numbers, of the shares of their variance that seeds have in common, and "
-    "of both sides; the level line above is the promise, 5 % a side. On the limit nothing is "
-    "right: what counts there is how rarely anything is said at all.",
+    "distance of the truth from the limit that decides. A line is one rule, or several that come "
+    "out the same, at the worst of four shapes of the seeds’ numbers, of the shares of their "
+    "variance that seeds have in common, and of both sides; the level line above is the promise, "
+    "5 % a side. On the limit nothing is right: what counts there is how rarely anything is said "
+    "at all. Claims about what happens sometimes were tried with 200 conditions on the limit only, "
+    "a single dot.",
 }
 TABLES = {
     "calibration-table": "Verdicts on simulated seeds whose truth is known, in % of the claims, ± "
@@ -54,18 +57,19 @@ def calibration(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     cell = ["said", "rule", "seeds", "distance", "combined", "count"]
     data = data.loc[data.groupby(cell)["value"].idxmax()]  # of sides, shapes and shares the worst
     wrong = data[data["said"] == "wrong"]
-    rules = [rule for rule in dict.fromkeys(table["rule"]) if rule not in CHANCELESS]
-    rules = dict(zip(rules, itertools.cycle(COLOURS), strict=False))
     few, many = data["seeds"].min(), data["seeds"].max()
+    drawn = data[data["seeds"].isin([few, many])]
+    same = _same(drawn.set_index([c for c in cell if c != "rule"] + ["rule"])["value"].unstack())
+    rules = dict(zip(same, itertools.cycle(COLOURS), strict=False))
     fig, axes = style.panels(
         [1.7, 1.3], columns=len(PANELS), left=0.5, right=0.1, bottom=1.5, between=(0.14, 0.25)
     )
     for column, (name, (combined, count)) in enumerate(PANELS.items()):
         above, below = axes[:, column]
-        here = data[(data["combined"] == combined) & (data["count"] == count)]
+        here = drawn[(drawn["combined"] == combined) & (drawn["count"] == count)]
+        here = here[here["rule"].isin(rules)]
         for ax, said in ((above, "wrong"), (below, "undecided")):
-            mine = here[(here["said"] == said) & here["seeds"].isin([few, many])]
-            _lines(ax, mine, rules, dashed=many if many > few else None)
+            _lines(ax, here[here["said"] == said], rules, dashed=many if many > few else None)
             ax.set_xlim(-0.4, len(DISTANCES) - 0.6)
             ax.set_xticks(range(len(DISTANCES)), [""] * len(DISTANCES))
             ax.tick_params(labelleft=column == 0)
@@ -76,7 +80,10 @@ def calibration(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         below.set_xticks(range(len(DISTANCES)), DISTANCES.values(), rotation=90)
     axes[0, 0].set_ylabel("decided wrongly, %")
     axes[1, 0].set_ylabel("undecided, %")
-    handles = [Line2D([], [], color=colour, label=rule) for rule, colour in rules.items()]
+    handles = [
+        Line2D([], [], color=colour, label=", ".join([rule, *same[rule]]))
+        for rule, colour in rules.items()
+    ]
     handles += [
         Line2D([], [], color=style.INK, label=f"{n} seeds", linestyle=dashes)
         for n, dashes in sorted({many: style.DASHES, few: "-"}.items())
@@ -92,13 +99,42 @@ def calibration(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         f"{number(single['value'].max(), 1)} % of single conditions wrongly"
         + (
             f", and at most {number(several['value'].max(), 1)} % of claims of several conditions "
-            "or parts that lie alike"
+            f"or parts that lie alike ({_worst_case(several)})"
             if len(several)
             else ""
         )
         + f"; promised are {PROMISED} % a side."
     )
     return fig, data.drop(columns="said")
+
+
+def _same(values):
+    """{rule: other rules whose values are the same wherever they have any}, each in one place;
+    values: a column for each rule."""
+    same = {}
+    for rule in values[values.count().sort_values(ascending=False, kind="stable").index]:
+        known = values[values[rule].notna()]
+        like = (first for first in same if (known[first] == known[rule]).all())
+        first = next(like, None)
+        if first is None:
+            same[rule] = []
+        else:
+            same[first].append(rule)
+    return same
+
+
+def _worst_case(rows):
+    """Of how many conditions or parts the claims are in the row with the largest value."""
+    worst = rows.loc[rows["value"].idxmax()]
+    return _claims(worst["combined"], worst["count"], worst["clear"])
+
+
+def _claims(combined, count, clear):
+    """Of how many conditions or parts simulated claims are, and what is special about them."""
+    noun, _, how = combined.partition(", ")
+    if not pd.isna(clear):
+        how = f"{int(clear)} of them clear"
+    return ", ".join(filter(None, [f"{count} {noun}" if count > 1 else "one condition", how]))
 
 
 def _lines(ax, data, rules, dashed):
@@ -136,9 +172,12 @@ def calibration_table(table: pd.DataFrame, ledger: dict) -> Table:
         shown = [rows_at(table[part & rules], **levels) for part in parts.values()]
         return Row([head], [worst_of(rows_at(rows, seeds=n)) for rows in shown for n in sizes])
 
+    alike = {}  # rules that come out the same share a row
+    for rule in dict.fromkeys(table["rule"][~sometimes]):
+        found = row(rule, table["rule"] == rule, combined="conditions", count=1)
+        alike.setdefault(tuple(cell.value for cell in found.cells), []).append(found)
     single = [
-        row(rule, table["rule"] == rule, combined="conditions", count=1)
-        for rule in dict.fromkeys(table["rule"][~sometimes])
+        replace(of[0], heads=[", ".join(found.heads[0] for found in of)]) for of in alike.values()
     ]
     of_several = {
         "A claim of several, any of the rules that depend on chance": by_chance & ~sometimes,
@@ -149,10 +188,11 @@ def calibration_table(table: pd.DataFrame, ledger: dict) -> Table:
         for name, rules in of_several.items()
     ]
     once = table["clear"].isna() & (table["combined"] != "conditions, each twice")
-    luck = [
-        number(worst_of(table[wrong & by_chance & there]).value, 1)
-        for there in (on, ~on & once, ~on & table["clear"].notna())
-    ]
+    luck = []
+    for there in (on, ~on & once, ~on & table["clear"].notna()):
+        rows = table[wrong & by_chance & there]
+        case = f" ({_worst_case(rows)})" if len(rows) else ""
+        luck.append((number(rows["value"].max(), 1), case))
     columns = [Column(f"{n} seeds", "measured", label) for label in parts for n in sizes]
     bodies = [body for body in bodies if body.rows]
     return Table(
@@ -162,9 +202,9 @@ def calibration_table(table: pd.DataFrame, ledger: dict) -> Table:
         bodies,
         notes=above_promise(bodies, columns),
         finding="On the limit of their rule, luck decides at most "
-        f"{luck[0]} % of simulated claims for or against. Elsewhere at most {luck[1]} % with like "
-        f"conditions, counted once, are decided wrongly, and {luck[2]} % where about as many hold "
-        "as a side needs.",
+        f"{luck[0][0]} % of simulated claims{luck[0][1]}. Elsewhere "
+        f"{luck[1][0]} % at most are wrong with like conditions, counted once{luck[1][1]}, and "
+        f"{luck[2][0]} % where about as many hold as a side needs.",
     )
 
 
@@ -173,11 +213,10 @@ def several(table):
     columns = ["combined", "count", "clear"]
     kinds = table[table["count"] > 1][columns].drop_duplicates().sort_values(columns)
     for combined, count, clear in kinds.itertuples(index=False):
-        noun, _, how = combined.partition(", ")
         levels = {"combined": combined, "count": count}
         if not pd.isna(clear):
-            how, levels = f"{int(clear)} of them clear", levels | {"clear": clear}
-        yield ", ".join(filter(None, [f"{count} {noun}", how])), levels
+            levels["clear"] = clear
+        yield _claims(combined, count, clear), levels
 
 
 def above_promise(bodies, columns):

@@ -72,9 +72,9 @@ def _finding(best):
     normed = by.loc[["batch norm"]].set_index("activation")["accuracy"]
     put_in = by.loc[["drifting shift"]].set_index("activation")["accuracy"]
     return (
-        f"From first to last step, units' moments move by {shifts['plain']} deviations in plain "
-        f"networks and {shifts['batch norm']} with batch norm; a drifting shift put in behind it "
-        f"costs {span(normed - put_in, 'points', 1)} of accuracy."
+        f"From first to last step, units' moments, mean over layers, move by {shifts['plain']} "
+        f"deviations in plain networks and {shifts['batch norm']} with batch norm; a drifting "
+        f"shift put in behind it costs {span(normed - put_in, 'points', 1)} of accuracy."
     )
 
 

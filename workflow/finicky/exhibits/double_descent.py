@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from finicky.evidence.intervals import median_interval
 from finicky.evidence.words import listed
 from finicky.exhibits import style
 from finicky.exhibits.phrases import span
@@ -49,35 +50,46 @@ def f07(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
 
 def _finding(table):
-    """For which models test error has a peak where they begin to fit, and how high it is."""
-    medians = table.groupby(["quantity", "model", "share_of_wrong_labels"])["value"].median()
-    peaks = medians["peaks_and_falls"] > 0.5
-    sides = {True: [], False: []}
-    for model, found in peaks.groupby("model"):
-        if found.nunique() == 1:
-            sides[bool(found.iloc[0])].append(model)
-        else:
-            for (_, share), peak in found.items():
-                sides[bool(peak)].append(f"{model} with {said(share)}")
+    """For which models the runs decide that test error has a peak where they begin to fit, and how
+    high it is; for which they decide that it has none; and for which neither, with their count."""
+    cell = ["quantity", "model", "share_of_wrong_labels"]
+    medians = table.groupby(cell)["value"].median()
+    runs = table[table["quantity"] == "peaks_and_falls"].groupby(cell[1:])["value"].agg(list)
+    peaks = {of: _decided(flags) for of, flags in runs.items()}
+    sides = {True: [], False: [], None: []}
+    for model in runs.index.unique("model"):
+        shares = list(runs[model].index)
+        alike = len({peaks[model, share] for share in shares}) == 1
+        for some in [shares] if alike else [[share] for share in shares]:
+            peak, flags = peaks[model, some[0]], sum((runs[model, share] for share in some), [])
+            words = model if alike else f"{model} with {said(some[0])}"
+            count = f" ({sum(flags):.0f} of {len(flags)} runs)" * (peak is None)
+            sides[peak].append(words + count)
 
-    def points(quantity, of):
-        return span(medians[medians.index.isin([(quantity, *cell) for cell in of])], places=1)
+    def points(quantity):
+        return span((medians.get((quantity, *of)) for of, peak in peaks.items() if peak), places=1)
 
+    found = []
+    if sides[True]:
+        heights = f"{points('rise')} points up, {points('second_fall')} down"
+        found.append(f"shows for {listed(sides[True])} ({heights})")
+    if sides[False]:
+        found.append(f"does not show for {listed(sides[False])}")
+    if sides[None]:
+        found.append(f"is undecided for {listed(sides[None])}")
     if not sides[True]:
         errors = table[table["quantity"] == "test_error"]
         largest = errors[errors["size"] == errors.groupby("model")["size"].transform("max")]
         last = largest.groupby(["model", "share_of_wrong_labels"])["value"].median()
-        return (
-            "Test error has no peak near the smallest model that fits its images; with the largest "
-            f"it is {span(last, '%', 1)}."
-        )
-    there = peaks[peaks].index
-    return (
-        "A peak of test error near the smallest model that fits its images shows for "
-        f"{listed(sides[True])} ({points('rise', there)} points up, "
-        f"{points('second_fall', there)} down)"
-        + (f", not for {listed(sides[False])}." if sides[False] else ".")
-    )
+        found[-1] += f"; with the largest it is {span(last, '%', 1)}"
+    return f"A peak of test error near the smallest model that fits {', '.join(found)}."
+
+
+def _decided(flags):
+    """Whether more than half of all runs have a peak, told by the interval of these runs' median;
+    None if they do not decide it."""
+    low, high = median_interval(flags)
+    return bool(low) if low == high else None
 
 
 def said(share):

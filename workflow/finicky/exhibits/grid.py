@@ -5,7 +5,6 @@ from dataclasses import replace
 import pandas as pd
 
 from finicky.data import CHANCE
-from finicky.evidence.words import capitalised, listed
 from finicky.exhibits import style
 from finicky.exhibits.phrases import span
 from finicky.exhibits.tables import (
@@ -30,8 +29,9 @@ FIGURES = {
     "explorer of the grid, further down this page.",
     "F20": "Error by depth, from He's start with ReLU. Where the solid line (training) climbs, the "
     "network fails to fit what it has seen, so the dashed one (test) does not climb for "
-    "overfitting. Diamonds: the chapter's numbers for plain networks, which it has from "
-    "convolutional ones. The chapter expects residual connections to keep the lines from climbing.",
+    "overfitting. A mark at NaN: every seed's loss became infinite or NaN. Diamonds: the chapter's "
+    "numbers for plain networks, which it has from convolutional ones. The chapter expects "
+    "residual connections to keep the lines from climbing.",
 }
 WITH_LEDGER = ["F20"]
 TABLES = {
@@ -42,6 +42,7 @@ SETTING = ["dataset", "images", "epochs"]
 HEAT_MAP_DEPTHS = [2, 10]  # the page's explorer has the others
 OWN = "own best"  # learning rate
 FITS = 20  # % of training error, below which a network is said to fit its images
+NAN_AT = 150  # %, where F20 marks networks whose seeds all became NaN: above every error
 
 
 def f16(table: pd.DataFrame):
@@ -152,15 +153,15 @@ def f20(table: pd.DataFrame, ledger: dict):
         [2.4] * row, columns=2, left=0.55, right=1.1, top=0.6, between=(1.85, 1.0)
     )
     for ax in axes.flat:
-        ax.set_visible(False)
+        ax.axis("off")
     for row, column, optimizer, said, panel in places:
         ax = axes[row, column]
-        ax.set_visible(True)
+        ax.axis("on")
         ax.set_title(f"{optimizer}\n")
         ax.text(0, 1.03, said, transform=ax.transAxes)
         depths = sorted(set(panel["depth"]))
         style.log_axis(ax, "x", 0.93 * depths[0], 1.07 * depths[-1], _clear_of_each_other(depths))
-        style.log_axis(ax, "y", low=lowest, high=100)
+        style.log_axis(ax, "y", lowest, 1.6 * NAN_AT, [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100])
         ax.tick_params(axis="x", labelsize=7.5)
         ax.set_xlabel("depth (layers)")
         ax.set_ylabel("error (%)" if column == 0 else "")
@@ -169,17 +170,26 @@ def f20(table: pd.DataFrame, ledger: dict):
         ax.text(depths[0], chance, "chance", va="top", fontsize=7.5)
 
         for block in in_order(panel["block"]):
-            train = rows_at(panel, block=block, quantity="train_error").sort_values("depth")
-            test = rows_at(panel, block=block, quantity="test_error")
-            style.line(ax, train, "depth", block)
-            style.line(ax, test, "depth", block, dashed=True)
-        style.label_ends(ax, rows_at(panel, quantity="test_error"), "depth", "block")
+            mine = rows_at(panel, block=block)
+            lost, known = mine[mine["failed"] == 1], mine[mine["failed"] < 1]
+            style.line(ax, rows_at(known, quantity="train_error"), "depth", block)
+            style.line(ax, rows_at(known, quantity="test_error"), "depth", block, dashed=True)
+            colour, marker = style.level_style(block)
+            ax.plot(lost["depth"], 0 * lost["depth"] + NAN_AT, marker, color=colour)
+            if len(lost):
+                ax.text(lost["depth"].min() / 1.08, NAN_AT, "NaN", fontsize=7.5, ha="right",
+                        va="center")  # fmt: skip
+        ends = rows_at(panel, quantity="test_error")
+        ends = ends.assign(median=ends["median"].where(ends["failed"] < 1, NAN_AT))
+        style.label_ends(ax, ends, "depth", "block")
         for (depth, part), percent in chapter.items():
             if depth in depths:
                 fill = style.CHAPTER if part == "training" else "none"
                 ax.plot(depth, percent, **style.CHAPTER_MARK | {"markerfacecolor": fill})
     lines = {"solid": "training error", "dashed": "test error"}
-    style.footer(fig, data, lines, "the chapter's, plain (training filled)" if chapter else "")
+    room = axes[-1, 1] if places[-1][1] == 0 else None
+    chapters = "the chapter's, plain (training filled)" if chapter else ""
+    style.footer(fig, data, lines, chapters, room=room)
     fig.set_label(_who_survives_depth(data))
     return fig, data
 
@@ -195,26 +205,25 @@ def _clear_of_each_other(depths):
 
 
 def _who_survives_depth(data):
-    """Which blocks still fit their training images in the deepest networks of every panel."""
+    """In how many panels each block still fits its training images in the deepest networks, and
+    what error it ends at; those whose seeds all became NaN have none."""
     train = data[data["quantity"] == "train_error"]
     panels = train.groupby([*SETTING, "trained_by"])["depth"]
-    deepest = train[train["depth"] == panels.transform("max")]
-    fits = deepest.groupby("block")["median"].max() < FITS
-    names = [label(block) for block in in_order(fits[fits].index)]
-    errors = {
-        fit: span(deepest.loc[deepest["block"].map(fits) == fit, "median"], "%", 1)
-        for fit in (True, False)
-    }
-    layers = span(deepest["depth"], "layers", 0)
-    if not names:
-        return f"In networks of {layers} no block keeps its training error below {FITS} %: " + (
-            f"it ends at {errors[False]}."
-        )
-    said = f"keep{'s' * (len(names) == 1)} the training error below {FITS} % at {layers}"
-    if fits.all():
-        return f"{capitalised(listed(names))} all {said} ({errors[True]})."
+    deepest = train[train["depth"] == panels.transform("max")].copy()
+    deepest["median"] = deepest["median"].where(deepest["failed"] < 1)
+    fits = (deepest["median"] < FITS).groupby(deepest["block"]).sum()
+    said = []
+    for block in sorted(in_order(fits.index), key=fits.get, reverse=True):
+        errors = deepest.loc[deepest["block"] == block, "median"]
+        lost = int(errors.isna().sum())
+        nan = f", NaN in {lost}" * (0 < lost < len(errors))
+        found = "NaN" if lost == len(errors) else span(errors, "%", 1) + nan
+        said.append(f"{fits[block]} with {label(block)} ({found})")
+    most, rest = said[0].split(" ", 1)
+    count = f"{most} of {panels.ngroups} setting{'s' * (panels.ngroups > 1)} {rest}"
     return (
-        f"Only {listed(names)} {said} ({errors[True]}); the other networks end at {errors[False]}."
+        f"Training error at {span(deepest['depth'], 'layers', 0)} is below {FITS} % in "
+        f"{', '.join([count, *said[1:]])}."
     )
 
 

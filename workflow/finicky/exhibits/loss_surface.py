@@ -10,6 +10,7 @@ from finicky.exhibits import style
 from finicky.exhibits.phrases import compared, span
 from finicky.exhibits.residual import (
     PLAIN,
+    RESIDUAL,
     START,
     TRAINED,
     first_data_set,
@@ -24,9 +25,10 @@ FIGURES = {
     "F24": "Top: training loss on a plane through the deepest networks after training, along two "
     "random directions scaled to each unit's weights, from −1 to 1 (one seed, each kind at its own "
     "best learning rate; the cross is the network). The chapter: sharp peaks and valleys if plain, "
-    "smooth if residual; flat is what has not trained. Bottom left: eigenvalues of the Hessian "
-    "there. Bottom right: how even their sizes are at the start (hollow) and after training at the "
-    "chapter's rate (full), 1 if all have the same size.",
+    "smooth if residual; flat is what has not trained. Colours end at 0.1 and at 100 nats, however "
+    "far the losses go. Bottom left: eigenvalues of the Hessian there. Bottom right: how even "
+    "their sizes are at the start (hollow) and after training at the chapter's rate (full), 1 if "
+    "all have the same size.",
 }
 BLOCKS = ["plain", "residual", "batch_norm", "batch_norm_residual"]
 SCALE = LogNorm(0.1, 100)  # nats
@@ -40,11 +42,12 @@ def f24(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     data = pd.concat([summary(table, q, kind) for q in ("evenness", "test_accuracy")])
     depth = int(data["depth"].max())
     fig, axes = style.panels(
-        [1.4, 2.2], columns=4, left=0.55, right=0.85, between=(0.35, 0.8), bottom=0.8
+        [1.4, 2.2], columns=4, left=0.6, right=0.85, between=(0.35, 0.9), bottom=0.8
     )
     planes = drawn[drawn["quantity"] == "loss_at"]
     for ax, block in zip(axes[0], BLOCKS, strict=True):
         _plane(ax, planes[planes["block"] == block], block)
+    axes[0, 0].set_ylabel("second direction", fontsize=8)
     _key(fig, axes[0, -1])
     wide = [_wide(fig, pair, shift) for pair, shift in ((axes[1, :2], 0), (axes[1, 2:], 0.75))]
     _spectra(wide[0], drawn[drawn["quantity"] == "density_at"], depth)
@@ -56,20 +59,22 @@ def f24(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
 
 def _finding(even, planes, depth):
-    """The losses on each plane, and whether residual networks curve more evenly than plain ones."""
+    """The losses on each plane, and whether residual networks curve more evenly than those without
+    shortcuts, with and without batch norm, beyond the ranges of the seeds."""
     known = [block for block in BLOCKS if block in set(planes["block"])]
     losses = {block: planes.loc[planes["block"] == block, "value"] for block in known}
     spans = ", ".join(f"{label(block)} {span(of)}" for block, of in losses.items())
-    said = ""
-    if {"plain", "residual"} <= set(even.index):
-        words = "less evenly than", "as evenly as", "more evenly than"
-        plain, residual = (even.loc[block] for block in ("plain", "residual"))
-        found = compared(residual, plain, words)
-        said = (
-            f"; residual networks curve {found} plain ones "
-            f"({significant(residual['median'], 2)} and {significant(plain['median'], 2)})"
-        )
-    return f"Loss on a plane around trained networks of {depth} layers, in nats: {spans}{said}."
+    pairs = []
+    for pair in zip(RESIDUAL, PLAIN, strict=True):
+        if set(pair) <= set(even.index):
+            one, other = (even.loc[block] for block in pair)
+            found = compared(one, other, ("former lower", "undecided", "former higher"))
+            sizes = (
+                f"{label(block)} {significant(even.loc[block, 'median'], 2)}" for block in pair
+            )
+            pairs.append(f"{', '.join(sizes)} ({found})")
+    said = f"; evenness of eigenvalues: {', '.join(pairs)}" if pairs else ""
+    return f"Loss around networks of {depth} layers, in nats: {spans}{said}."
 
 
 def _plane(ax, rows, block):
@@ -92,6 +97,7 @@ def _plane(ax, rows, block):
     ax.plot([0], [0], "+", color="#ffffff", markersize=6)
     ax.set_xticks([-span, 0, span], [number(tick, 0) for tick in (-span, 0, span)])
     ax.set_yticks([-span, 0, span], [number(tick, 0) for tick in (-span, 0, span)])
+    ax.set_xlabel("first direction", fontsize=8)
 
 
 def _key(fig, ax):
@@ -122,7 +128,7 @@ def _spectra(ax, rows, depth):
         mine = rows[(rows["block"] == block) & (rows["value"] > 0)]
         drawn = style.level_style(block)
         ax.plot(mine["eigenvalue"], mine["value"], drawn.marker, color=drawn.colour, markersize=4,
-                markerfacecolor="none" if block in PLAIN else drawn.colour)  # fmt: skip
+                label=label(block))  # fmt: skip
     if len(rows):
         reach = 3 * rows["eigenvalue"].abs().max()
         top = max(0, int(np.floor(np.log10(reach))))
@@ -135,6 +141,7 @@ def _spectra(ax, rows, depth):
     ax.set_yticks([1e-6, 1e-4, 1e-2, 1], [_power(tick) for tick in (1e-6, 1e-4, 1e-2, 1)])
     ax.set_yticks([], minor=True)
     ax.set_xlabel("eigenvalue")
+    ax.legend(loc="upper right", fontsize=7.5, borderpad=0, handletextpad=0)
     ax.set_ylabel("share of all eigenvalues")
 
 

@@ -22,9 +22,9 @@ from finicky.numbers import number
 
 FIGURES = {
     "F01": "The chapter's own picture, with seeds: each line is the median, the band reaches from "
-    "the lowest to the highest seed; diamonds are the numbers that the chapter prints, filled for "
-    "training. Accuracies are spaced by the error that is left, so that recipes that work and "
-    "recipes that fail fit on one axis.",
+    "the lowest to the highest seed; the numbers that the chapter prints stand in its colour, with "
+    "the mark of their recipe, filled for training. Accuracies are spaced by the error that is "
+    "left, so that recipes that work and recipes that fail fit on one axis.",
 }
 WITH_LEDGER = ["F01"]
 TABLES = {
@@ -64,6 +64,7 @@ def f01(table: pd.DataFrame, ledger: dict):
     loss.set_title("Loss (nats), log scale")
     style.log_axis(loss, "y", low=0.8 * min(0.5, losses["low"].min()), high=TOP_LOSS)
 
+    printed = _printed(ledger)
     for ax, metric in ((accuracy, "accuracy"), (loss, "loss")):
         ax.set_xticks(sorted(set(data["epoch"])))
         ax.set_xlabel("epoch")
@@ -73,22 +74,30 @@ def f01(table: pd.DataFrame, ledger: dict):
             style.line(ax, running[running["recipe"] == recipe], "epoch", recipe)
             style.line(ax, test[test["recipe"] == recipe], "epoch", recipe, dashed=True)
         style.label_ends(ax, test, "epoch", "recipe")
-        for (_, epoch, quantity), cell in _printed(ledger).items():
+        for (recipe, epoch, quantity), cell in printed.items():
             if quantity.endswith(metric) and cell.value and cell.value <= ax.get_ylim()[1]:
                 fill = style.CHAPTER if quantity.startswith("running") else "none"
-                ax.plot(epoch, cell.value, **style.CHAPTER_MARK | {"markerfacecolor": fill})
+                mark = {"marker": style.level_style(recipe).marker, "markerfacecolor": fill}
+                ax.plot(epoch, cell.value, **style.CHAPTER_MARK | mark)
 
     beyond = [
-        f"↑ {label(recipe)}: up to {number(worst, 0)}"
-        for recipe, worst in losses.groupby("recipe")["median"].max().items()
+        (f"↑ {label(recipe)}: up to {number(worst, 0)}", style.INK)
+        for recipe, worst in losses.groupby("recipe")["high"].max().items()
         if worst > TOP_LOSS
+    ] + [
+        (f"chapter, {label(recipe)}: {cell.text} in epoch {epoch}", style.CHAPTER)
+        for (recipe, epoch, _), cell in printed.items()
+        if cell.text
     ]
-    loss.text(0.99, 0.975, "\n".join(beyond), transform=loss.transAxes, ha="right", va="top")
+    for line, (words, colour) in enumerate(beyond):
+        loss.text(0.99, 0.975 - 0.055 * line, words, transform=loss.transAxes, ha="right", va="top",
+                  fontsize=8, color=colour)  # fmt: skip
     style.footer(
         fig,
         data,
         {"solid": "training, during the epoch", "dashed": "test, after it"},
         chapter="the chapter's (training filled)",
+        marker=style.level_style("correct").marker,
     )
     last = data[(data["quantity"] == "test_accuracy") & data["median"].notna()]
     fig.set_label(_finding(last.sort_values("epoch").groupby("recipe").tail(1)))
@@ -102,14 +111,17 @@ def _finding(last):
     for learned, words in ((True, "learn the digits"), (False, "learn nothing")):
         of = last[(last >= LEARNED) == learned]
         if len(of):
-            names = listed(label(recipe) for recipe in in_order(of.index))
+            names = listed(
+                "the recommended recipe" if recipe == "correct" else label(recipe)
+                for recipe in in_order(of.index)
+            )
             said.append(f"{names} {words} ({span(of, '%', 1)} of test accuracy)")
     return f"Of the mini project's recipes {'; '.join(said)}."
 
 
 def _printed(ledger):
-    """The numbers that the chapter prints: {(recipe, epoch, quantity): a cell}."""
-    found = {}
+    """What the chapter prints: {(recipe, epoch, quantity): a cell}; its NaN is a word."""
+    found = {("rate_10", 1, "running_loss"): Cell(text="NaN")}  # C183
     for metric in METRICS:
         said = chapter_numbers(ledger, {"C180", "C182", "C184"}, metric, "recipe", "epoch")
         found |= {(*levels, metric): cell for levels, cell in said.items()}
@@ -118,7 +130,7 @@ def _printed(ledger):
 
 def t13(table: pd.DataFrame, ledger: dict) -> Table:
     """T13: every number that the chapter's log prints, beside ours, epoch by epoch."""
-    chapter = _printed(ledger) | {("rate_10", 1, "running_loss"): Cell(text="NaN")}  # C183
+    chapter = _printed(ledger)
     bodies = []
     for recipe, name in PRINTED.items():
         rows = []

@@ -41,7 +41,7 @@ def norm_start(table: pd.DataFrame):
         f"With batch norm the gradient changes by a factor of {span(largest['median'], places=2)} "
         "a "
         f"layer on its way back, at {largest['batch_size'].max()} images in a batch: over {depth} "
-        f"layers {span(largest['median'] ** depth)}-fold."
+        f"layers {span(largest['median'] ** depth).replace(' to ', '-fold to ')}-fold."
     )
     return fig, pd.concat([lost, growth], ignore_index=True)
 

@@ -58,9 +58,10 @@ def _finding(data):
     last = last.pivot(index="remedy", columns="images", values="median")
     gains = last.sub(last.loc["none"]).drop("none")
     best = gains.mean(axis=1).idxmax()
+    helps = f"{label(best)} together help" if best == "all" else f"{label(best)} helps"
     return (
         f"Without a remedy held-out loss is lowest at epoch {span(epochs, places=0)} and ends "
-        f"{span(rise)} times as high; of the remedies {label(best)} helps most, by "
+        f"{span(rise)} times as high; of the remedies {helps} most, by "
         f"{span(gains.loc[best], 'points', 1)} of accuracy."
     )
 

@@ -489,12 +489,14 @@ def note(fig: Figure, said: str, at: float | None = None) -> None:
 
 
 def footer(
-    fig: Figure, data: pd.DataFrame, lines: dict[str, str] | None = None, chapter: str = ""
-) -> None:
+    fig: Figure, data: pd.DataFrame, lines: dict[str, str] | None = None, chapter: str = "",
+    marker: str = "D", room=None,
+) -> None:  # fmt: skip
     """At the foot of a figure: what line and band are, of how many seeds (`data`: a `summary`).
 
     `lines` says what "solid" and "dashed" lines are, where there are both; `chapter`, what the
-    chapter's marks are, if it has any.
+    chapter's marks are, if it has any, of which `marker` is one. `room`: axes without a drawing,
+    which take this key.
     """
     fig.text(
         0.06 / fig.get_figwidth(),
@@ -517,17 +519,12 @@ def footer(
         for dashed in [kind == "dashed"]
     ]
     if chapter:
-        handles.append(Line2D([], [], **CHAPTER_MARK, label=chapter))
-    if handles:
-        fig.legend(
-            handles=handles,
-            handlelength=2.8,
-            fontsize=8,
-            ncols=len(handles),
-            loc="lower right",
-            borderpad=0,
-            borderaxespad=0.6,
-        )
+        handles.append(Line2D([], [], **CHAPTER_MARK | {"marker": marker}, label=chapter))
+    key = {"handles": handles, "handlelength": 2.8, "fontsize": 8, "borderpad": 0}
+    if room is not None:
+        room.legend(loc="center left", **key)
+    elif handles:
+        fig.legend(ncols=len(handles), loc="lower right", borderaxespad=0.6, **key)
 
 
 def save_svg(fig: Figure, path: str | Path, salt: str) -> None:

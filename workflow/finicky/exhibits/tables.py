@@ -47,10 +47,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One line: its heads (as many as the table has) and its cells (one per column)."""
+    """One line: its heads (as many as the table has) and its cells (one per column), which are the
+    chapter's words whatever their column is, or not."""
 
     heads: list[str]
     cells: list[Cell]
+    chapter: bool = False
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,10 @@ def f34(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     style.footer(fig, arms)
     style.note(fig, style.trained_on(table))
     loss = arms.assign(gap=arms["out"] - arms["into"]).groupby("quantity")["gap"].median()
-    said = ", ".join(f"{TRAINED[name].lower()} {number(gap, 0)}" for name, gap in loss.items())
+    said = "; ".join(
+        f"{TRAINED[name][0].lower()}{TRAINED[name][1:]}: {number(gap, 0)}"
+        for name, gap in loss.items()
+    )
     fig.set_label(
         f"Points of test accuracy that a trap costs, median over what is shown: {said}; batch norm "
         f"left in training mode up to {number(normed['median'].max(), 0)}, dropout up to "
