@@ -263,8 +263,8 @@ def label_ends(ax, data: pd.DataFrame, x: str, level: str) -> None:
 def name_ends(ax, ends: list[tuple[float, float, str, str]]) -> None:
     """Names right of the axes for the lines that end at (x, y): [(x, y, name, colour)].
 
-    Each is led to its line's end and clear of the others. Call it when limits and size of the axes
-    are final.
+    Each is led to its line's end and clear of the others, by a thin grey line where that is before
+    the right edge. Call it when limits and size of the axes are final.
     """
     to_axes = ax.transData + ax.transAxes.inverted()
     placed = sorted((*to_axes.transform((x, y))[::-1], said, colour) for x, y, said, colour in ends)
@@ -275,8 +275,8 @@ def name_ends(ax, ends: list[tuple[float, float, str, str]]) -> None:
             [at_x + 0.02, max(1.02, at_x + 0.02), 1.07],
             [y, y, place],
             transform=ax.transAxes,
-            color=colour,
-            linewidth=0.8,
+            color=colour if at_x > 0.8 else GREY,
+            linewidth=0.8 if at_x > 0.8 else 0.4,
             clip_on=False,
         )
         ax.text(1.085, place, said, transform=ax.transAxes, fontsize=8, va="center_baseline")

@@ -33,7 +33,7 @@ MEANT = {"relu": "he", "leaky_relu": "he", "tanh": "xavier", "sigmoid": "xavier"
 SHADES = {"normal_std_0.3": (style.GREY, "p"), "normal_std_0.03": (style.TAN, "P")}
 CLOSE = 0.05  # up to which a predicted number is said to come out
 DECADES = 9  # of a panel, up and down
-LIMITS = [(-14, 4), (-14, 14)]  # of F14's rows, decades
+LIMITS = [(-14, 4), (-14, 14)]  # of F14's rows, decades; the upper one goes on to every median
 
 
 def _drawn(init):
@@ -204,17 +204,23 @@ def f14(table: pd.DataFrame):
     data = style.summary(spectra, ["activation", "init", "block", "matrix", "depth", "percentile"])
     data = data[data["n"] == data["n"].max()]  # what is zero for some seeds has no median
     columns = ["relu", "tanh", "sigmoid", "selu"]
-    fig, axes = style.panels([1.75, 1.75], columns=len(columns), left=0.5, right=0.12, top=0.62,
+    fig, axes = style.panels([1.75, 1.75], columns=len(columns), left=0.62, right=0.12, top=0.62,
                              between=(0.28, 0.75), bottom=0.95)  # fmt: skip
     depths = sorted(set(data["depth"]))
+    middle = data[(data["percentile"] == 50) & (data["init"] == data["activation"].map(MEANT))]
+    foot = min(LIMITS[0][0], middle["median"].min() - 2)
     for (row, column), ax in np.ndenumerate(axes):
         ax.set_title(label(columns[column]) + ("" if row else f", {label(MEANT[columns[column]])}"))
         style.log_axis(ax, "x", 0.85 * depths[0], 1.18 * depths[-1], depths)
-        ax.set_ylim(*LIMITS[row])
-        ticks = range(-12, LIMITS[row][1] + 1, 4)
+        low, high = (LIMITS[1], (foot, LIMITS[0][1]))[row == 0]
+        ax.set_ylim(low, high)
+        step = 4 if high - low < 30 else 8
+        ticks = range(-step * int(-low // step), high + 1, step)
         ax.set_yticks(ticks, [f"10{_power(tick)}" if tick else "1" for tick in ticks])
         if column:
             ax.set_yticklabels([])
+        else:
+            ax.set_ylabel("singular value")
         ax.axhline(0, color=style.INK, linewidth=0.9)
         if row:
             ax.set_xlabel("layers")
@@ -237,8 +243,7 @@ def f14(table: pd.DataFrame):
                bbox_to_anchor=(0.07, 0.26 / fig.get_figheight()), columnspacing=1.3)  # fmt: skip
     fig.text(0.01, 0.41 / fig.get_figheight(), "largest:", fontsize=8, va="center")
     style.footer(fig, data)
-    deepest = data[(data["depth"] == depths[-1]) & (data["percentile"] == 50)]
-    meant = deepest[deepest["init"] == deepest["activation"].map(MEANT)]
+    meant = middle[middle["depth"] == depths[-1]]
     medians = {
         (block, matrix): span(
             10.0 ** meant.loc[(meant["block"] == block) & (meant["matrix"] == matrix), "median"]
@@ -258,9 +263,12 @@ def _band(ax, rows, colour, marker):
     their median, where it is not."""
     wide = rows.pivot(index="depth", columns="percentile", values="median")
     wide = wide.reindex(columns=[10, 50, 90])
-    low = wide[10].fillna(LIMITS[0][0])
+    low = wide[10].fillna(ax.get_ylim()[0])
     ax.fill_between(wide.index, low, wide[90].fillna(low), color=colour, alpha=0.2, linewidth=0)
-    ax.plot(wide.index, wide[50], color=colour, marker=marker)
+    for edge in (low, wide[90]):  # where bands overlap, their edges tell them apart
+        ax.plot(wide.index, edge, color=colour, linewidth=0.7)
+    told = wide[50].where(wide[50] > wide[90] - 14)  # what is smaller is an error of rounding
+    ax.plot(wide.index, told, color=colour, marker=marker)
 
 
 def _largest(ax, rows, colour, marker):
