@@ -35,8 +35,7 @@ FIGURES = {
 TABLES = {
     "T08": "The chapter's bounds and what was measured: gradient at the first over that at the "
     "last hidden values, in doublings (−1 is half, 3 is eight times), the largest norm M of a "
-    "block's ∂F/∂x, or of two plain layers, and how often the chapter's bound held. Medians over "
-    "the seeds, with their intervals in brackets.",
+    "block's ∂F/∂x, or of two plain layers, and how often the chapter's bound held.",
     "T09": "The chapter's formulas, and the largest relative error over random trials in float64: "
     "as the chapter's formula has a block, and with a ReLU after the sum, as its code has it.",
 }

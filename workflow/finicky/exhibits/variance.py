@@ -1,5 +1,7 @@
 """Figures F12, F13 and F14 and tables T02 and T04: variances at the start, and isometry."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
@@ -20,8 +22,9 @@ FIGURES = {
     "that is the second moment, and a mean of 0 next to its own theorem.",
     "F14": "Singular values of the Jacobian of the last hidden layer by the first one. Above: "
     "the start meant for each activation; band: the middle 80 % of the singular values, line: "
-    "their median, where it is not zero: ReLU loses more than half of all directions. Below: the "
-    "largest singular value from other starts. An isometry has them all at 1.",
+    "their median, where it is not zero: ReLU loses more than half of all directions. Thin lines "
+    "are the bands' edges; zero is drawn at the foot. Below: the largest singular value from other "
+    "starts, where lines may leave the axes. An isometry has them all at 1.",
 }
 TABLES = {
     "T02": "What the three rules give in untrained networks of ten layers, and after a short "
@@ -287,7 +290,7 @@ def t02(table: pd.DataFrame, ledger: dict) -> Table:
     depths = table.loc[table["quantity"] == "forward_gain", "depth"].dropna()
     depth = 10 if (depths == 10).any() else int(depths.min())
     bodies = []
-    for init, variance in (("xavier", "2/(n_in + n_out)"), ("he", "2/n_in"), ("lecun", "1/n_in")):
+    for init, variance in (("xavier", "2/(nᵢₙ + nₒᵤₜ)"), ("he", "2/nᵢₙ"), ("lecun", "1/nᵢₙ")):
         weights = measured_cell(table, quantity="weight_variance", init=init, layers="equal")
         rows = []
         for activation in SHOWN:
@@ -315,7 +318,7 @@ def t02(table: pd.DataFrame, ledger: dict) -> Table:
         bodies.append(Body(f"{label(init)}: {variance}", rows))
     columns = [
         Column("chapter", "chapter", "words"),
-        Column("Var(w), of the rule's", "measured", "ratio"),
+        Column("Var(w) over the rule's", "measured", "ratio"),
         Column("forward, a layer", "measured", "gain"),
         Column("backward, a layer", "measured", "gain"),
         Column("SGD, %", "measured"),
@@ -372,7 +375,8 @@ def t04(table: pd.DataFrame, ledger: dict) -> Table:
         return measured_cell(table, quantity="weight_variance", init=init, layers="equal")
 
     def gradient_rank(init):
-        return measured_cell(table, quantity="gradient_rank", init=init, activation="relu")
+        cell = measured_cell(table, quantity="gradient_rank", init=init, activation="relu")
+        return replace(cell, value=None, text=number(cell.value, 0))  # a count
 
     one, more = Cell(value=1.0), Cell(text="more than 1")
     lines = {
@@ -387,22 +391,22 @@ def t04(table: pd.DataFrame, ledger: dict) -> Table:
             ("factor a layer, sigmoid from Xavier", one, gain("forward", "xavier", "sigmoid")),
             ("factor a layer, SELU from LeCun", one, gain("forward", "lecun", "selu")),
         ],
-        "Xavier (tanh): Var(w) = 2/(n_in + n_out)": [
-            ("variance of the weights, of the rule's", one, weights("xavier")),
+        "Xavier (tanh): Var(w) = 2/(nᵢₙ + nₒᵤₜ)": [
+            ("variance of the weights over the rule's", one, weights("xavier")),
             ("forward, layers that widen fourfold", one,
              gain("forward", "xavier", "tanh", "widening")),
             ("backward, equal widths", one, gain("backward", "xavier", "tanh")),
             ("backward, layers that widen fourfold", one,
              gain("backward", "xavier", "tanh", "widening")),
         ],
-        "He (ReLU): Var(w) = 2/n_in": [
-            ("variance of the weights, of the rule's", one, weights("he")),
+        "He (ReLU): Var(w) = 2/nᵢₙ": [
+            ("variance of the weights over the rule's", one, weights("he")),
             ("second moment that ReLU leaves", Cell(value=0.5),
              measured_cell(table, quantity="relu_second_moment", numbers="normal")),
             ("backward, equal widths", one, gain("backward", "he", "relu")),
         ],
-        "Gradient flow: ∂L/∂W₁ ≈ ∂L/∂W_L": [
-            (f"log2 of the ratio of lengths, {label(activation)} from {label(MEANT[activation])}",
+        "Gradient flow: ∂L/∂W of the first and the last layer alike": [
+            (f"log₂ of the ratio of lengths, {label(activation)} from {label(MEANT[activation])}",
              Cell(value=0.0), ratio(activation))
             for activation in ("relu", "tanh", "sigmoid", "selu")
         ],
