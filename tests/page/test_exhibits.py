@@ -17,7 +17,8 @@ def test_a_figure_has_its_finding_as_title_and_below_it_topic_caption_line_and_f
     assert topic.startswith("F15 Curves. Caption of F15:") and "Line 6 of the chapter" in topic
     drawing = page.find(id="F15").find("svg")
     assert drawing["aria-label"] == f"{finding} Curves."
-    assert page.find(id=page.find(id="F15")["aria-labelledby"]).get_text() == finding
+    title = page.find(id=page.find(id="F15")["aria-labelledby"])
+    assert words(title) == finding and "93.8\u00a0% in" in title.get_text()
     assert page.find(id="F15").find("a", string="CSV")["href"] == "../figures/F15.csv"
 
 
@@ -72,6 +73,18 @@ def test_a_caption_says_what_the_cells_are(page, words, name, said):
 def test_a_caption_says_what_n_counts(inputs, render, words):
     inputs["tables"]["T13"]["table"]["over"] = "turn"
     assert "Median over 2 turns;" in words(render().find(id="T13").find("figcaption"))
+
+
+def test_a_cell_whose_interval_is_far_wider_than_its_columns_has_the_digits_of_its_own(
+    inputs, render, words
+):
+    (row, *_), places = inputs["tables"]["T13"]["table"]["bodies"][0]["rows"], 4
+    inputs["tables"]["T13"]["table"]["columns"][1]["places"] = places
+    row["cells"][1] |= {"value": 4610.6777, "low": 430.17159, "high": 85599.2338, "n": 5}
+    said = words(render().find(id="T13").select("tbody td")[1])
+    assert said == "4 611 [430, 85 599]"
+    row["cells"][1] |= {"value": 32.0, "low": 31.999, "high": 32.001}
+    assert words(render().find(id="T13").select("tbody td")[1]) == "32.0000 [31.9990, 32.0010]"
 
 
 def test_a_cell_without_interval_says_its_n_or_its_error(page, words):

@@ -173,3 +173,11 @@ def test_a_small_measurement_is_tidy_and_shown(dataset, monkeypatch):
     figure, behind = exhibit.f31(table)
     assert set(behind["activation"]) == {"relu", "leaky_relu"} and "dead ReLUs" in finding(figure)
     assert set(exhibit.FIGURES) == {"F31"}
+    lost = (table["init"] == "he") & (table["quantity"] == "dead") & (table["activation"] == "relu")
+    highest = table[table["optimizer"] == "sgd"]["learning_rate"].max()
+    lost &= (table["optimizer"] == "sgd") & (table["learning_rate"] == highest)
+    table.loc[lost, "value"] = float("nan")
+    figure, _ = exhibit.f31(table)
+    of_sgd, beside, *others = figure.axes
+    assert [t.get_position()[0] for t in of_sgd.texts if t.get_text() == "NaN:\nHe"] == [highest]
+    assert not any(text.get_text() == "NaN:\nHe" for text in beside.texts)

@@ -250,6 +250,8 @@ def test_columns_of_one_quantity_have_the_same_digits():
     assert first == second == other == 3
     made = with_digits(["head"], [("", 3)], columns, [Body("", [Row(["r"], [wide, wide, narrow])])])
     assert [column.places for column in made.columns] == [1, 1, 3]
+    counted = Body("", [Row(["r"], [wide, wide, Cell(4384.0)])])
+    assert with_digits(["head"], [("", 3)], columns, [counted]).columns[2].places == 0
 
 
 @pytest.fixture

@@ -177,3 +177,5 @@ def test_a_run_draws(monkeypatch):
         fig, behind = exhibit.f06(table)
     assert "nats on a trained curve" in finding(fig)
     assert {"path_loss", "final_train_loss"} <= set(behind["quantity"])
+    assert any("a start, 6 of each width" in text.get_text() for text in fig.texts)
+    assert len({ax.get_ylim() for ax in fig.axes[1:]}) == 1

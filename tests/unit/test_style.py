@@ -162,6 +162,29 @@ def test_a_heat_map_says_number_nan_and_gap():
     assert sorted(bars) == pytest.approx([0.0, 0.4 * 0.94, 0.94])
 
 
+@pytest.mark.parametrize("rows, said", [(["he"], False), (["he", "zeros"], True)])
+def test_the_key_of_heat_maps_says_not_trained_only_where_something_is(rows, said):
+    cells = pd.DataFrame({"activation": ["relu"], "init": ["he"], "median": [97.3], "failed": [0]})
+    with style.context():
+        fig, axes = style.panels([1.0], columns=1)
+        style.heat_map(axes[0, 0], cells, "activation", ["relu"], "init", rows)
+        style.heat_map_key(fig, "accuracy (%)")
+    assert ("not trained" in {text.get_text() for text in fig.legends[0].get_texts()}) == said
+
+
+def test_names_of_lines_that_coincide_stand_in_one_order_and_short_lines_have_grey_leaders():
+    with style.context():
+        fig, axes = style.panels([2.0], columns=1)
+        ax = axes[0, 0]
+        ax.set(xlim=(0, 1), ylim=(0, 100))
+        style.name_ends(ax, [(1, 50.2, "b", style.BLUE), (1, 50, "a", style.SAGE),
+                             (0.5, 90, "short", style.PLUM)])  # fmt: skip
+    names = sorted(ax.texts, key=lambda text: -text.get_position()[1])
+    assert [text.get_text() for text in names] == ["short", "a", "b"]
+    colours = {line.get_color() for line in ax.lines}
+    assert colours == {style.BLUE, style.SAGE, style.INK}
+
+
 @pytest.fixture
 def drawing():
     with style.context():

@@ -102,6 +102,24 @@ def test_the_figure_has_a_column_per_optimizer_and_names_every_start(rich_tables
     assert "Xavier's under Adam at 0.001" in finding(fig)
     marks = [line for line in fig.axes[0].lines if line.get_color() == style.CHAPTER]
     assert [(*line.get_xdata(), *line.get_ydata()) for line in marks] == [(1, 92)]
+    (key,) = fig.legends
+    assert [text.get_text() for text in key.get_texts()] == ["chapter: He"]
+    assert {line.get_marker() for line in [*key.get_lines(), *marks]} == {"o"}
+
+
+def test_a_start_that_became_nan_has_no_point_and_its_name_in_the_panel(make_tables):
+    tables = make_tables(
+        TABLE | {"init": ["he", "normal_std_1"]}, accuracy=lambda run: (92.0, 98.0),
+        end=lambda run: never(run) if run["init"] == "he" else ("nan", 40),
+    )  # fmt: skip
+    with style.context():
+        fig, _ = shown.f15(ten_layers.measure({}, tables), {"claims": []})
+    above, below = fig.axes
+    assert any(text.get_text() == "N, σ = 1: NaN" for text in above.texts)
+    assert any(text.get_text() == "NaN: 5 of 5" for text in below.texts)
+    plum = style.level_style("normal_std_1").colour
+    drawn = [line for ax in fig.axes for line in ax.lines if line.get_color() == plum]
+    assert all(len(line.get_xdata()) == 0 for line in drawn)
 
 
 @pytest.mark.parametrize(

@@ -198,6 +198,11 @@ def test_the_exhibits(table):
     for figure in (exhibit.f12, exhibit.f13, exhibit.f14):
         drawn, data = figure(table)
         assert finding(drawn) and len(data)
+    # every median that the finding of F14 can name is on the axes
+    at = table[(table["quantity"] == "singular_value") & (table["percentile"] == 50)]
+    meant = at[at["init"] == at["activation"].map(exhibit.MEANT)]
+    low = table.assign(value=table["value"].where(~table.index.isin(meant.index), -60.0))
+    assert exhibit.f14(low)[0].axes[0].get_ylim()[0] < -60
     t02, t04 = exhibit.t02(table, {}), exhibit.t04(table, {})
     assert "the chapter calls best" in finding(t02) and "come out within" in finding(t04)
     assert [len(body.rows) for body in t02.bodies] == [5, 5, 5]

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from finicky.exhibits import style
 from finicky.exhibits.phrases import span
 from finicky.experiments.adam import CONDITIONS, COUNTEREXAMPLES, REPORTED
-from finicky.numbers import significant
+from finicky.numbers import number, significant
 
 FIGURES = {
     "F37": "Left: length of a step without the bias correction over that with it, by the step's "
@@ -89,7 +89,7 @@ def _walks(ax, example, data):
         style.log_axis(ax, "x", 1, data["step"].max(), REPORTED[::2])
         ax.set_xlabel("step t")
     else:
-        ax.set_xlabel(f"periods of {example['period']:,} steps")
+        ax.set_xlabel(f"periods of {number(example['period'], 0)} steps")
     ax.set_ylim(-1.25, 1.4)
     ax.legend(
         loc="upper left", ncols=3, fontsize=7.5, handlelength=1.1, columnspacing=0.6, borderpad=0,

@@ -1,8 +1,5 @@
 """Figure F29 and table T10: what the size of a batch changes."""
 
-import math
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -17,12 +14,11 @@ from finicky.numbers import significant
 FIGURES = {
     "F29": "By batch size, the rightmost being the full batch. Gradient: measured noise (blue) and "
     "the law of batches drawn without replacement. Time: to the same training loss, each size at "
-    "its fastest rate. Sharpness and gap: where that loss is reached, at each size's own best rate "
-    "(blue) and at one rate for all (grey, a line for each).",
+    "its fastest rate. Sharpness (largest eigenvalue of the Hessian) and gap: where that loss is "
+    "reached, at each size's own best rate (blue) and at one rate for all (grey, a line for each).",
 }
 TABLES = {
-    "T10": "The chapter's words, and what was measured: medians over the seeds, with their "
-    "intervals in brackets.",
+    "T10": "The chapter's words, and what was measured.",
 }
 
 
@@ -156,7 +152,8 @@ def t10(table: pd.DataFrame, ledger: dict) -> Table:
     for size in sizes:
         name = label(int(size)) + (" (full)" if size == sizes[-1] else "")
         cells = {q: measured_cell(table, quantity=q, batch_size=size) for q in quantities}
-        cells["memory"] = replace(cells["memory"], low=math.nan, high=math.nan)  # it is counted
+        memory = cells["memory"].value  # is counted
+        cells["memory"] = Cell(None if memory is None else float(round(memory)))
         rows.append(Row([name, "measured"], list(cells.values())))
     columns = [Column(words[0], "measured", name) for name, words in quantities.items()]
     notes = [
@@ -167,7 +164,7 @@ def t10(table: pd.DataFrame, ledger: dict) -> Table:
     ]
     ends = zip(quantities, rows[2].cells, rows[-1].cells, strict=True)
     went = {
-        quantity: " to ".join(significant(cell.value, 2) for cell in cells if cell.n)
+        quantity: " to ".join(significant(c.value, 2) for c in cells if c.value is not None)
         for quantity, *cells in ends
     }
     finding = (

@@ -24,7 +24,7 @@ def f28(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     fig, axes = style.panels([2.2, 2.2], columns=2, left=0.6, right=1.15, between=(1.75, 0.85))
     smooth, nonsmooth, *noisy = axes.flat
     _errors(
-        smooth, data, "worst smooth", lambda t: 1 / (4 * t + 2), "worst functions;\nchapter: 1/t",
+        smooth, data, "worst smooth", lambda t: 1 / (4 * t + 2), "1/t",
         {
             ("logistic", "constant"): (style.PLUM, "log(1 + e⁻ˣ): 1/t", 9),
             ("quadratic", "constant"): (style.BLUE, "quadratics", 0),
@@ -34,10 +34,10 @@ def f28(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     smooth.set_title("Smooth: error / (L R²)")
     _errors(
         nonsmooth, data, "worst nonsmooth", lambda t: 1 / np.sqrt(t + 1),
-        "worst functions;\nchapter: 1/√t",
+        "1/√t",
         {
             ("absolute deviations", "constant"):
-                (style.PLUM, "mean |Xw − y|,\nconstant rate", -6),
+                (style.PLUM, "mean |Xw − y|,\nconstant rate", -8),
             ("absolute deviations", "decaying"): (style.BLUE, "rate ∝ 1/√t", 0),
         },
     )  # fmt: skip
@@ -73,7 +73,9 @@ def _errors(ax, data, worst, bound, name, lines):
     ax.plot(steps, bound(steps), **style.CHAPTER_LINE)
     dots = data[data["function"] == worst]
     ax.plot(dots["step"], dots["median"], "o", color=style.VERMILLION, zorder=3)
-    _name(ax, (steps[-1], bound(steps[-1])), name, 4)
+    end = steps[-1], bound(steps[-1])
+    _name(ax, end, "worst functions;", 9)
+    _name(ax, end, f"chapter: {name}", -1, style.CHAPTER)
 
 
 def _lines(ax, data, lines):
@@ -97,8 +99,8 @@ def _lines(ax, data, lines):
         _name(ax, rows[["step", "median"]].iloc[-1], name, up)
 
 
-def _name(ax, point, name, up):
+def _name(ax, point, name, up, colour=style.INK):
     ax.annotate(
         name, tuple(point), xytext=(5, up), textcoords="offset points", fontsize=7.5, va="center",
-        annotation_clip=False,
+        annotation_clip=False, color=colour,
     )  # fmt: skip

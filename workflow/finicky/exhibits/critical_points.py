@@ -144,7 +144,7 @@ def _minima(ax, minima):
         last = rows.iloc[-1]
         names.append((CALLED[ensemble], last["median"], last["dimension"]))
     place, gap = np.inf, 0.055 * (0.3 - lowest)
-    leader = {"arrowstyle": "-", "linewidth": 0.5, "color": style.INK, "alpha": 0.5}
+    leader = style.LEADER | {"arrowstyle": "-", "relpos": (0, 0.5)}  # from the words' left edge
     for words, height, at in sorted(names, key=lambda name: -name[1]):
         place = min(height, place - gap)
         ax.annotate(

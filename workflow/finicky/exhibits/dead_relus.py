@@ -1,22 +1,25 @@
 """Figure F31: dead units by learning rate, start and activation."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from finicky.evidence.words import listed
 from finicky.exhibits import style
 from finicky.exhibits.phrases import span
-from finicky.labels import label
+from finicky.labels import in_order, label
 
 FIGURES = {
     "F31": "Hidden units whose input is positive for no training image, after training, by "
     "learning rate; the lowest rate is the recommended one (SGD: 0.01), lines are starts. Left: "
     "ReLU, where such a unit is dead. Right: leaky ReLU, where it still gets a hundredth of the "
     "gradient. Before training, a random start of any scale has the share at the dotted line. "
-    "Where a point is missing, the loss became NaN. The chapter: lines rise with the rate, bad "
-    "starts lie high; He, Xavier and leaky ReLU lie low.",
+    "At a rate where the loss of a start became NaN, its name stands in place of a point.",
 }
-ACTIVATIONS = ["relu", "leaky_relu"]
+ACTIVATIONS = {  # what is counted, and what the chapter says of it
+    "relu": ("dead ReLUs", "rises; low from He, Xavier"),
+    "leaky_relu": ("never positive, leaky ReLU", "low"),
+}
 
 
 def f31(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
@@ -30,17 +33,20 @@ def f31(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     rows = dead[dead["quantity"] == "dead"]
     counted = rows.groupby(by)["value"].transform(lambda values: values.notna().all())
     data = style.summary(rows[counted], by)
+    lost = rows[~counted].drop_duplicates(by)
     optimizers = [name for name in ("sgd", "adam") if name in set(data["optimizer"])]
     fig, axes = style.panels(
-        [2.0] * len(optimizers), columns=2, left=0.5, right=1.1, between=(1.45, 0.75), top=0.4
+        [2.0] * len(optimizers), columns=2, left=0.5, right=1.1, between=(1.45, 0.9), top=0.5
     )
     for row, optimizer in enumerate(optimizers):
-        for column, activation in enumerate(ACTIVATIONS):
-            mine = data[(data["optimizer"] == optimizer) & (data["activation"] == activation)]
+        for column, (activation, (name, chapter)) in enumerate(ACTIVATIONS.items()):
+            mine, without = (
+                of[(of["optimizer"] == optimizer) & (of["activation"] == activation)]
+                for of in (data, lost)
+            )
             rates = sorted(set(data[data["optimizer"] == optimizer]["learning_rate"]))
-            _panel(axes[row, column], mine, rates, start)
-            name = "dead ReLUs" if activation == "relu" else "never positive, leaky ReLU"
-            axes[row, column].set_title(f"{label(optimizer)}: {name} (%)", fontsize=8.5)
+            _panel(axes[row, column], mine, without, rates, start)
+            style.expected(axes[row, column], f"{label(optimizer)}: {name} (%)", chapter)
     style.footer(fig, data)
     style.note(fig, f"{depth} layers, {style.trained_on(table)}")
     fig.set_label(_finding(data, depth))
@@ -65,12 +71,18 @@ def _finding(data, depth):
     )
 
 
-def _panel(ax, data, rates, start):
-    """A line for each start, by learning rate."""
-    style.log_axis(ax, "x", rates[0] / 1.4, rates[-1] * 1.4, rates)
+def _panel(ax, data, without, rates, start):
+    """A line for each start, by learning rate; the starts `without` a point are named."""
+    style.log_axis(ax, "x", rates[0] / 1.9, rates[-1] * 1.9, rates)
     ax.set_ylim(-3, 103)
     ax.axhline(start, color=style.INK, linestyle=":", linewidth=0.9)
     for init, rows in data.groupby("init"):
         style.line(ax, rows, "learning_rate", init)
     style.label_ends(ax, data, "learning_rate", "init")
+    for rate, rows in without.groupby("learning_rate"):
+        taken = np.sort([0, 100, *data.loc[data["learning_rate"] == rate, "median"]])
+        widest = np.diff(taken).argmax()
+        names = "\n".join(label(init) for init in in_order(rows["init"]))
+        ax.text(rate, taken[widest : widest + 2].mean(), f"NaN:\n{names}", fontsize=7.5,
+                ha="center", va="center")  # fmt: skip
     ax.set_xlabel("learning rate")

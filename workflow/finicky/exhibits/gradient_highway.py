@@ -35,8 +35,7 @@ FIGURES = {
 TABLES = {
     "T08": "The chapter's bounds and what was measured: gradient at the first over that at the "
     "last hidden values, in doublings (−1 is half, 3 is eight times), the largest norm M of a "
-    "block's ∂F/∂x, or of two plain layers, and how often the chapter's bound held. Medians over "
-    "the seeds, with their intervals in brackets.",
+    "block's ∂F/∂x, or of two plain layers, and how often the chapter's bound held.",
     "T09": "The chapter's formulas, and the largest relative error over random trials in float64: "
     "as the chapter's formula has a block, and with a ReLU after the sum, as its code has it.",
 }
@@ -60,7 +59,7 @@ def f21(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         ignore_index=True,
     )
     fig, axes = style.panels(
-        [2.5, 1.9], columns=2, left=1.15, right=1.2, between=(1.35, 0.8), bottom=0.8
+        [2.5, 1.9], columns=2, left=1.15, right=1.65, between=(1.35, 0.8), bottom=0.95
     )
     ratios = data[data["quantity"] == "gradient_ratio"]
     _at_the_start(axes[0, 0], ratios[ratios["stage"] == START])
@@ -80,8 +79,8 @@ def _finding(ratios):
     known = [block for block in PLAIN + RESIDUAL if block in said]
     blocks = ", ".join(f"{label(block)} {said[block]}" for block in known)
     return (
-        f"On its way back through {depth:.0f} layers at the start a gradient doubles so many times "
-        f"(halves, if negative): {blocks}."
+        f"On its way back through {depth:.0f} layers at the start a gradient grows by 2ⁿ (falls "
+        f"if n is negative), n = {blocks}."
     )
 
 
@@ -113,23 +112,17 @@ def _through_layers(ax, data):
     layers = sorted(set(falls["layers"]))
     style.log_axis(ax, "x", 0.9 * layers[0], 1.1 * layers[-1], layers)
     style.log_axis(ax, "y", 0.7, 1.5 * -falls["low"].min(), [4.0**power for power in range(6)])
+    ends = []
     for (activation, init), power in powers.items():
         rows = falls[(falls["activation"] == activation) & (falls["init"] == init)]
         drawn, x = style.level_style(activation), rows["layers"].astype(float)
         ax.fill_between(x, -rows["high"], -rows["low"], color=drawn.colour, alpha=0.2, linewidth=0)
         ax.plot(x, -rows["median"], color=drawn.colour, marker=drawn.marker, markersize=3.5,
                 linestyle=style.DASHES if init == SMALL else "-", linewidth=1.3)  # fmt: skip
-        if init != SMALL:
-            said = f"{label(activation)}, {label(init)}: {number(power, 2)}"
-            up = 4 if (activation, init) == ("sigmoid", "xavier") else -4
-            ax.annotate(said, (x.iloc[-1], -rows["median"].iloc[-1]), (6, up),
-                        textcoords="offset points", fontsize=8, va="center",
-                        annotation_clip=False)  # fmt: skip
-    small = powers[powers.index.get_level_values("init") == SMALL]
-    if len(small):
-        found = dict.fromkeys(number(end, 2) for end in (small.min(), small.max()))
-        ax.text(1.03, 1.0, f"dashed, σ = 0.01:\n{' to '.join(found)}", transform=ax.transAxes,
-                fontsize=8, va="top")  # fmt: skip
+        start = label(init).removeprefix("N, ")
+        said = f"{label(activation)}, {start}: {number(power, 2)}"
+        ends.append((x.iloc[-1], -rows["median"].iloc[-1], said, drawn.colour))
+    style.name_ends(ax, ends)
     ax.text(0.03, 0.97, "power p of Lᵖ; chapter: 1", transform=ax.transAxes, fontsize=8, va="top",
             color=style.CHAPTER)  # fmt: skip
     ax.set_xlabel("layers L")
@@ -154,7 +147,7 @@ def _after_training(ax, ratios):
     ax.grid(False)
     ax.grid(True, axis="x")
     ax.axvline(0, color=style.INK, linewidth=0.9)
-    ax.set_xlabel("start hollow, trained full; * nothing after")
+    ax.set_xlabel("hollow: start, full: trained\n*: nothing after the sum")
 
 
 def _smallest(ax, least):
@@ -167,7 +160,7 @@ def _smallest(ax, least):
     ax.axhline(1, **style.CHAPTER_LINE)
     ax.text(0.02, 1.01, "chapter: at least 1", transform=ax.get_yaxis_transform(), fontsize=8,
             va="bottom", color=style.CHAPTER)  # fmt: skip
-    ax.set_xlabel("layers; 0 with a ReLU after the sum")
+    ax.set_xlabel("layers; nothing after the sum\n(with a ReLU there: 0)")
 
 
 # ---- The tables ---------------------------------------------------------------------------------

@@ -21,7 +21,10 @@ NETWORKS = [("sigmoid", "xavier"), ("relu", "uniform_fan_in")]
 # remedy: how it is drawn and called
 REMEDIES = {"none": "plain", "ReLU": "relu", "batch norm": "batch_norm", "residual": "residual"}
 VANISHED = 0.1
-CLIPPED = {"none": (style.VERMILLION, "s", "as it is"), "clipping": (style.BLUE, "o", "clipped")}
+CLIPPED = {
+    "none": (*style.level_style("normal_std_1"), "as it is"),
+    "clipping": (style.TAN, "P", "clipped"),
+}
 
 
 def f30(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
@@ -33,7 +36,7 @@ def f30(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     data = data.assign(back=data.groupby("depth")["layer"].transform("max") - data["layer"])
     kept = finite_shares(table)
     fig, axes = style.panels(
-        [1.7, 1.7, 2.3], columns=2, left=0.75, right=1.0, between=(1.75, 0.62), top=0.4
+        [1.7, 1.7, 3.2], columns=2, left=0.75, right=1.0, between=(1.75, 0.62), top=0.4
     )
     for column, (activation, init) in enumerate(NETWORKS):
         mine = data[(data["activation"] == activation) & (data["init"] == init)]
@@ -50,7 +53,7 @@ def f30(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         ax.set_ylabel("gradient, last layer = 1", fontsize=8)
     style.footer(fig, data)
     depth = int(data[data["activation"] == "sigmoid"]["depth"].max())
-    style.note(fig, f"{depth} layers, {style.trained_on(profiles)}")
+    style.note(fig, f"lines: {depth} layers, {style.trained_on(profiles)}")
     ends = data[
         (data["layer"] == 1) & (data["optimizer"] == "") & (data["activation"] == "sigmoid")
     ]
@@ -79,7 +82,8 @@ def _profiles(ax, rows, title, scale):
     _decades(ax, scale)
     _way_back(ax, scale)
     ax.axhline(VANISHED, color=style.INK, linestyle=style.DASHES, linewidth=0.9)
-    ax.text(0, 0.8 * VANISHED, "vanished", fontsize=7.5, va="top", style="italic")
+    ax.text(scale["back"].max(), 0.8 * VANISHED, "vanished", fontsize=7.5, ha="right", va="top",
+            style="italic")  # fmt: skip
     drawn = rows.assign(remedy=rows["remedy"].map(REMEDIES))
     for remedy, mine in drawn.groupby("remedy"):
         style.line(ax, mine, "back", remedy)
@@ -130,7 +134,7 @@ def _kept(ax, kept):
     ax.set_title("Seeds that clipping keeps finite (%)", fontsize=8.5)
     kept = kept.sort_values(["init", "depth", "optimizer", "learning_rate"], ascending=False)
     places = range(len(kept))
-    ax.barh(places, kept["share"], color=style.BLUE, height=0.6)
+    ax.barh(places, kept["share"], color=CLIPPED["clipping"][0], height=0.6)
     for place, row in zip(places, kept.itertuples(), strict=True):
         ax.text(row.share + 2, place, f"{row.share:.0f}", fontsize=8, va="center")
     ax.set_yticks(

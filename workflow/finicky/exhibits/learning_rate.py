@@ -29,8 +29,7 @@ FIGURES = {
 }
 TABLES = {
     "T11": "Each optimizer in a network of two layers: test accuracy at the chapter's learning "
-    "rate and at the best one found, and how many decades of rates work. Medians over the seeds, "
-    "with their intervals in brackets.",
+    "rate and at the best one found, and how many decades of rates work.",
 }
 
 

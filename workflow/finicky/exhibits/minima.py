@@ -2,6 +2,8 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from finicky.exhibits import style
 from finicky.exhibits.phrases import span
@@ -12,15 +14,15 @@ FIGURES = {
     "right: training loss between two trained networks of three hidden layers: on the straight "
     "line, on that line after one network's units are put into the order that fits the other's "
     "best, and on a curve with one bend that is trained to be low. The chapter expects a path that "
-    "stays in the band.",
+    "stays in its band.",
 }
 
 
-# path: colour, words, and where they point from and to: height in the axes, share of the way
+# path: colour, words
 PATHS = {
-    STRAIGHT: (style.GREY, "straight", 0.6, 0.55),
-    MATCHED: (style.PLUM, "straight after\nmatching", 0.4, 0.6),
-    CURVE: (style.BLUE, "trained\ncurve", 0.16, 0.7),
+    STRAIGHT: (style.GREY, "straight"),
+    MATCHED: (style.PLUM, "straight after matching"),
+    CURVE: (style.BLUE, "trained curve"),
 }
 
 
@@ -35,13 +37,21 @@ def f06(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame] | None:
     losses = table[table["quantity"].isin(["final_train_loss", "final_test_loss"])]
     final = style.summary(losses, ["quantity", "width"])
     widths = sorted(set(along["width"]))
-    fig, axes = style.panels([2.5], columns=3, left=0.45, right=0.85, between=(0.75, 0), top=0.5)
+    starts = span(losses.groupby(["quantity", "width"]).size(), places=0)
+    fig, axes = style.panels([2.5], columns=3, left=0.45, right=0.15, between=(0.75, 0), top=0.5,
+                             bottom=0.95)  # fmt: skip
     spread, *between = axes[0]
     draw_losses(spread, losses, final)
     for ax, width in zip(between, (widths[0], widths[-1]), strict=True):
-        draw_paths(ax, along[along["width"] == width], named=ax is between[-1])
+        draw_paths(ax, along[along["width"] == width])
+        ax.set_ylim(0, 1.03 * along["high"].max())  # one scale for both
         ax.set_title(f"Training loss on a path,\nwidth {width} (nats)", fontsize=8.5)
+    handles = [Line2D([], [], color=colour, label=words) for colour, words in PATHS.values()]
+    handles.append(Patch(color=style.CHAPTER, alpha=0.2, linewidth=0, label="chapter: stays here"))
+    fig.legend(handles=handles, ncols=4, fontsize=8, loc="lower right", borderaxespad=0,
+               bbox_to_anchor=(1, 0.3 / fig.get_figheight()))  # fmt: skip
     style.footer(fig, along)
+    style.note(fig, f"left: a dot is a start, {starts} of each width")
     barriers = table[table["quantity"] == "barrier"].groupby(["path", "width"])["value"].median()
     heights = {
         path: span(barriers[barriers.index.get_level_values("path") == path], "nats")
@@ -79,25 +89,15 @@ def draw_losses(ax, losses, final):
     ax.set_xlabel("hidden units")
 
 
-def draw_paths(ax, along, named):
+def draw_paths(ax, along):
     """Training loss by the share of the way, with the band that counts as low; one width."""
-    leader = {"arrowstyle": "-", "linewidth": 0.5, "color": style.INK, "alpha": 0.5}
     edge = along[along["share"].isin([0, 1])]["median"].max() + LOW
-    ax.axhspan(0, edge, color=style.INK, alpha=0.08, linewidth=0)
-    for path, (colour, words, height, share) in PATHS.items():
+    ax.axhspan(0, edge, color=style.CHAPTER, alpha=0.2, linewidth=0)
+    for path, (colour, _) in PATHS.items():
         rows = along[along["path"] == path]
-        if rows.empty:
-            continue
         ax.fill_between(
             rows["share"], rows["low"], rows["high"], color=colour, alpha=0.2, linewidth=0
         )
         ax.plot(rows["share"], rows["median"], color=colour)
-        if named:
-            point = rows.iloc[(rows["share"] - share).abs().argmin()]
-            ax.annotate(
-                words, tuple(point[["share", "median"]]), (1.06, height), fontsize=7.5,
-                textcoords=ax.transAxes, va="center", annotation_clip=False, arrowprops=leader,
-            )  # fmt: skip
     ax.set(xlim=(0, 1), xlabel="share of the way")
-    ax.set_ylim(0, 1.5 * along["median"].max())
     ax.set_xticks([0, 0.5, 1])

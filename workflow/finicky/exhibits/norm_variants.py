@@ -131,7 +131,8 @@ def t05(table: pd.DataFrame, ledger: dict) -> Table:
     wins = ranks.value_counts()
     said = listed(f"{name} in {wins[name]}" for name in in_order(wins.index))
     finding = f"Of {len(ranks)} pairs of network and batch size, highest accuracy has {said}."
-    notes = [_budget(table)]
+    every = listed([label(int(size)) for size in sizes])
+    notes = [_budget(table), f"Highest at: of all batch sizes measured, {every}."]
     return with_digits(["Method"], groups, columns, bodies, notes, finding=finding)
 
 

@@ -142,6 +142,7 @@ def f23(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     )
     for ax, stage in zip(axes[0], (START, TRAINED), strict=True):
         _shares(ax, data[data["stage"] == stage], stage)
+    axes[0, 0].set_ylabel("share of gradient or paths (%)", fontsize=8)
     for ax, paths in zip(axes[1], (TOGETHER, SINGLE), strict=True):
         _lengths(ax, data[(data["quantity"] == "path_length") & (data["paths"] == paths)], paths)
     _names(axes[0, 1], data)
@@ -163,7 +164,7 @@ def _shares(ax, data, stage):
     rows = data[(data["quantity"] == "share_of_length") & (data["paths"] == TOGETHER)]
     rows = rows[rows["depth"] == rows["depth"].max()]
     blocks = int(rows["blocks"].max())
-    ax.set_title(f"{blocks} blocks, {stage} (%)")
+    ax.set_title(f"{blocks} blocks, {stage}")
     numbers = np.arange(blocks + 1)
     paths = [100 * math.comb(blocks, k) / 2**blocks for k in numbers]
     ax.fill_between(numbers, paths, color=style.GREY, alpha=0.35, linewidth=0)

@@ -54,7 +54,7 @@ def f27(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     gains.axhline(0, color=style.INK, linewidth=0.8)
     for place, (name, colour) in enumerate(colours.items()):
         _seeds(gains, place, table[table["schedule"] == name], "schedule_gain", colour)
-    gains.set_xticks(range(len(colours)), [])
+    gains.set_xticks([])
     gains.set_xlabel("filled: MNIST, open: Fashion-MNIST")
     for ax, dataset in zip(failures, FILLINGS, strict=True):
         rows = table[(table["quantity"] == "diverged") & (table["dataset"] == dataset)]

@@ -33,7 +33,7 @@ def f10(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         ],
         ignore_index=True,
     )
-    fig, axes = style.panels([2.7], columns=3, left=0.45, right=1.1, between=(1.25, 0))
+    fig, axes = style.panels([2.7], columns=3, left=0.45, right=0.95, between=(1.35, 0))
     draw_dimensions(axes[0, 0], data[data["quantity"] == "dimension"])
     random_pair = table[(table["quantity"] == "same_label") & table["rank"].isna()]
     draw_labels(axes[0, 1], data[data["quantity"] == "same_label"], random_pair["value"])

@@ -42,6 +42,7 @@ CHAPTER_MARK = {
     "color": CHAPTER, "marker": "D", "markersize": 5.5, "markerfacecolor": "none",
     "markeredgewidth": 1.3, "linestyle": "none", "zorder": 5, "clip_on": False,
 }  # fmt: skip
+LEADER = {"linewidth": 0.5, "color": INK, "alpha": 0.5}  # from words to what they name
 # The layout is computed with a font that ships with matplotlib, so it is the same on every machine;
 # the system fonts that replace it in the SVG are narrower, so nothing overlaps there.
 LAYOUT_FONT = "DejaVu Sans"
@@ -263,20 +264,21 @@ def label_ends(ax, data: pd.DataFrame, x: str, level: str) -> None:
 def name_ends(ax, ends: list[tuple[float, float, str, str]]) -> None:
     """Names right of the axes for the lines that end at (x, y): [(x, y, name, colour)].
 
-    Each is led to its line's end and clear of the others. Call it when limits and size of the axes
-    are final.
+    Each is led to its line's end and clear of the others, by a thin grey line where that is before
+    the right edge. Call it when limits and size of the axes are final.
     """
     to_axes = ax.transData + ax.transAxes.inverted()
-    placed = sorted((*to_axes.transform((x, y))[::-1], said, colour) for x, y, said, colour in ends)
     text_line = 11 / (ax.get_position().height * ax.figure.get_figheight() * 72)
+    placed = [(*to_axes.transform((x, y))[::-1], said, colour) for x, y, said, colour in ends]
+    placed.sort(key=lambda end: end[2], reverse=True)  # where lines coincide, by name
+    placed.sort(key=lambda end: round(3 * end[0] / text_line))
     places = apart([y for y, *_ in placed], text_line)
     for place, (y, at_x, said, colour) in zip(places, placed, strict=True):
         ax.plot(
             [at_x + 0.02, max(1.02, at_x + 0.02), 1.07],
             [y, y, place],
             transform=ax.transAxes,
-            color=colour,
-            linewidth=0.8,
+            **({"color": colour, "linewidth": 0.8} if at_x > 0.8 else LEADER),
             clip_on=False,
         )
         ax.text(1.085, place, said, transform=ax.transAxes, fontsize=8, va="center_baseline")
@@ -397,7 +399,8 @@ def heat_map(ax, cells: pd.DataFrame, x: str, columns: list[str], y: str, rows: 
         )
     # a collection draws many boxes several times faster than a patch each
     ax.add_collection(PatchCollection(trained, facecolors=colours, linewidths=0))
-    ax.add_collection(PatchCollection(empty, linewidths=0, **NOT_TRAINED))
+    if empty:
+        ax.add_collection(PatchCollection(empty, linewidths=0, **NOT_TRAINED))
     ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(-0.5, len(rows) - 0.5))
     ax.grid(False)
     ax.spines[:].set_visible(False)
@@ -411,17 +414,17 @@ def heat_map(ax, cells: pd.DataFrame, x: str, columns: list[str], y: str, rows: 
 
 
 def heat_map_key(fig: Figure, title: str) -> None:
-    """At the top right of a figure: what colours, bars and hatching of `heat_map` mean."""
+    """At the top right of a figure with its heat maps: what their colours and bars mean, and their
+    hatching where something is."""
     width, height = fig.get_size_inches()
     strip = fig.add_axes((1 - 2.6 / width, 1 - 0.38 / height, 2.5 / width, 0.12 / height))
     fig.colorbar(ScalarMappable(HEAT_SCALE, HEAT), cax=strip, orientation="horizontal")
     strip.set_xticks(ACCURACY_TICKS, [str(tick) for tick in ACCURACY_TICKS])
     strip.set_xticks([], minor=True)
     strip.set_title(title, fontsize=8, weight="normal", pad=3)
-    handles = [
-        Patch(facecolor=VERMILLION, label="share of seeds that became NaN"),
-        Patch(label="not trained", linewidth=0, **NOT_TRAINED),
-    ]
+    handles = [Patch(facecolor=VERMILLION, label="share of seeds that became NaN")]
+    if any(cells.get_hatch() for ax in fig.axes for cells in ax.collections):
+        handles.append(Patch(label="not trained", linewidth=0, **NOT_TRAINED))
     fig.legend(
         handles=handles,
         ncols=2,

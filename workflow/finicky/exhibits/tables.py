@@ -183,7 +183,8 @@ def with_digits(
     finding: str = "",
 ) -> Table:
     """A table of these parts, with the digits of each column such that its numbers align on the
-    point: as many as the chapter's have, or as the intervals of the column's quantity support."""
+    point: as many as the chapter's have, or those that are no medians, or as the intervals of the
+    column's quantity support."""
     rows = [row for body in bodies for row in body.rows]
     cells = [[row.cells[place] for row in rows] for place in range(len(columns))]
     widths = {}
@@ -192,7 +193,7 @@ def with_digits(
         widths.setdefault(column.quantity, []).extend(span for span in spans if span > 0)
     settled = []
     for column, under in zip(columns, cells, strict=True):
-        if column.kind == "chapter":
+        if column.kind == "chapter" or not any(cell.n for cell in under):
             places = max((printed_decimals(cell.value) for cell in under), default=0)
         else:
             known = widths[column.quantity]

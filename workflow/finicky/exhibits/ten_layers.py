@@ -1,6 +1,7 @@
 """F15 and T03, both from ten-layers: accuracy by epoch from the chapter's five starts."""
 
 import pandas as pd
+from matplotlib.lines import Line2D
 
 from finicky.evidence.words import listed
 from finicky.exhibits import style
@@ -21,9 +22,8 @@ from finicky.runs import FAILED
 
 FIGURES = {
     "F15": "Above: test accuracy by epoch for the five starts of the chapter's table, whose "
-    "numbers "
-    "for epochs 1 and 10 are marked (it names no optimizer). Below: every start after its first "
-    "epoch, one point per seed.",
+    "numbers for epochs 1 and 10 are marked (it names no optimizer). Below: every start after its "
+    "first epoch, one point per seed. A start whose loss became NaN has no point.",
 }
 WITH_LEDGER = ["F15"]
 TABLES = {
@@ -63,13 +63,15 @@ def f15(table: pd.DataFrame, ledger: dict):
         above.set_xticks(sorted(set(curves["epoch"])))
         above.set_xlabel("epoch")
         mine = curves[curves["trained_by"] == optimizer]
-        for init in in_order(mine["init"]):
+        lost = mine.groupby("init")["failed"].transform("min") == 1
+        for init in in_order(mine[~lost]["init"]):
             style.line(above, mine[mine["init"] == init], "epoch", init)
         for (init, epoch), cell in printed.items():
             if cell.value:
-                drawn = style.level_style(init)
-                above.plot(epoch, cell.value, **style.CHAPTER_MARK | {"marker": drawn.marker})
-        style.label_ends(above, mine, "epoch", "init")
+                above.plot(epoch, cell.value, **_mark(init))
+        style.label_ends(above, mine[~lost], "epoch", "init")
+        names = [f"{label(init)}: NaN" for init in in_order(mine[lost]["init"])]
+        above.text(0.5, 0.12, "\n".join(names), transform=above.transAxes, fontsize=8, ha="center")
 
         style.accuracy_axis(below, "x", highest=data["high"].max())
         below.grid(axis="both")
@@ -80,9 +82,10 @@ def f15(table: pd.DataFrame, ledger: dict):
         runs = accuracy[(accuracy["trained_by"] == optimizer) & (accuracy["epoch"] == 1)]
         for init, seeds in runs.groupby("init"):
             drawn, row = style.level_style(init), starts.index(init)
+            failed = seeds["outcome"].isin(FAILED)
             below.plot(
-                seeds["value"],
-                [row] * len(seeds),
+                seeds["value"][~failed],
+                [row] * (~failed).sum(),
                 drawn.marker,
                 color=drawn.colour,
                 markersize=4,
@@ -91,19 +94,28 @@ def f15(table: pd.DataFrame, ledger: dict):
             )
             said = printed.get((init, 1), Cell()).value
             if said:
-                below.plot(said, row, **style.CHAPTER_MARK)
-            failed = seeds["outcome"].isin(FAILED).sum()
-            if failed:
+                below.plot(said, row, **_mark(init))
+            if failed.any():
                 below.annotate(
-                    f"NaN: {failed} of {len(seeds)}",
-                    (1.03, row),
+                    f"NaN: {failed.sum()} of {len(seeds)}",
+                    (0.03, row),
+                    fontsize=8,
                     va="center",
                     xycoords=("axes fraction", "data"),
                 )
     axes[0, 0].set_ylabel("test accuracy (%)")
-    style.footer(fig, data, chapter="the chapter's numbers" if printed else "")
+    style.footer(fig, data)
+    marked = in_order({init for (init, _), cell in printed.items() if cell.value})
+    handles = [Line2D([], [], **_mark(init), label=f"chapter: {label(init)}") for init in marked]
+    fig.legend(handles=handles, ncols=len(handles) or 1, fontsize=8, loc="lower right",
+               borderpad=0, handletextpad=0.2, columnspacing=1.2)  # fmt: skip
     fig.set_label(_finding(first, optimizers))
     return fig, data
+
+
+def _mark(init):
+    """How the chapter's number for a start is drawn: hollow, in the start's own shape."""
+    return style.CHAPTER_MARK | {"marker": style.level_style(init).marker}
 
 
 def _finding(first, optimizers):

@@ -1,5 +1,7 @@
 """Figures F12, F13 and F14 and tables T02 and T04: variances at the start, and isometry."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
@@ -20,8 +22,9 @@ FIGURES = {
     "that is the second moment, and a mean of 0 next to its own theorem.",
     "F14": "Singular values of the Jacobian of the last hidden layer by the first one. Above: "
     "the start meant for each activation; band: the middle 80 % of the singular values, line: "
-    "their median, where it is not zero: ReLU loses more than half of all directions. Below: the "
-    "largest singular value from other starts. An isometry has them all at 1.",
+    "their median, where it is not zero: ReLU loses more than half of all directions. Thin lines "
+    "are the bands' edges; zero is drawn at the foot. Below: the largest singular value from other "
+    "starts, where lines may leave the axes. An isometry has them all at 1.",
 }
 TABLES = {
     "T02": "What the three rules give in untrained networks of ten layers, and after a short "
@@ -33,7 +36,7 @@ MEANT = {"relu": "he", "leaky_relu": "he", "tanh": "xavier", "sigmoid": "xavier"
 SHADES = {"normal_std_0.3": (style.GREY, "p"), "normal_std_0.03": (style.TAN, "P")}
 CLOSE = 0.05  # up to which a predicted number is said to come out
 DECADES = 9  # of a panel, up and down
-LIMITS = [(-14, 4), (-14, 14)]  # of F14's rows, decades
+LIMITS = [(-14, 4), (-14, 14)]  # of F14's rows, decades; the upper one goes on to every median
 
 
 def _drawn(init):
@@ -204,17 +207,23 @@ def f14(table: pd.DataFrame):
     data = style.summary(spectra, ["activation", "init", "block", "matrix", "depth", "percentile"])
     data = data[data["n"] == data["n"].max()]  # what is zero for some seeds has no median
     columns = ["relu", "tanh", "sigmoid", "selu"]
-    fig, axes = style.panels([1.75, 1.75], columns=len(columns), left=0.5, right=0.12, top=0.62,
+    fig, axes = style.panels([1.75, 1.75], columns=len(columns), left=0.62, right=0.12, top=0.62,
                              between=(0.28, 0.75), bottom=0.95)  # fmt: skip
     depths = sorted(set(data["depth"]))
+    middle = data[(data["percentile"] == 50) & (data["init"] == data["activation"].map(MEANT))]
+    foot = min(LIMITS[0][0], middle["median"].min() - 2)
     for (row, column), ax in np.ndenumerate(axes):
         ax.set_title(label(columns[column]) + ("" if row else f", {label(MEANT[columns[column]])}"))
         style.log_axis(ax, "x", 0.85 * depths[0], 1.18 * depths[-1], depths)
-        ax.set_ylim(*LIMITS[row])
-        ticks = range(-12, LIMITS[row][1] + 1, 4)
+        low, high = (LIMITS[1], (foot, LIMITS[0][1]))[row == 0]
+        ax.set_ylim(low, high)
+        step = 4 if high - low < 30 else 8
+        ticks = range(-step * int(-low // step), high + 1, step)
         ax.set_yticks(ticks, [f"10{_power(tick)}" if tick else "1" for tick in ticks])
         if column:
             ax.set_yticklabels([])
+        else:
+            ax.set_ylabel("singular value")
         ax.axhline(0, color=style.INK, linewidth=0.9)
         if row:
             ax.set_xlabel("layers")
@@ -237,8 +246,7 @@ def f14(table: pd.DataFrame):
                bbox_to_anchor=(0.07, 0.26 / fig.get_figheight()), columnspacing=1.3)  # fmt: skip
     fig.text(0.01, 0.41 / fig.get_figheight(), "largest:", fontsize=8, va="center")
     style.footer(fig, data)
-    deepest = data[(data["depth"] == depths[-1]) & (data["percentile"] == 50)]
-    meant = deepest[deepest["init"] == deepest["activation"].map(MEANT)]
+    meant = middle[middle["depth"] == depths[-1]]
     medians = {
         (block, matrix): span(
             10.0 ** meant.loc[(meant["block"] == block) & (meant["matrix"] == matrix), "median"]
@@ -258,9 +266,12 @@ def _band(ax, rows, colour, marker):
     their median, where it is not."""
     wide = rows.pivot(index="depth", columns="percentile", values="median")
     wide = wide.reindex(columns=[10, 50, 90])
-    low = wide[10].fillna(LIMITS[0][0])
+    low = wide[10].fillna(ax.get_ylim()[0])
     ax.fill_between(wide.index, low, wide[90].fillna(low), color=colour, alpha=0.2, linewidth=0)
-    ax.plot(wide.index, wide[50], color=colour, marker=marker)
+    for edge in (low, wide[90]):  # where bands overlap, their edges tell them apart
+        ax.plot(wide.index, edge, color=colour, linewidth=0.7)
+    told = wide[50].where(wide[50] > wide[90] - 14)  # what is smaller is an error of rounding
+    ax.plot(wide.index, told, color=colour, marker=marker)
 
 
 def _largest(ax, rows, colour, marker):
@@ -279,7 +290,7 @@ def t02(table: pd.DataFrame, ledger: dict) -> Table:
     depths = table.loc[table["quantity"] == "forward_gain", "depth"].dropna()
     depth = 10 if (depths == 10).any() else int(depths.min())
     bodies = []
-    for init, variance in (("xavier", "2/(n_in + n_out)"), ("he", "2/n_in"), ("lecun", "1/n_in")):
+    for init, variance in (("xavier", "2/(nᵢₙ + nₒᵤₜ)"), ("he", "2/nᵢₙ"), ("lecun", "1/nᵢₙ")):
         weights = measured_cell(table, quantity="weight_variance", init=init, layers="equal")
         rows = []
         for activation in SHOWN:
@@ -307,7 +318,7 @@ def t02(table: pd.DataFrame, ledger: dict) -> Table:
         bodies.append(Body(f"{label(init)}: {variance}", rows))
     columns = [
         Column("chapter", "chapter", "words"),
-        Column("Var(w), of the rule's", "measured", "ratio"),
+        Column("Var(w) over the rule's", "measured", "ratio"),
         Column("forward, a layer", "measured", "gain"),
         Column("backward, a layer", "measured", "gain"),
         Column("SGD, %", "measured"),
@@ -364,7 +375,8 @@ def t04(table: pd.DataFrame, ledger: dict) -> Table:
         return measured_cell(table, quantity="weight_variance", init=init, layers="equal")
 
     def gradient_rank(init):
-        return measured_cell(table, quantity="gradient_rank", init=init, activation="relu")
+        cell = measured_cell(table, quantity="gradient_rank", init=init, activation="relu")
+        return replace(cell, value=None, text=number(cell.value, 0))  # a count
 
     one, more = Cell(value=1.0), Cell(text="more than 1")
     lines = {
@@ -379,22 +391,22 @@ def t04(table: pd.DataFrame, ledger: dict) -> Table:
             ("factor a layer, sigmoid from Xavier", one, gain("forward", "xavier", "sigmoid")),
             ("factor a layer, SELU from LeCun", one, gain("forward", "lecun", "selu")),
         ],
-        "Xavier (tanh): Var(w) = 2/(n_in + n_out)": [
-            ("variance of the weights, of the rule's", one, weights("xavier")),
+        "Xavier (tanh): Var(w) = 2/(nᵢₙ + nₒᵤₜ)": [
+            ("variance of the weights over the rule's", one, weights("xavier")),
             ("forward, layers that widen fourfold", one,
              gain("forward", "xavier", "tanh", "widening")),
             ("backward, equal widths", one, gain("backward", "xavier", "tanh")),
             ("backward, layers that widen fourfold", one,
              gain("backward", "xavier", "tanh", "widening")),
         ],
-        "He (ReLU): Var(w) = 2/n_in": [
-            ("variance of the weights, of the rule's", one, weights("he")),
+        "He (ReLU): Var(w) = 2/nᵢₙ": [
+            ("variance of the weights over the rule's", one, weights("he")),
             ("second moment that ReLU leaves", Cell(value=0.5),
              measured_cell(table, quantity="relu_second_moment", numbers="normal")),
             ("backward, equal widths", one, gain("backward", "he", "relu")),
         ],
-        "Gradient flow: ∂L/∂W₁ ≈ ∂L/∂W_L": [
-            (f"log2 of the ratio of lengths, {label(activation)} from {label(MEANT[activation])}",
+        "Gradient flow: ∂L/∂W of the first and the last layer alike": [
+            (f"log₂ of the ratio of lengths, {label(activation)} from {label(MEANT[activation])}",
              Cell(value=0.0), ratio(activation))
             for activation in ("relu", "tanh", "sigmoid", "selu")
         ],

@@ -23,7 +23,7 @@ from finicky.page import bars, chapter, provenance, scale
 from finicky.page.agreement import agreement
 from finicky.page.cards import card
 from finicky.page.colours import colours
-from finicky.page.exhibits import Exhibits
+from finicky.page.exhibits import Exhibits, places
 from finicky.page.findings import FIRST, findings, too_few_seeds
 from finicky.page.formulas import formula
 from finicky.page.index import as_json, index
@@ -191,6 +191,7 @@ def _environment(templates):
         "exact": numbers.exact,
         "duration": duration,
         "level": labels.label,
+        "places": places,
         "slug": bars.slug,
         "formula": formula,
         "many": words.many,

@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 from markupsafe import Markup
 
 from finicky.evidence import words
+from finicky.numbers import decimals
 from finicky.page import answers, svg
 
 LEDGER = "config/claims.yaml"  # where the rows of a table of answers stand
@@ -176,6 +177,15 @@ def _cells(table):
             for column, cell in pairs
         ),
     }
+
+
+def places(cell, usual):
+    """Digits after the point of a table's cell: as `usual` in its column, but where its own
+    interval is far wider than the others', what that supports."""
+    if None in (cell["low"], cell["high"]):
+        return usual
+    own = decimals(cell["high"] - cell["low"], usual)
+    return own if own < usual - 2 else usual
 
 
 def _record(cell):

@@ -7,7 +7,7 @@ from finicky.evidence.rules import NOT_MEASURED, OPINION
 from finicky.page import conditions, scale
 
 FARTHEST = 100  # margins; what lies beyond is drawn at the edge
-LEFT, RIGHT = 15.0, 98.0  # of the plot, in % of the drawing's width; ids stand to the left
+LEFT, RIGHT = 15.0, 96.0  # of the plot, in % of the drawing's width; ids stand to the left
 ROW, TOP, BOTTOM = 17, 20, 6  # heights in pixels
 TICKS = (-100, -10, -1, 0, 1, 10, 100)
 DRAWN = ("comparison", "number", "occurrence")  # kinds that have a distance
