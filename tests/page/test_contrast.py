@@ -43,6 +43,14 @@ def colour_of(element, attribute, theme):
     return to_hex(given)
 
 
+def test_the_dark_theme_lifts_the_darkest_of_the_figures_colours():
+    lifted = dict(re.findall(r'\.drawing \[stroke="(#\w+)"\] { stroke: (#\w+); }', CSS))
+    lifted_fills = dict(re.findall(r'\.drawing \[fill="(#\w+)"\] { fill: (#\w+); }', CSS))
+    darkest = sorted(style.PALETTE, key=lambda colour: style.luminance(to_rgb(colour)))[:2]
+    assert lifted == lifted_fills and set(lifted) == set(darkest)
+    assert all(contrast(colour, variable("paper", "dark")) > 4 for colour in lifted.values())
+
+
 @pytest.fixture
 def drawn(tmp_path, inputs):
     """A built page's figure that draws with everything that style.py offers."""

@@ -3,7 +3,8 @@ into a page that is light or dark.
 
 Colours have a relative luminance between 0.125 and 0.292, so each keeps a contrast of 3:1 (WCAG
 2.2, 1.4.11) against the page's light and its dark paper; in simulations of the three colour-vision
-deficiencies (Machado, Oliveira and Fernandes 2009) any two stay at least 15 apart in CIELAB. No one
+deficiencies (Machado, Oliveira and Fernandes 2009) any two stay at least 15 apart in CIELAB; the
+page's dark theme lifts the two darkest and the bands (report/style.css). No one
 colour is dark and pale enough for letters on both, which need 4.5:1. So text and axes are drawn in
 INK, which `save_svg` turns into `currentColor`, the page's text colour; names stand beside a mark
 in their colour (`name`); and what the chapter says is drawn in CHAPTER, the page's colour for it in
