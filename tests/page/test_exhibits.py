@@ -106,10 +106,14 @@ def test_answers_link_to_their_claims(inputs, render):
 
 
 def test_a_row_of_the_chapter_s_words_is_set_as_the_chapter_s(inputs, render, words):
-    table = inputs["tables"]["T13"]["table"]
+    table = inputs["tables"]["T03"]["table"]
     table["bodies"][0]["rows"][0]["chapter"] = True
-    first = render().find(id="T13").select_one("tbody tr")
+    table["columns"] = [column | {"kind": "measured"} for column in table["columns"]]
+    shown = render().find(id="T03")
+    first, second = shown.select("tbody tr")[:2]
     assert {cell["class"][0] for cell in first.find_all("td")} == {"chapter"}
+    assert {cell["class"][0] for cell in second.find_all("td")} == {"measured"}
+    assert "the chapter’s numbers in italics" in words(shown)
 
 
 def test_a_cell_that_names_claims_links_to_them(inputs, render):

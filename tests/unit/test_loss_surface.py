@@ -211,3 +211,12 @@ def test_a_small_measurement_is_tidy_and_shown(dataset, monkeypatch):
         assert row.value == pytest.approx(same.item(), rel=1e-4)
     fig, behind = exhibit.f24(table)
     assert "networks of 8 layers" in finding(fig) and len(behind)
+    chapter = (table["quantity"] == "evenness") & (table["rate"] == "chapter")
+    for block, value in (("residual", 0.5), ("plain", 0.1), ("batch_norm_residual", 0.1)):
+        table.loc[chapter & (table["block"] == block), "value"] = value
+    last = table["seed"] == table["seed"].max()
+    table.loc[chapter & (table["block"] == "batch_norm"), "value"] = 0.05
+    table.loc[chapter & (table["block"] == "batch_norm") & last, "value"] = 0.2
+    said = finding(exhibit.f24(table)[0])
+    assert "residual 0.5, plain 0.1 (former higher), BN + residual 0.1, batch norm 0." in said
+    assert said.endswith("(undecided).")

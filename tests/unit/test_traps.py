@@ -201,5 +201,5 @@ def test_a_small_measurement_is_tidy_and_shown(dataset, monkeypatch):
     raw = table[(table["quantity"] == "scaled_minus_raw") & (table["optimizer"] == "sgd")]
     assert (raw["a"] - raw["b"] == raw["value"]).all()
     figure, behind = exhibit.f34(table)
-    assert isinstance(behind, pd.DataFrame) and "sorted by class" in finding(figure)
+    assert isinstance(behind, pd.DataFrame) and "sorted by class: " in finding(figure)
     assert set(exhibit.FIGURES) == {"F34"}

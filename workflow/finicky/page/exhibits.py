@@ -162,7 +162,7 @@ def _cells(table):
     """What a table found and what its cells are, so that its caption can say it: medians over so
     many seeds, with intervals or without; numbers of the chapter."""
     pairs = [
-        (column, cell)
+        ("chapter" if row.get("chapter") else column["kind"], cell)
         for body in table["bodies"]
         for row in body["rows"]
         for column, cell in zip(table["columns"], row["cells"], strict=True)
@@ -173,8 +173,8 @@ def _cells(table):
         "intervals": any(words.has_interval(_record(cell)) for cell in medians),
         "finding": table.get("finding", ""),
         "has_chapter": any(
-            column["kind"] == "chapter" and (cell["value"] is not None or cell["text"])
-            for column, cell in pairs
+            kind == "chapter" and (cell["value"] is not None or cell["text"])
+            for kind, cell in pairs
         ),
     }
 
