@@ -154,7 +154,7 @@ def test_a_run_draws(samples):
 
 def test_a_peak_is_claimed_only_where_the_runs_decide_it(samples):
     table = descent.measure(SETTINGS, {})
-    table = pd.concat([table.assign(seed=seed) for seed in range(5)]).query("seed != a or True")
+    table = pd.concat([table.assign(seed=seed) for seed in range(5)])
     table = table.drop_duplicates(
         ["quantity", "seed", "model", "share_of_wrong_labels", "size"]
     )  # the same numbers from every seed
