@@ -52,7 +52,7 @@ def test_three_findings_are_above_the_fold_of_a_laptop(page):
     for one in findings.all():
         box = one.bounding_box()
         assert box["y"] + box["height"] <= 768
-        assert one.locator(".plot").count() == 1
+        assert one.locator(".figures svg").count() == 1
 
 
 def test_without_scripts_everything_stands_there(visit, claims, inputs):
