@@ -1,7 +1,6 @@
 """Deep linear networks: the collapse fails if a step of it is wrong, the single layer trains as
 PyTorch's, and rates are chosen by the other seeds."""
 
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -15,7 +15,12 @@ def test_a_gpus_cost_by_depth_block_and_size():
         (56, "batch_norm_residual", 45.1),
     ):  # fmt: skip
         run = make_run(
-            depth=depth, block=block, images=60_000, epochs=10, batch_size=64, width=128,
+            depth=depth,
+            block=block,
+            images=60_000,
+            epochs=10,
+            batch_size=64,
+            width=128,
             device="cuda",
         )
         microseconds = 1e6 * NOMINAL_GPU.seconds(run) / run.steps

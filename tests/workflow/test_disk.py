@@ -19,7 +19,7 @@ with contextlib.suppress(OSError), open("results/filler", "wb", buffering=0) as 
 """
 # What is made when the disk is full: the script, and the line before which that happens.
 FULL = {
-    "the second run": ("train.py", "                    print(f\"{run.id} {record"),
+    "the second run": ("train.py", '                    print(f"{run.id} {record'),
     "the second table": ("tables.py", '        print(f"{name}: {table.num_rows} rows")\n'),
     "the page": ("page.py", "    with replaced(snakemake.output[0])"),
 }

@@ -368,7 +368,12 @@ def test_a_damaged_table_is_named_and_made_again(tiny):
     pd.testing.assert_frame_equal(pd.read_parquet(table), before)
 
     flip(table)
-    for name in ("full", "smoke", "seeds-1000", "seeds-2000"):  # laid over what this project has not
+    for name in (
+        "full",
+        "smoke",
+        "seeds-1000",
+        "seeds-2000",
+    ):  # laid over what this project has not
         (tiny.folder / f"config/{name}.yaml").unlink()
     script = [sys.executable, "workflow/scripts/upkeep.py", "verify"]
     done = tiny.call(script)
