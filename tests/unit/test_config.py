@@ -458,6 +458,13 @@ def test_a_modules_config_is_one_more_file(written):
         config.check(config.merged(files, module=theirs), files, EXPERIMENTS, module=theirs)
 
 
+def test_sub_grids_that_keep_something_of_the_defaults_are_named(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(yaml.safe_dump({"grid": {"depth": {"epochs": 1}, "own": GRID}}))
+    assert config.shared_grids([CONFIGS / "config.yaml", mine]) == ["depth"]
+    assert config.shared_grids([mine, mine]) == []
+
+
 # ---------------------------------------------------------------- axes, own data sets
 
 

@@ -32,14 +32,22 @@ def project(untrained, tmp_path):
         "npz": {"path": "four.npz", "sha256": hashlib.sha256(file.read_bytes()).hexdigest()},
         "shape": [9, 9], "classes": 4, "images": {"train": 600, "test": 100},
     }  # fmt: skip
-    preset = {"preset": "own", "seeds": 2, "datasets": {"four": declared}, "grid": {"own": GRID}}
+    claims = [{"id": "learns", "says": "All of them learn.", "share": "trained"}]
+    preset = {
+        "preset": "own",
+        "seeds": 5,
+        "experiments": "none",
+        "claims": claims,
+        "datasets": {"four": declared},
+        "grid": {"own": GRID},
+    }
     project.write("config/own.yaml", yaml.safe_dump(preset))
     return project
 
 
 def test_it_is_verified_trained_and_shown(project):
     records, _ = project.train("own")
-    assert len(records) == 2 * 2 * 2 * 2
+    assert len(records) == 2 * 2 * 2 * 5
     assert project.train("own")[0] == {}, "stored and verified: nothing is left"
     table = pd.read_parquet(project.folder / "results/own/tables/runs.parquet")
     assert set(table["classes"]) == {4} and set(table["label_noise"]) == {0, 0.4}
@@ -51,6 +59,8 @@ def test_it_is_verified_trained_and_shown(project):
     project.snakemake("own")
     page = (project.folder / "results/own/report/index.html").read_text(encoding="utf-8")
     assert '"chance":[25.0]' in page
+    [claim] = json.loads((project.folder / "results/own/report/claims.json").read_text())
+    assert claim["verdict"] == "reproduced" and len(claim["conditions"]) == 8
     provenance = json.loads((project.folder / "results/own/provenance.json").read_text())
     assert list(provenance["data"]) == ["four"]
 

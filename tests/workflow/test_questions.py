@@ -16,7 +16,12 @@ PRESET = {
         "leaky": {
             "dataset": ["mnist"], "depth": [2, 4], "activation": ["relu", "leaky_relu"],
             "init": ["he"], "optimizer": ["sgd"], "seeds": 5, "images": 300, "epochs": 1,
-        }
+        },
+        "decay": {
+            "dataset": ["fashion_mnist"], "depth": [2], "activation": ["relu"], "init": ["he"],
+            "optimizer": ["adamw"], "learning_rate": [0.001], "width": 64, "seeds": 5,
+            "weight_decay": [0, 0.01], "images": 300, "epochs": 1,
+        },
     },
     "claims": [
         {
@@ -24,7 +29,14 @@ PRESET = {
             "says": "Leaky ReLU is ahead of ReLU.",
             "compare": {"axis": "activation", "a": "leaky_relu", "b": "relu"},
             "margin": 0.5,
-        }
+        },
+        {
+            "id": "decay-matters",
+            "says": "AdamW's usual decay helps.",
+            "compare": {"axis": "weight_decay", "a": 0.01, "b": 0},
+            "metric": "test_loss",
+            "margin": 0.1,
+        },
     ],
 }  # fmt: skip
 
@@ -40,12 +52,13 @@ def asked(untrained, tmp_path_factory):
 
 def test_the_page_answers_it(asked):
     report = asked.folder / "results/mine/report"
-    [claim] = json.loads((report / "claims.json").read_text())
+    claim, other = json.loads((report / "claims.json").read_text())
+    assert other["id"] == "decay-matters" and other["parts"][0]["n"] == 5
     assert claim["id"] == "leaky-helps" and claim["headline"]
     assert {row["levels"]["depth"] for row in claim["conditions"]} == {2, 4}
     page = BeautifulSoup((report / "index.html").read_text(), "html5lib")
     assert claim["headline"] in " ".join(page.find(class_="answer").get_text().split())
-    assert [card["id"] for card in page.select(".claim")] == ["leaky-helps"]
+    assert [card["id"] for card in page.select(".claim")] == ["leaky-helps", "decay-matters"]
     assert page.find(id="sub-grids").find("svg") and page.find(id="explore")
 
 
@@ -53,10 +66,11 @@ def test_the_numbers_are_those_of_the_runs(asked):
     tables = asked.folder / "results/mine/tables"
     last = pd.read_parquet(tables / "curves.parquet").set_index("run")["test_accuracy"]
     runs = pd.read_parquet(tables / "runs.parquet").assign(accuracy=lambda t: t["run"].map(last))
+    runs = runs[runs["dataset"] == "mnist"]
     wide = runs.pivot(index=["depth", "seed"], columns="activation", values="accuracy")
     expected = sorted((wide["leaky_relu"] - wide["relu"]).round(6))
     table = pd.read_parquet(asked.folder / "results/mine/experiments/questions.parquet")
-    assert sorted(table.loc[table["quantity"] == "compare", "value"].round(6)) == expected
+    assert sorted(table.loc[table["question"] == "leaky-helps", "value"].round(6)) == expected
 
 
 def test_another_margin_is_judged_anew_and_measures_nothing(asked):
@@ -68,7 +82,7 @@ def test_check_says_what_it_can_decide_or_what_is_wrong(asked):
     words = [sys.executable, "workflow/scripts/check.py", "config/mine.yaml"]
     done = asked.call(words)
     assert done.returncode == 0
-    assert "mine: 20 of 20 runs stored" in done.stdout
+    assert "mine: 30 of 30 runs stored" in done.stdout
     assert "leaky-helps: 2 settings, 5 seeds each; in 90 % of cases" in done.stdout
 
     asked.edit("config/mine.yaml", lambda text: text.replace("b: relu", "b: relo"))

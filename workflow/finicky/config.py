@@ -93,6 +93,13 @@ def with_own_grid(config, files, module=None):
     return config | {"grid": grid}
 
 
+def shared_grids(files):
+    """The sub-grids of the strongest file that a weaker one has too, so that they keep of it what
+    they do not say themselves."""
+    *below, own = [_document(file).get("grid") or {} for file in dict.fromkeys(files)]
+    return [name for name in own if any(name in grid for grid in below)]
+
+
 def device(config):
     """The device of a config, "cpu" or "cuda"; `auto` is cuda where there is one.
 

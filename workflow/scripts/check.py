@@ -20,8 +20,7 @@ from finicky.evidence.words import many  # noqa: E402
 from finicky.numbers import number  # noqa: E402
 from finicky.store import Store  # noqa: E402
 
-LEDGER = "config/claims.yaml"
-JOB_GB = 2  # a training job on a CPU asks for no more (rules/grid.smk)
+LEDGER, BASE = "config/claims.yaml", "config/config.yaml"
 
 
 def main(file):
@@ -37,9 +36,10 @@ def main(file):
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
-    cores = machine.cores()
-    print(f"memory: at most {JOB_GB} GB a job, {JOB_GB * cores} GB on {many(cores, 'core')}; "
-          f"here are {machine.memory_gib() or 'unknown'} GiB")  # fmt: skip
+    if memory := machine.memory_gib():
+        print(f"memory: {memory} GiB are here")
+    for name in presets.shared_grids([BASE, file]):
+        print(f"grid.{name}: laid over {BASE}'s of that name, whose other keys it keeps")
     names = [name for name, one in config["experiments"].items() if one is not None]
     print(f"experiments: {', '.join(names) or 'none'}")
     print(f"claims: {len(own.claims)} of your own, {len(claims) - len(own.claims)} of the chapter")

@@ -380,7 +380,7 @@ def _headlines(claim, question, metric, rule, mapped):
         return {
             rules.REPRODUCED: f"{said} in {{hold}} of {{of}} settings{span}.",
             rules.UNDER_CONDITIONS: f"{said} {{where}}.",
-            rules.NOT_REPRODUCED: f"Only in {{hold}} of {{of}} settings {said}{span}.",
+            rules.NOT_REPRODUCED: f"{said} in no more than {{hold}} of {{of}} settings{span}.",
         }
     seen = "{runs}" if rule == "existence" else "{measured} ({interval}; {n} seeds)"
     return {
