@@ -180,9 +180,9 @@ def test_every_judged_claim_counts_once_under_its_subject(page, inputs, words):
         assert counts == Counter(e["verdict"] for e in own)
         assert title.endswith(f": {len(own)} claims")
     rest = " ".join(words(line) for line in page.select(".rest"))
-    for verdict, said in ("opinion", "opinions"), ("not measured", "not measured"):
-        number = sum(e["verdict"] == verdict for e in inputs["claims"])
-        assert (f"{number} are {said}" in rest) == bool(number)
+    assert rest.endswith(
+        "1 is an opinion, which is listed and not judged. 2 are not measured in this report."
+    )
 
 
 def test_a_tally_fills_its_bar(page):

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -130,8 +131,8 @@ def test_times_are_summed_by_stage_and_training_comes_from_the_runs(benchmarks):
     runs = table(row("a", seconds=10), row("b", seconds=30))
     record = provenance.record(runs, CONFIG, benchmarks)
     assert record["seconds"] == {"training": 40.0, "figures": 6.0, "judge": 1.2}
-    # b trained in the last 30 s, a beside it in the last 10 of these.
-    assert record["wall_seconds"] == pytest.approx(30 + 6 + 1.2, abs=0.11)
+    # b trained for 30 s, a beside it in the last 10 of these, and the other jobs at once, later.
+    assert record["wall_seconds"] == pytest.approx(30 + 3.5, abs=0.2)
 
 
 @pytest.mark.parametrize(
@@ -158,13 +159,18 @@ def test_a_benchmark_file_without_a_time_is_no_time(benchmarks, tmp_path, conten
         ([(5, 15), (0, 10), (12, 13), (30, 31)], 16),
     ],
 )
-def test_training_wall_is_the_length_of_the_union(spans, wall):
+def test_the_wall_time_is_the_length_of_the_union(spans, wall, tmp_path):
     rows = []
     for start, end in spans:
         finished = datetime.fromtimestamp(1_700_000_000 + end, UTC).isoformat()
         # Two runs trained together: each has its share of the batch's time.
         rows += [row(f"{start}-{i}", finished, seconds=(end - start) / 2, fused=2) for i in (0, 1)]
-    assert provenance.training_wall(table(*rows)) == pytest.approx(wall)
+    assert provenance.wall(table(*rows), {}) == pytest.approx(wall)
+    beside = tmp_path / "beside.tsv"
+    beside.write_text("s\n4\n")
+    end = 1_700_000_000 + max(end for _, end in spans) + 3
+    os.utime(beside, (end, end))  # it began a second before the training ended
+    assert provenance.wall(table(*rows), {"judge": [beside]}) == pytest.approx(wall + 3)
 
 
 @pytest.mark.parametrize(

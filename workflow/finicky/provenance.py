@@ -1,5 +1,6 @@
 """Where a preset's numbers came from: code, versions, machine, data, config, time, failed runs."""
 
+import itertools
 import json
 import os
 import platform
@@ -24,9 +25,9 @@ def record(runs, config, benchmarks, planned=None, failures=(), experiments=(), 
     runs: its table of runs; config: the merged config; benchmarks: {stage: the files in which the
     workflow leaves the time of each of its jobs}, without training; planned: how many runs there
     should be; failures: what failed, a sentence each; experiments: paths of their tables; code: the
-    folder where the workflow lies. Times are in seconds: of training, `seconds.training` is summed
-    over cores, and `wall_seconds` counts the time in which at least one run was training. `commit`
-    and `dirty` are None where `checkout` does not know them.
+    folder where the workflow lies. Times are in seconds: `seconds` are summed over the jobs of a
+    stage, `wall_seconds` is `wall`. `commit` and `dirty` are None where `checkout` does not know
+    them.
     """
     counts = runs["outcome"].value_counts()
     columns = ["run", "dataset", "depth", "block", "activation", "init", "optimizer",
@@ -52,7 +53,7 @@ def record(runs, config, benchmarks, planned=None, failures=(), experiments=(), 
         "failures": list(failures),
         "diverged": diverged[columns].assign(step=steps.astype(int)).to_dict("records"),
         "seconds": {"training": round(float(runs["seconds"].sum()), 1)} | times,
-        "wall_seconds": round(training_wall(runs) + sum(times.values()), 1),
+        "wall_seconds": round(wall(runs, benchmarks), 1),
     }
 
 
@@ -179,12 +180,18 @@ def stage_seconds(benchmarks):
     }
 
 
-def training_wall(runs):
-    """Length of the union of the fused batches' training times, seconds."""
+def wall(runs, benchmarks):
+    """Seconds in which at least one job was at work: the length of the union of the times in which
+    the fused batches trained and the other jobs ran, whose benchmark files are written as they
+    end."""
     ends = runs["finished"].map(lambda text: datetime.fromisoformat(text).timestamp()).astype(float)
-    spans = sorted(set(zip(ends - runs["seconds"] * runs["fused"], ends, strict=True)))
+    spans = set(zip(ends - runs["seconds"] * runs["fused"], ends, strict=True))
+    for file in itertools.chain(*benchmarks.values()):
+        if found := benchmark(file):
+            end = os.stat(file).st_mtime
+            spans.add((end - found[0], end))
     covered, reach = 0.0, float("-inf")
-    for start, end in spans:
+    for start, end in sorted(spans):
         covered += max(0.0, end - max(start, reach))
         reach = max(reach, end)
     return covered
