@@ -1,5 +1,6 @@
 """Profiles: which there are, what make passes on, and what the cluster's jobs are."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -52,7 +53,9 @@ def test_a_clusters_profile_adds_to_the_default_one(untrained, profile):
     assert "of 4 runs to train" not in done.stdout  # which only a start says
     resources = [line for line in done.stdout.splitlines() if "resources:" in line]
     assert resources and all("mem_mb=" in line and "runtime=" in line for line in resources)
-    training = [line for line in resources if "gpu=" in line]
+    training = re.findall(
+        r"^rule train:.*?resources: ([^\n]*)", done.stdout, re.DOTALL | re.MULTILINE
+    )
     assert training and all(("gpu=1" in line) == (profile == "slurm-gpu") for line in training)
 
 
