@@ -96,7 +96,7 @@ def test_a_whole_report(cluster, project):
     done = project.call(command("alone"), env=cluster.environment)
     assert done.returncode == 0, done.stdout
     assert (project.folder / "results/alone/report/index.html").exists()
-    assert "training: 2 of 2 runs" in done.stdout
+    assert "2 of 2 runs to train" in done.stdout
     jobs = {job["Comment"]: job for job in cluster.jobs()}
     assert {name.partition("_wildcards")[0] for name in jobs} == {
         "rule_train", "rule_tables", "rule_explorer", "rule_experiment",
@@ -116,11 +116,16 @@ def wait_until(condition, process):
         time.sleep(0.2)
 
 
-def hang(cluster, project):
-    """Let the training processes hang, with a minute's limit, less than which SLURM knows none."""
+def stop(project):
+    """Let the training processes hang, so that none is through before it is disturbed."""
     for process in project.processes():
         if any(".snakemake/scripts/" in word for word in process.cmdline()):
             process.send_signal(signal.SIGSTOP)
+
+
+def hang(cluster, project):
+    """Let them hang, with a minute's limit, less than which SLURM knows none."""
+    stop(project)
     for job in cluster.jobs("RUNNING"):
         cluster.command("scontrol", "update", f"JobId={job['JobId']}", "TimeLimit=1")
 
@@ -128,7 +133,7 @@ def hang(cluster, project):
 DISTURBANCES = {
     "CANCELLED": lambda cluster, project: cluster.cancel(),
     "TIMEOUT": hang,
-    "NODE_FAIL": lambda cluster, project: cluster.kill_node(),
+    "NODE_FAIL": lambda cluster, project: (stop(project), cluster.kill_node()),
 }
 
 
