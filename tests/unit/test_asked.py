@@ -118,6 +118,13 @@ def test_axes_that_the_chapter_does_not_have_are_asked_about_like_the_others(com
     assert own.settings == {"leaky-helps": 4}
 
 
+def test_a_preset_makes_the_experiment_that_answers_its_claims():
+    """Else `make status` would not count it, and `make prune` would take it for left over."""
+    config = {"experiments": {"adam": {}, "losses": None}}
+    assert questions.experiments(config) == ["adam"]
+    assert questions.experiments(config | {"claims": [LEAKY]}) == ["adam", "questions"]
+
+
 def test_what_is_measured_does_not_change_with_the_margin_or_the_words(compiled):
     """So that editing them measures nothing again."""
     before = compiled([LEAKY]).asked

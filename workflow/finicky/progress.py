@@ -1,7 +1,6 @@
 """How far a preset is, and how long the rest will take: what a start announces, the line that runs
 beside the jobs, and `make status`, all from the same times."""
 
-import json
 import os
 import shutil
 import threading
@@ -10,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from finicky import runs
+from finicky import documents, runs
 from finicky.durations import benchmark, duration
 from finicky.sources import core_code
 from finicky.store import replaced
@@ -85,7 +84,7 @@ def stored_seconds(store, device):
 
 def first_guess(config, references):
     """The Times of the newest reference, its experiments by the number of seeds."""
-    found = [(json.loads(path.read_text(encoding="utf-8")), path.parent) for path in references]
+    found = [(documents.read_json(path), path.parent) for path in references]
     if not found:
         return Times()
     theirs, folder = max(found, key=lambda one: one[0]["date"])

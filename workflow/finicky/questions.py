@@ -103,6 +103,13 @@ class Case:
     rows: list
 
 
+def experiments(config):
+    """The experiments that a preset makes, by slug: those that it has settings for, and the one
+    that answers its own claims."""
+    named = [slug for slug, settings in config["experiments"].items() if settings is not None]
+    return named + ([EXPERIMENT] if config.get("claims") else [])
+
+
 def at_fixed_rates(purposes):
     """Whether a run with these purposes counts where nobody chooses a rate: those for tuning do
     not; those that differ from the chapter's in other axes have no purpose, and do."""

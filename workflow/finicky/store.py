@@ -55,8 +55,8 @@ class Store:
 
     def files(self):
         """{run id: path} of all records, whether they are whole or not, sorted by id."""
-        paths = (self.path(file.stem) for file in self.folder.glob("[!.]*/[!.]*.json"))
-        return {path.stem: path for path in sorted(paths) if path.is_file()}
+        paths = map(self.path, sorted(self.ids()))
+        return {path.stem: path for path in paths if path.is_file()}
 
     def __contains__(self, run_id):
         return self.path(run_id).exists()

@@ -14,7 +14,7 @@ import pyarrow.compute
 
 from finicky import parquet
 from finicky.errors import Damaged, InputError
-from finicky.questions import EXPERIMENT
+from finicky.questions import experiments
 from finicky.runs import Run, of_record, plan
 from finicky.store import Store
 
@@ -38,8 +38,7 @@ class Needs:
         """Add what a preset needs, on any device: which one, a command line may say. `config` is
         checked, `results` the folder of all presets."""
         folder = Path(results) / config["preset"]
-        made = [slug for slug, settings in config["experiments"].items() if settings is not None]
-        made += [EXPERIMENT] if config.get("claims") else []
+        made = experiments(config)
         self.experiments |= {folder / "experiments" / f"{slug}.parquet" for slug in made}
         for device in DEVICES:
             planned = plan(config | {"device": device})
@@ -152,12 +151,13 @@ def merge(source, store):
     """
     source = Path(source)
     records = Store(source)
-    if not records.files():
+    theirs = records.files()
+    if not theirs:
         raise InputError("FROM", None, f"{source}, which holds no runs", "another results/store")
     if store.folder.exists() and source.samefile(store.folder):
         raise InputError("FROM", None, f"{source}, this very store", "another results/store")
     found = Counter()
-    for run_id in records.files():
+    for run_id in theirs:
         record = records.read(run_id)
         if record is None:
             found["damaged"] += 1

@@ -9,10 +9,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from status import state  # noqa: E402
+from status import planned, state  # noqa: E402
 
 from finicky import config as presets  # noqa: E402
-from finicky import declarations, machine, runs  # noqa: E402
+from finicky import declarations, machine  # noqa: E402
 from finicky.errors import InputError  # noqa: E402
 from finicky.evidence import asked, ledger, rules  # noqa: E402
 from finicky.evidence.intervals import POWER, decided_distance, decided_share  # noqa: E402
@@ -26,11 +26,9 @@ LEDGER, BASE = "config/claims.yaml", "config/config.yaml"
 def main(file):
     """Print what there is to say about a preset; 1 if it is bad, else 0."""
     try:
-        print(state(file, Store("results/store")), flush=True)
-        config = presets.load(file)
-        config["device"] = presets.device(config)
-        taken = asked.taken("report", declarations.exhibits())
-        own = asked.compiled(config, runs.plan(config), file, taken)
+        config, plan = planned(file)
+        print(state(config, plan, Store("results/store")), flush=True)
+        own = asked.compiled(config, plan, file, asked.taken("report", declarations.exhibits()))
         chapter = config.get("chapter", not own.claims)
         claims = ledger.load(LEDGER if chapter else None, own=own.claims, file=own.file)["claims"]
     except InputError as error:

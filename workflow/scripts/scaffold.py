@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from status import NO_PRESETS  # noqa: E402
+from status import preset_files  # noqa: E402
 
 from finicky import config as presets  # noqa: E402
 from finicky import declarations, scaffold  # noqa: E402
@@ -19,16 +19,10 @@ from finicky.evidence import ledger  # noqa: E402
 LEDGER = "config/claims.yaml"
 
 
-def all_presets():
-    """The configs of all presets."""
-    files = sorted(set(map(str, Path("config").glob("*.yaml"))) - NO_PRESETS)
-    return map(presets.load, files)
-
-
 LISTS = {
     "levels": lambda: scaffold.listed_levels(presets.load("config/config.yaml")),
     "experiments": lambda: scaffold.listed_experiments(declarations.experiments()),
-    "presets": lambda: scaffold.listed_presets(all_presets()),
+    "presets": lambda: scaffold.listed_presets(map(presets.load, preset_files())),
     "claims": lambda: scaffold.listed_claims(ledger.load(LEDGER)),
 }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from finicky import config as presets  # noqa: E402
-from finicky import declarations, failures, machine, progress, runs  # noqa: E402
+from finicky import declarations, failures, machine, progress, questions, runs  # noqa: E402
 from finicky.durations import duration  # noqa: E402
 from finicky.errors import InputError  # noqa: E402
 from finicky.store import Store  # noqa: E402
@@ -24,22 +24,30 @@ def main(files):
     store, bad = Store("results/store"), 0
     for file in files:
         try:
-            print(state(file, store), flush=True)
+            print(state(*planned(file), store), flush=True)
         except InputError as error:
             print(error, file=sys.stderr)
             bad = 1
     return bad
 
 
-def state(file, store):
-    """How far a preset is, as a line."""
-    config, declared = presets.load(file), declarations.experiments()
-    presets.check(config, ["config/config.yaml", file], declared)
+def preset_files():
+    """The files of all presets here, in their order."""
+    return sorted(set(map(str, Path("config").glob("*.yaml"))) - NO_PRESETS)
+
+
+def planned(file):
+    """A preset's checked config, its device decided, and the runs.Plan of it."""
+    config = presets.load(file)
+    presets.check(config, ["config/config.yaml", file], declarations.experiments())
     config["device"] = presets.device(config)
-    plan, stored = runs.plan(config), store.ids()
-    experiments = {
-        slug: declared[slug] for slug, one in config["experiments"].items() if one is not None
-    }
+    return config, runs.plan(config)
+
+
+def state(config, plan, store):
+    """How far a preset is, as a line."""
+    declared, stored = declarations.experiments(), store.ids()
+    experiments = {slug: declared[slug] for slug in questions.experiments(config)}
     exhibits = declarations.exhibits()
     shown = [exhibits[slug] for slug in experiments if slug in exhibits]
     figures = [name for one in shown for name in one.figures]
@@ -64,5 +72,4 @@ def state(file, store):
 
 
 if __name__ == "__main__":
-    every = sorted(set(map(str, Path("config").glob("*.yaml"))) - NO_PRESETS)
-    sys.exit(main(sys.argv[1:] or every))
+    sys.exit(main(sys.argv[1:] or preset_files()))

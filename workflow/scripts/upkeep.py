@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from status import NO_PRESETS  # noqa: E402
+from status import preset_files  # noqa: E402
 from unlock_if_dead import reason_to_keep, snakemake_processes  # noqa: E402
 
 from finicky import config as presets  # noqa: E402
@@ -23,7 +23,7 @@ RESULTS = Path("results")
 def needs():
     """What all presets need. Raises InputError for the first bad one, whose needs are not known."""
     found, experiments = upkeep.Needs(), declarations.experiments()
-    for file in sorted(set(map(str, Path("config").glob("*.yaml"))) - NO_PRESETS):
+    for file in preset_files():
         config = presets.load(file)
         presets.check(config, ["config/config.yaml", file], experiments)
         found.add(config, RESULTS)
