@@ -1,6 +1,5 @@
 """The benchmark: that what it compares is the same training, and how it is shown."""
 
-import math
 from collections import Counter
 from pathlib import Path
 
@@ -190,21 +189,14 @@ def test_a_network_alone_is_not_captured_and_has_its_copy(small_card, monkeypatc
     assert made == [(2, False), (2, True)]
 
 
-def test_no_gpu_no_number(dataset):
-    """Rows that say so, one for each way, which the judge takes for undecided."""
-    found = pd.DataFrame(bench.gpu_minus_cpu(None, None, range(3)))
-    assert found["value"].isna().all() and found["card"].isna().all()
-    assert list(found["way"].unique()) == ON_GPU and set(found["quantity"]) == {"gpu_minus_cpu"}
-
-
 LEDGER = yaml.safe_load((Path(__file__).parents[2] / "config/claims.yaml").read_text())
 C172 = next(claim for claim in LEDGER["claims"] if claim["id"] == "C172")
 C172["parts"][0]["unit"] = bench.QUANTITIES[C172["parts"][0]["quantity"]][0]
 
 
 def judged(differences):
-    """C172's record, from {way: milliseconds}."""
-    rows = [
+    """C172's record, from {way: milliseconds}; what ran on no GPU is there in any case."""
+    rows = [{"quantity": "ms_per_run_step", "seed": 0, "value": 1.0, "work": bench.SMALL}] + [
         {"quantity": "gpu_minus_cpu", "seed": seed, "value": ms, "work": bench.SMALL, "way": way}
         for way, numbers in differences.items()
         for seed, ms in enumerate(numbers)
@@ -224,8 +216,12 @@ def test_the_claim_is_judged_way_by_way():
 
 
 def test_without_a_gpu_the_claim_is_undecided():
-    record = judged({way: [math.nan] * 9 for way in ON_GPU})
-    assert record["verdict"] == "undecided" and record["reason"]
+    """Whether the benchmark has not run, or had no GPU."""
+    (never,), _ = judge({"claims": [C172]}, {})
+    for record in (judged({}), never):
+        assert record["verdict"] == "undecided" and record["reason"].startswith("no GPU was timed")
+        assert record["sentence"].startswith("undecided: no GPU was timed")
+        assert "no GPU was timed" in record["headline"] and record["fragility"] is None
 
 
 # ---- What is shown ------------------------------------------------------------------------------
@@ -259,7 +255,6 @@ def table():
     for seed in range(3):
         rows.append({"quantity": "start_seconds", "seed": seed, "value": 1.5 + seed})
         rows.append({"quantity": "copy_gb_per_second", "seed": seed, "value": 10.0})
-    rows += bench.gpu_minus_cpu(None, None, range(3))
     rows = [row | {"instruction_set": "AVX2"} for row in rows]
     return tidy.from_rows(rows, bench.CONDITIONS)
 

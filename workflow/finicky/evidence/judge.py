@@ -217,6 +217,8 @@ def _record(claim, parts, also):
         verdict, reason = rules.OPINION, claim["reason"]
     elif not parts:
         verdict, reason = rules.NOT_MEASURED, f"planned: {', '.join(claim['by'])}"
+    elif not measured and "reason" in claim:
+        verdict, reason = rules.UNDECIDED, claim["reason"]
     elif not measured:
         verdict, reason = rules.NOT_MEASURED, words.reasons(parts, parts)
     else:
@@ -247,7 +249,7 @@ def _record(claim, parts, also):
         "budget": budget or None,
         "datasets": _datasets(verdict, parts),
         "other_seeds": {},
-        "fragility": _fragility(verdict, parts),
+        "fragility": _fragility(parts) if measured else None,
         "why": claim.get("why"),
         "reason": reason,
         "evidence": _evidence(parts),
@@ -256,10 +258,8 @@ def _record(claim, parts, also):
     return entry | {"headline": headlines.headline(claim, entry)}
 
 
-def _fragility(verdict, parts):
-    """What would turn the verdict, in numbers and words; None where nothing was decided by it."""
-    if verdict in (rules.OPINION, rules.NOT_MEASURED):
-        return None
+def _fragility(parts):
+    """What would turn the verdict, in numbers and words."""
     found = fragility([part for part in parts if part.conditions], rules.combine_parts)
     return asdict(found) | {"fragile": found.fragile, "words": words.fragility(found, parts)}
 

@@ -294,7 +294,7 @@ def reasons(parts, among):
 
 def sentence(verdict, reason, parts):
     """How the conditions of a claim's parts fell out, composed from the evidence."""
-    if verdict in (rules.OPINION, rules.NOT_MEASURED):
+    if not any(part.conditions for part in parts):
         return f"{verdict}: {reason}"
     return _found(parts)
 

@@ -67,8 +67,7 @@ def measure(settings, tables):
     """One row per quantity, work, way and repetition (`seed`); QUANTITIES says what each number is.
 
     settings: as declared, with `data` and `device`, which is "cpu". tables: none are read. `fused`
-    is the number of networks that train together. What the GPU would have done is NaN in
-    `gpu_minus_cpu` where there is none, and left out elsewhere.
+    is the number of networks that train together. Without a GPU there are no rows of one.
     """
     import torch
 
@@ -119,7 +118,7 @@ def measure(settings, tables):
     device = gpu()
     if device:
         rows += on_gpu(device, flops, core, repetitions)
-    rows += gpu_minus_cpu(device, small, repetitions)
+        rows += gpu_minus_cpu(device, small, repetitions)
     table = tidy.from_rows(rows, CONDITIONS)
     return table.assign(instruction_set=torch.backends.cpu.get_cpu_capability())
 
@@ -278,7 +277,7 @@ def on_gpu(device, flops, core, repetitions):
 def gpu_minus_cpu(device, small, repetitions):
     """Rows of how much slower SMALL is on the GPU, one network or many, than fused on one core.
 
-    small: the engine with it, on the CPU; they take turns. NaN without a device.
+    small: the engine with it, on the CPU; they take turns.
     """
     import torch
 
@@ -290,21 +289,19 @@ def gpu_minus_cpu(device, small, repetitions):
         "one network, a graph": (1, 1, True),
         MANY: (*max(card.SIZES, key=lambda size: size[1]), True),
     }
-    times = {way: [float("nan")] * len(repetitions) for way in (*sizes, "engine")}
-    if device:
-        with torch.no_grad(), ExitStack() as stack:
-            noise, ways = pace.Noise(pace.IMAGES, device), {"engine": small}
-            for way, (fused, streams, graphs) in sizes.items():
-                side = pace.side_by_side(*WORKS[SMALL], fused, streams, noise, graphs)
-                ways[way] = stack.enter_context(side)
-            times = take_turns(ways, repetitions)
+    with torch.no_grad(), ExitStack() as stack:
+        noise, ways = pace.Noise(pace.IMAGES, device), {"engine": small}
+        for way, (fused, streams, graphs) in sizes.items():
+            side = pace.side_by_side(*WORKS[SMALL], fused, streams, noise, graphs)
+            ways[way] = stack.enter_context(side)
+        times = take_turns(ways, repetitions)
     rows = []
     for way, (fused, streams, _) in sizes.items():
         where = {"work": SMALL, "way": way, "fused": fused, "streams": streams}
-        where["card"] = card.name(device) if device else None
+        where["card"] = card.name(device)
         for seed, (ms, core) in enumerate(zip(times[way], times["engine"], strict=True)):
             found = {"gpu_minus_cpu": ms - core}
-            if device and fused == 1:  # on_gpu has the others
+            if fused == 1:  # on_gpu has the others
                 found["us_per_run_step"] = 1000 * ms
             rows += [{"quantity": q, "seed": seed, "value": v} | where for q, v in found.items()]
     return rows
