@@ -75,6 +75,10 @@ onstart:
         except InputError as error:
             print(error, file=sys.stderr)
             sys.exit(1)
+    # Each look for jobs that can start sets a timer for another one, and so does the end of each job:
+    # with every job there is one look more a second, in the end a core's whole time. Only a limit on
+    # how many start at once needs these timers.
+    workflow.scheduler.job_rate_limiter = None
     # Snakemake fails a job with an input that is dated after its output.
     store.date_now(
         {f for job in workflow.dag.jobs for f in (*job.input, *job.output)}
