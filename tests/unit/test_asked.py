@@ -259,5 +259,6 @@ def test_too_few_seeds_are_refused(refused):
 def test_axes_are_those_of_runs_pairs_and_tables():
     """Who adds an axis adds it to the table of the questions as well."""
     assert {*questions.AXES, "seed"} == set(pairing.KEY)
-    assert set(experiment.CONDITIONS) == {"question", "metric", "subgrid", *questions.AXES}
+    more = {"question", "metric", "subgrid", "classes_a", "classes_b"}
+    assert set(experiment.CONDITIONS) == {*more, *questions.AXES}
     assert EXPERIMENTS["questions"].quantities.keys() >= set(questions.FORMS)
