@@ -83,9 +83,9 @@ SPELLED = (*METRICS, "steps_to_<accuracy>", "reached_<accuracy>")
 
 def metric(name):
     """The Metric of a name; None if there is none. `steps_to_90` and `reached_90` are about the
-    first epoch after which 90 % of the test images are told right."""
+    first epoch after which 90 % of the test images are told right; 0.9 would be a share."""
     found = TO_AN_ACCURACY.fullmatch(name)
-    if not found or not 0 < float(found[2]) <= 100:
+    if not found or not 1 < float(found[2]) <= 100:
         return METRICS.get(name)
     if found[1] == "steps_to":
         return Metric(f"steps to {found[2]} % test accuracy", "steps", -1)

@@ -171,7 +171,7 @@ def _rows(spec, tables):
 
 def _records(table, axes):
     """Rows as dicts, with the columns that decide."""
-    columns = ["seed", "value", *ARMS, *map("classes_{}".format, ARMS), "outcome", *axes]
+    columns = ["seed", "value", "a", "b", "classes_a", "classes_b", "outcome", *axes]
     return table[table.columns.intersection(columns)].to_dict("records")
 
 
