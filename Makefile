@@ -32,7 +32,7 @@ on_this_machine := --cores $(CORES) --resources gpu=1
 place := $(if $(filter default,$(PROFILE)),$(on_this_machine),--profile workflow/profiles/$(PROFILE) \
 	$(if $(filter-out all,$(CORES)),--cores $(CORES)))
 
-.PHONY: help report check status list new-experiment new-claim verify prune merge archive bench reference test test-gpu test-cluster lint format env lock clean distclean check-preset
+.PHONY: help report check status list new-experiment new-claim verify prune merge archive bench reference example test test-gpu test-cluster lint format env lock clean distclean check-preset
 .NOTPARALLEL:
 
 help:  ## list the targets
@@ -94,6 +94,9 @@ reference: check-preset  ## make the preset's results a seed set of the referenc
 	if test -e results/reference/$(PRESET); then mv results/reference/$(PRESET) $$old; fi && \
 	mv $$new results/reference/$(PRESET) && rm -rf $$old
 	@du -sh results/reference/$(PRESET)
+
+example: check-preset env  ## make README's example page, of a set that is committed (PRESET=seeds-1000)
+	@$(python) workflow/scripts/example.py $(PRESET)
 
 test: env  ## run all tests
 	@$(python) -m pytest

@@ -17,7 +17,8 @@ const ExplorerGrid = (function () {
     for (let cell = 0; cell < size; cell++) {
       numbers.set(axes.map((axis) => axis.column[cell]).join(), cell);
     }
-    return { data, axes, byKey, size, axis: (key) => byKey.get(key), numbers };
+    const axis = (key) => byKey.get(key);
+    return { data, axes, byKey, size, axis, numbers, scales: scales(data.chance) };
   }
 
   // The level of a cell, or of any places {axis: place}, on an axis whose level may be "usual".
@@ -452,14 +453,19 @@ const ExplorerGrid = (function () {
     "#fde725",
   ];
   const byError = (accuracy) => -Math.log10(100.1 - accuracy);
-  const SCALES = {
+  const ticksFrom = (low) => [
+    low,
+    ...[5000, 8000, 9000, 9500, 9800, 9900].filter((tick) => tick > low + 1500),
+  ];
+  // By measure; accuracies, in hundredths of %, from a guess on. chance: in %, by data set.
+  const scales = (chance) => ({
     accuracy: {
       stops: VIRIDIS,
       place: (v) => byError(v / 100),
-      low: 1000,
+      low: 100 * Math.min(...chance),
       high: 9900,
-      ticks: [1000, 5000, 8000, 9000, 9500, 9800, 9900],
-      said: (v) => String(v / 100),
+      ticks: ticksFrom(100 * Math.min(...chance)),
+      said: (v) => String(Math.round(v / 100)),
     },
     diverged: {
       stops: ["#dfe8ea", "#e6b59c", "#b8442a"],
@@ -474,7 +480,7 @@ const ExplorerGrid = (function () {
       place: (v) => -Math.log10(v),
       low: 10,
       high: 0.05,
-      ticks: [10, 2.3, 1, 0.3, 0.1, 0.05],
+      ticks: [10, 3, 1, 0.3, 0.1, 0.05],
       said: String,
     },
     gradient: {
@@ -493,16 +499,16 @@ const ExplorerGrid = (function () {
       ticks: [0, 25, 50, 75, 100],
       said: String,
     },
-  };
+  });
 
   function share(scale, value) {
     const [low, high] = [scale.place(scale.low), scale.place(scale.high)];
     return Math.min(1, Math.max(0, (scale.place(value) - low) / (high - low)));
   }
 
-  // The colour of a value as [red, green, blue], and black or white, whichever reads better on it.
-  function colour(measure, value) {
-    const scale = SCALES[measure];
+  // The colour of a value on a scale as [red, green, blue], and black or white, whichever reads
+  // better on it.
+  function colour(scale, value) {
     const along = share(scale, value) * (scale.stops.length - 1);
     const i = Math.min(Math.floor(along), scale.stops.length - 2);
     const [a, b] = [scale.stops[i], scale.stops[i + 1]].map((hex) =>
@@ -546,7 +552,6 @@ const ExplorerGrid = (function () {
     inWords,
     box,
     finding,
-    SCALES,
     share,
     colour,
     luminance,

@@ -29,7 +29,6 @@
     inWords,
     box,
     finding,
-    SCALES,
     share,
     colour,
     ink,
@@ -199,7 +198,7 @@
     const value =
       state.show === "diverged" ? cells.diverged[cell] / cells.n[cell] : cells[state.show][cell];
     if (value !== null && text !== "diverged") {
-      const rgb = colour(state.show, value);
+      const rgb = colour(g.scales[state.show], value);
       td.style.backgroundColor = `rgb(${rgb.join()})`;
       td.style.color = ink(rgb);
     }
@@ -208,7 +207,7 @@
 
   // What the colours and patterns mean.
   function showKey() {
-    const scale = SCALES[state.show];
+    const scale = g.scales[state.show];
     const strip = make("span", { class: "strip" });
     const stops = [];
     for (let i = 0; i <= 20; i++) stops.push(colourAt(scale, i / 20));

@@ -1,7 +1,6 @@
 """A whole report as a reader gets it: the real ledger, judged on what is committed."""
 
 import importlib
-import os
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,6 +10,7 @@ from finicky import declarations, documents, provenance
 from finicky.evidence import judge, ledger
 from finicky.exhibits import style, tables
 from finicky.page import explorer
+from finicky.page import inputs as page_inputs
 
 ROOT = Path(__file__).parents[2]
 # Whose figures and tables are drawn: the page's figures are many, and to draw them is most of the
@@ -63,15 +63,9 @@ def _experiments(measured):
     exhibits = declarations.exhibits()
 
     def described(slug, one):
+        table = f"results/default/experiments/{slug}.parquet" if slug in measured else None
         shown = exhibits.get(slug, declarations.Exhibit(file=None))
-        return {
-            "title": one.title,
-            "file": os.path.relpath(one.file, ROOT),
-            "table": f"results/default/experiments/{slug}.parquet" if slug in measured else None,
-            "exhibit": shown.file and os.path.relpath(shown.file, ROOT),
-            "figures": shown.figures,
-            "tables": shown.tables,
-        }
+        return page_inputs.described(one, shown, table, ROOT)
 
     return {slug: described(slug, one) for slug, one in declarations.experiments().items()}
 

@@ -530,13 +530,34 @@ def test_colours_tell_97_from_98_and_carry_readable_numbers(said):
             const [a, b] = [E.luminance(rgb), E.ink(rgb) === "#000000" ? 0 : 1];
             return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05); };
         const all = [];
-        for (const [measure, { low, high }] of Object.entries(E.SCALES))
+        for (const scale of Object.values(g.scales))
             for (let i = 0; i <= 50; i++)
-                all.push(contrast(E.colour(measure, low + (high - low) * i / 50)));
-        return [E.colour("accuracy", 9700), E.colour("accuracy", 9800), all];"""
+                all.push(contrast(E.colour(scale, scale.low + (scale.high - scale.low) * i / 50)));
+        return [E.colour(g.scales.accuracy, 9700), E.colour(g.scales.accuracy, 9800), all];"""
     )
     assert max(abs(a - b) for a, b in zip(first, second, strict=True)) > 25
     assert min(contrasts) >= 4.5
+
+
+@pytest.mark.parametrize(
+    "classes, low, ticks",
+    [(10, 10, ["10", "50", "80", "90", "95", "98", "99"]), (2, 50, ["50", "80", "90", "95", "98",
+     "99"]), (3, 33.3, ["33", "50", "80", "90", "95", "98", "99"]),
+     (100, 1, ["1", "50", "80", "90", "95", "98", "99"])],
+)  # fmt: skip
+def test_colours_and_words_of_accuracy_begin_at_a_guess_among_its_classes(
+    said, tables, classes, low, ticks
+):
+    own = tables | {"runs": tables["runs"].assign(classes=classes)}
+    found = explorer.view([own], CONFIG)
+    notes = {one["key"]: one["note"] for one in found["measures"]}
+    assert notes["accuracy"].endswith(f"a diverged run counts as a guess, {low:g} %")
+    scale, lowest = said(
+        """const scale = g.scales.accuracy;
+        return [scale.ticks.map(scale.said), E.share(scale, 100 * g.data.chance[0])];""",
+        found,
+    )
+    assert scale == ticks and lowest == 0
 
 
 def test_charts_have_their_finding_as_title(said, shown):

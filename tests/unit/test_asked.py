@@ -45,8 +45,8 @@ def claim(**changes):
 
 
 def alone(**form):
-    """A claim that compares nothing."""
-    return claim(compare=None, margin=None, **form)
+    """A claim that compares nothing, and has no margin if none is given."""
+    return claim(**{"compare": None, "margin": None} | form)
 
 
 @pytest.fixture
@@ -91,6 +91,7 @@ def test_a_comparison_becomes_a_claim_of_the_ledger(compiled):
     assert (part["unit"], part["margin"]) == ("pp", 0.5)
     assert part["where"] == {"question": "leaky-helps"}
     assert own.settings == {"leaky-helps": 8} and own.seeds == {"leaky-helps": 8}
+    assert own.differ == {"leaky-helps": ["dataset", "depth", "optimizer", "learning_rate"]}
     assert headlines.problems(made) == []
 
 
@@ -202,19 +203,38 @@ COMPARE = LEAKY["compare"]
         ([claim(compare=COMPARE | {"a": "leaky"})], "claims[leaky-helps].compare.a: found 'leaky'; "
          "allowed: what the grid trains: leaky_relu, relu"),
         ([claim(compare=COMPARE | {"b": "leaky_relu"})], "found leaky_relu on both sides"),
-        ([claim(compare=COMPARE | {"axis": "activaton"})], "found no axis 'activaton'; allowed: "),
+        ([claim(compare=COMPARE | {"axis": "activatio"})], "claims[leaky-helps].compare.axis: "
+         "found no axis 'activatio'; allowed: " + ", ".join(questions.AXES) + "; perhaps 'activat"),
+        ([claim(conditions=["layers"])], "claims[leaky-helps].conditions: found no axis 'layers'"),
+        ([claim(where={"optimiser": "sgd"})], "where: found no axis 'optimiser'; allowed: dataset"),
+        ([claim(compare="leaky_relu vs relu")], "claims[leaky-helps].compare: found 'leaky_relu vs "
+         "relu'; allowed: {axis: what differs, a: a level, b: another one}"),
+        ([claim(compare=COMPARE | {"b": ["relu"]})], "compare.b: found ['relu']; allowed: text or"),
+        ([claim(where="depth=20")], "where: found 'depth=20'; allowed: {axis: level or list of"),
+        ([claim(margin="0.5 %")], "claims[leaky-helps].margin: found '0.5 %'; allowed: a finite"),
+        ([claim(margin=[0.5])], "claims[leaky-helps].margin: found [0.5]; allowed: a finite"),
+        ([claim(margin=-0.5)], "claims[leaky-helps].margin: found -0.5; allowed: at least 0"),
+        ([claim(metric=["test_loss"])], "metric: found ['test_loss']; allowed: text"),
+        ([claim(id="leaky helps")], "claims[leaky helps].id: found 'leaky helps'; allowed: small "),
+        ([claim(says=None)], "claims[leaky-helps]: found no key 'says'; allowed: every one of id"),
+        ({"leaky-helps": claim()}, "claims: found {'leaky-helps': {'id': 'leaky-helps', 'says': '"),
         ([claim(where={"optimizer": "adamm"})], "where.optimizer: found 'adamm'; allowed: what the "
          "grid trains: adam, sgd"),
         ([claim(where={"depth": "10"})], "where.depth: found '10'; allowed: what the grid trains: "
-         "10, 20"),
+         "10, 20, without quotes"),
         ([claim(where={"depth": [10, True]})], "where.depth"),
         ([claim(where={"activation": "relu"})], "compare: found no activation leaky_relu in these"),
         ([claim(metric="accuracy")], "metric: found 'accuracy'; allowed: test_accuracy, train_acc"),
         ([claim(metric="steps_to_101")], "metric: found 'steps_to_101'"),
+        ([claim(metric="steps_to_0.9")], "metric: found 'steps_to_0.9'; allowed: test_accuracy, "),
+        ([claim(compare=None, value=0.95)], "value: found 0.95; allowed: test_accuracy in %, as"),
         ([alone(share="test_loss")], "share: found 'test_loss'; allowed: diverged, trained, reach"),
         ([alone()], "claims[leaky-helps]: found none of them; allowed: one of compare, value"),
         ([claim(value=3)], "found compare and value; allowed: one of"),
         ([claim(margin=None)], "found no key 'margin'; allowed: a margin, which the ordering rule"),
+        ([alone(share="diverged", margin=0.5)], "margin: found 0.5; allowed: none, as a share"),
+        ([alone(trend={"axis": "depth", "direction": "falls"}, margin=1)], "margin: found 1; al"),
+        ([alone(share="diverged", metric="test_loss")], "metric: found 'test_loss'; allowed: none"),
         ([claim(rule="identity")], "rule: found identity; allowed: ordering, noninferiority, equ"),
         ([claim(margin=100)], "found a claim that is false whatever is measured; allowed: a margin "
          "within the range of test_accuracy (−100 to 100)"),
@@ -234,7 +254,7 @@ COMPARE = LEAKY["compare"]
         ([claim(compare={"axis": "optimizer", "a": "adam", "b": "sgd", "alongside": []})],
          "compare: found arms that never agree in everything else; allowed: runs that do, or `al"),
         ([LEAKY, LEAKY], "claims[leaky-helps].id: found leaky-helps twice"),
-        ([claim(id="C057")], "claims[C057].id: found 'C057'; allowed: text of the form"),
+        ([claim(id="C057")], "claims[C057].id: found 'C057'; allowed: small letters, "),
         ([claim(id="explore")], "claims[explore].id: found explore; allowed: a name that no part"),
         ([claim(needs=["C057"])], "claims[leaky-helps].needs: found C057; allowed: claims of the"),
         ([claim(id="a", needs=["b"]), claim(id="b", needs=["a"])], "needs: found a rests on b rests"
@@ -259,5 +279,6 @@ def test_too_few_seeds_are_refused(refused):
 def test_axes_are_those_of_runs_pairs_and_tables():
     """Who adds an axis adds it to the table of the questions as well."""
     assert {*questions.AXES, "seed"} == set(pairing.KEY)
-    assert set(experiment.CONDITIONS) == {"question", "metric", "subgrid", *questions.AXES}
+    more = {"question", "metric", "subgrid", "classes_a", "classes_b"}
+    assert set(experiment.CONDITIONS) == {*more, *questions.AXES}
     assert EXPERIMENTS["questions"].quantities.keys() >= set(questions.FORMS)

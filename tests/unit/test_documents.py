@@ -76,7 +76,31 @@ def test_a_document_is_read_as_safe_yaml_reads_it(read):
         ("a: 1\nb: 2\na: 3\n", "line 1: found key 'a' twice in one mapping; allowed: valid YAML"),
         ("x:\n  - {a: 1, a: 1}\n", "line 2: x[0]: found key 'a' twice in one mapping"),
         ("a: [1,\n", "line 2: found what is no YAML (did not find expected node content)"),
-        ("a:\n\tb: 1\n", "line 2: found what is no YAML (found character that cannot start"),
+        (
+            "a:\n\tb: 1\n",
+            "line 2: found what is no YAML (found character that cannot start any "
+            "token); allowed: valid YAML: spaces, no tabs; quotes around a text that begins with",
+        ),
+        (
+            "a:\n  - b: 1\n\tc: 1\n",
+            "line 3: found what is no YAML (found a tab character that violates indentation); "
+            "allowed: valid YAML: spaces, no tabs",
+        ),
+        (
+            "a: b: c\n",
+            "line 1: found what is no YAML (mapping values are not allowed in this "
+            "context); allowed: valid YAML: quotes around a text with a colon in it; keys that",
+        ),
+        (
+            "- a: 1\n b: 2\n",
+            "line 2: found what is no YAML (did not find expected '-' indicator); allowed: valid "
+            "YAML: keys that belong together begin in one column",
+        ),
+        (
+            "a: 1\nb:2\n",
+            "line 3: found what is no YAML (could not find expected ':'); allowed: valid YAML: a "
+            "colon and a space after each key",
+        ),
         ("a: *b\n", "line 1: found what is no YAML (found undefined alias)"),
         ("---\na\n---\nb\n", "line 3: found what is no YAML (but found another document)"),
         ("[a]: 1\n", "line 1: found what is no YAML (found unhashable key)"),

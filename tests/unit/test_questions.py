@@ -209,6 +209,67 @@ def test_the_judge_takes_a_claim_of_ones_own(make_tables):
     assert entry["trained"].startswith("10\N{NARROW NO-BREAK SPACE}000 images of MNIST, 3 epochs")
 
 
+# Classes of a data set, what a network scores that does not train there, and one that does.
+CLASSES = [(2, 58, 62), (3, 40, 45), (10, 18, 22), (100, 1.8, 4)]
+
+
+@pytest.mark.parametrize("classes, guessing, learning", CLASSES)
+def test_who_trains_is_told_by_the_data_sets_classes(make_tables, classes, guessing, learning):
+    """Of three depths: at 2 both arms guess, at 4 both learn, at 6 leaky ReLU becomes NaN."""
+
+    def accuracy(run):
+        level = guessing if run["depth"] == 2 else learning
+        return level + 0.01 * run["seed"] + 0.1 * (run["activation"] == "relu")
+
+    def end(run):
+        lost = (run["depth"], run["activation"]) == (6, "leaky_relu")
+        return ("nan", 3) if lost else ("finite", None)
+
+    own = {"dataset": "own", "classes": classes, "depth": [2, 4, 6], "purposes": ""}
+    tables = layers(make_tables(ACTIVATIONS | own, accuracy=accuracies(accuracy), end=end))
+    share = SINGLE | {"form": "share", "metric": "trained"}
+    table = tidy.measured(experiment, {"asked": [COMPARE, share]}, tables)
+    does = table[(table["quantity"] == "share") & (table["activation"] == "relu")]
+    assert does.groupby("depth")["value"].unique().str[0].to_dict() == {2: 0, 4: 1, 6: 1}
+
+    claim = own_claim(COMPARE, drop_untrained=True) | {"conditions": ["depth"]}
+    [entry], _ = judge.judge({"claims": [claim]}, {asked.EXPERIMENT: table})
+    at = {one["levels"]["depth"]: one for one in entry["conditions"]}
+    assert {depth: one["trains"] for depth, one in at.items()} == {2: False, 4: True, 6: True}
+    assert at[6]["failed_arm"] == "a" and at[6]["arms"][0] == pytest.approx(100 / classes)
+
+
+@pytest.mark.parametrize(
+    "three, hundred, trains", [(40, 1.8, False), (40, 4, True), (45, 1.8, True)]
+)
+def test_arms_on_two_data_sets_are_each_told_by_its_own_classes(
+    make_tables, three, hundred, trains
+):
+    scores = {"three": three, "hundred": hundred}
+    products = [
+        {"dataset": name, "classes": classes, "purposes": ""}
+        for name, classes in (("three", 3), ("hundred", 100))
+    ]
+    question = COMPARE | {"axis": "dataset", "a": "three", "b": "hundred"}
+    tables = layers(make_tables(*products, accuracy=accuracies(lambda run: scores[run["dataset"]])))
+    table = tidy.measured(experiment, {"asked": [question]}, tables)
+    rows = table[table["quantity"] == "compare"]
+    assert set(rows["classes_a"]) == {3} and set(rows["classes_b"]) == {100}
+    claim = own_claim(question, drop_untrained=True)
+    [entry], _ = judge.judge({"claims": [claim]}, {asked.EXPERIMENT: table})
+    assert entry["conditions"][0]["trains"] is trains
+
+
+def test_colours_of_the_sub_grids_begin_at_a_guess(make_tables):
+    own = {"dataset": "own", "classes": 2, "purposes": ""}
+    tables = layers(make_tables(ACTIVATIONS | own, accuracy=accuracies(lambda run: 70)))
+    table = tidy.measured(experiment, {"asked": [COMPARE]}, tables)
+    figure, _ = shown.sub_grids(table)
+    (key,) = [ax for ax in figure.axes if ax.get_title() == "median test accuracy (%)"]
+    assert [tick.get_text() for tick in key.get_xticklabels()] == ["50", "80", "90", "95", "98",
+                                                                   "99"]  # fmt: skip
+
+
 def test_figures_have_a_row_a_setting_and_a_cell_a_network(make_tables):
     tables = layers(
         make_tables(

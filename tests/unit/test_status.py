@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -65,7 +66,7 @@ def preset(name, seeds=1):
         ("preset: b\nseeds: 010\n", "config/b.yaml: line 2: seeds: found 010"),
         ("preset: b\ngrid: [\n", "config/b.yaml: line 3: found what is no YAML"),
         ("- b\n", "config/b.yaml: found ['b']; allowed: keys with values"),
-        ("", "config/b.yaml: preset: found 'default'"),
+        ("", "config/b.yaml: preset: found none; allowed: 'b', the name of the file"),
         ("preset: a\n", "config/b.yaml: preset: found 'a'"),
     ],
 )
@@ -156,3 +157,52 @@ def test_check_lays_the_whole_out_on_more_cores(script, monkeypatch):
     assert rows[3].split()[1:3] == [f"{longest}", "min"]
     assert f", {longest} min" in least
     assert "40 of 41 experiments never ran here" in guessed
+
+
+# ---------------------------------------------------------------- make check
+
+OWN = """preset: mine
+grid:
+  leaky: {dataset: [mnist], depth: [2], activation: [relu, leaky_relu], init: [he],
+          optimizer: [sgd], seeds: 5, images: 1000, epochs: 1}
+claims:
+  - id: leaky-helps
+    says: Leaky ReLU is ahead of ReLU.
+    compare: {axis: activation, a: leaky_relu, b: relu}
+    margin: 0.5
+"""
+
+
+@pytest.fixture
+def check(tmp_path, monkeypatch, capsys):
+    """`check(text)`: exit status, stdout and stderr of a preset `mine`."""
+    monkeypatch.syspath_prepend(ROOT / "workflow/scripts")
+    script = loaded("check")
+    monkeypatch.delitem(sys.modules, "status")
+    monkeypatch.setattr(script, "state", lambda config, plan, store: "the state")
+    monkeypatch.setattr(script, "on_many_cores", lambda config, plan, times: ["the whole"])
+    monkeypatch.setattr(script, "times_of", lambda config, store: None)
+    (tmp_path / "config").mkdir()
+    for name in ("config/config.yaml", "config/claims.yaml", "report"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+
+    def check(text):
+        Path("config/mine.yaml").write_text(text, encoding="utf-8")
+        code = script.main("config/mine.yaml")
+        said = capsys.readouterr()
+        return code, said.out.splitlines(), said.err.splitlines()
+
+    return check
+
+
+def test_experiments_for_claims_that_are_not_judged_are_pointed_out(check):
+    hint = "; only claims of the chapter read them, and `experiments: none` leaves them out"
+    code, lines, errors = check(OWN)
+    (line,) = [line for line in lines if line.startswith("experiments: ")]
+    assert (code, errors) == (0, []) and line.endswith(hint) and "grid, " in line
+    assert any(line.startswith("  leaky-helps: 1 setting, 5 seeds each") for line in lines)
+    for more, said in (("experiments: none\n", "none"), ("chapter: true\n", "weight-decay")):
+        code, lines, _ = check(OWN + more)
+        (line,) = [line for line in lines if line.startswith("experiments: ")]
+        assert code == 0 and said in line and not line.endswith(hint)

@@ -1,12 +1,15 @@
-"""A data set of one's own, from its declaration in YAML to the page."""
+"""A data set of one's own, from its declaration in YAML to the page, with the chapter's claims
+beside the one on it."""
 
 import hashlib
 import json
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 
 GRID = {
     "dataset": ["four"], "images": 500, "epochs": 2, "depth": [2], "block": ["plain"],
@@ -36,8 +39,9 @@ def project(untrained, tmp_path):
     preset = {
         "preset": "own",
         "seeds": 5,
-        "experiments": "none",
+        "experiments": ["sources"],
         "claims": claims,
+        "chapter": True,
         "datasets": {"four": declared},
         "grid": {"own": GRID},
     }
@@ -59,8 +63,19 @@ def test_it_is_verified_trained_and_shown(project):
     project.snakemake("own")
     page = (project.folder / "results/own/report/index.html").read_text(encoding="utf-8")
     assert '"chance":[25.0]' in page
-    [claim] = json.loads((project.folder / "results/own/report/claims.json").read_text())
+    claim, *of_chapter = json.loads((project.folder / "results/own/report/claims.json").read_text())
     assert claim["verdict"] == "reproduced" and len(claim["conditions"]) == 8
+    decided = {one["id"] for one in of_chapter if one["verdict"] == "reproduced"}
+    of_sources = {one["id"] for one in of_chapter if one["by"] == ["sources"]}
+    assert len(of_chapter) == 200 and decided & of_sources
+    assert {one["verdict"] for one in of_chapter if "sources" not in one["by"]} <= {
+        "not measured", "opinion",
+    }  # fmt: skip
+    page = BeautifulSoup(page, "html5lib")
+    first, *others = (card["id"] for card in page.select(".claim"))
+    assert first == "learns" and {*others} == {one["id"] for one in of_chapter}
+    assert page.h1.get_text().startswith("200 claims")
+    assert claim["headline"] in " ".join(page.find(class_="answer").get_text().split())
     provenance = json.loads((project.folder / "results/own/provenance.json").read_text())
     assert list(provenance["data"]) == ["four"]
 
@@ -68,8 +83,10 @@ def test_it_is_verified_trained_and_shown(project):
 def test_what_is_not_as_declared_is_one_line_before_anything_runs(project):
     with (project.folder / "four.npz").open("ab") as file:
         file.write(b"x")
-    done = project.call(project.command("own"))
-    lines = [line for line in done.stdout.splitlines() if "four.npz" in line]
-    assert done.returncode != 0 and len(lines) == 1
-    assert lines[0].startswith("four.npz: SHA-256: found ") and "Traceback" not in done.stdout
+    check = [sys.executable, "workflow/scripts/check.py", "config/own.yaml"]
+    for call in check, project.command("own"):
+        done = project.call(call)
+        lines = [line for line in done.stdout.splitlines() if "four.npz" in line]
+        assert done.returncode != 0 and len(lines) == 1
+        assert lines[0].startswith("four.npz: SHA-256: found ") and "Traceback" not in done.stdout
     assert not list(project.folder.glob("results/store/*/*.json"))

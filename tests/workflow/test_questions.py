@@ -83,7 +83,7 @@ def test_check_says_what_it_can_decide_or_what_is_wrong(asked):
     done = asked.call(words)
     assert done.returncode == 0
     assert "mine: 30 of 30 runs stored" in done.stdout
-    assert "leaky-helps: 2 settings, 5 seeds each; in 90 % of cases" in done.stdout
+    assert "leaky-helps: 2 settings (depth), 5 seeds each; in 90 % of cases" in done.stdout
 
     asked.edit("config/mine.yaml", lambda text: text.replace("b: relu", "b: relo"))
     said = "config/mine.yaml: claims[leaky-helps].compare.b: found 'relo'; allowed: what the grid "

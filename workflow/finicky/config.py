@@ -163,16 +163,17 @@ def check(config, files, experiments, arguments=None, module=None):
     check_ignored(files[0])
     if module is None:  # which has no file to be called like
         place = "--config" if "preset" in layers["--config"] else files[-1]
-        check_name(config["preset"], files[-1], place)
+        check_name(config["preset"], files[-1], place, "preset" in layers[place])
 
 
-def check_name(preset, file, place):
+def check_name(preset, file, place, said):
     """A preset is called like its file (config.yaml is `default`), or two would share results; an
-    error names the place where it is called something else."""
+    error names the place where it is called something else, if that is said there."""
     stem = Path(file).stem
     name = "default" if stem == "config" else stem
     if preset != name:
-        raise InputError(place, "preset", repr(preset), f"{name!r}, the name of the file")
+        found = repr(preset) if said else "none"
+        raise InputError(place, "preset", found, f"{name!r}, the name of the file")
 
 
 def allowed_levels(config):

@@ -24,6 +24,16 @@ from finicky.errors import Damaged, InputError
 from finicky.store import replaced
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
+# What a person most likely has to mend, by PyYAML's words for what it met.
+ALIGNED = "keys that belong together begin in one column"
+HINTS = {
+    "cannot start any token": "spaces, no tabs; quotes around a text that begins with a sign",
+    "tab character": "spaces, no tabs",
+    "mapping values are not allowed": f"quotes around a text with a colon in it; {ALIGNED}",
+    "expected '-' indicator": ALIGNED,
+    "expected key": ALIGNED,
+    "expected ':'": "a colon and a space after each key",
+}
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
@@ -128,7 +138,8 @@ def read(path, what):
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1
         found = f"what is no YAML ({' '.join(error.problem.split())})"
-        raise InputError(path, f"line {line}", found, "valid YAML") from None
+        hints = [hint for problem, hint in HINTS.items() if problem in error.problem]
+        raise InputError(path, f"line {line}", found, ": ".join(["valid YAML", *hints])) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         found = f"the character {error.character:#x}, which is no text"
@@ -264,8 +275,8 @@ def one_of(names, found):
 
 
 def _allowed(error):
-    """What a schema's rule allows, in words. A pattern's are its schema's title; what none of
-    several schemas takes, each of them says."""
+    """What a schema's rule allows, in words. A pattern's, and a type's if there is one, are its
+    schema's title; what none of several schemas takes, each of them says."""
     rule, limit = error.validator, error.validator_value
     if rule in ("anyOf", "oneOf"):
         return " or ".join(dict.fromkeys(_allowed(one) for one in error.context))
@@ -273,6 +284,8 @@ def _allowed(error):
         return f"a list with {limit['const']} in it"
     if rule == "pattern":
         return error.schema.get("title", f"text of the form {limit}")
+    if rule == "type" and "title" in error.schema:
+        return error.schema["title"]
     if rule == "type":
         return " or ".join(TYPES[name] for name in (limit if isinstance(limit, list) else [limit]))
     if rule == "enum":

@@ -75,7 +75,7 @@ METRICS = {
     "dead_share": _percent("share of dead units", -1),
     "saturated_share": _percent("share of saturated units", -1),
     "diverged": Metric("diverge", "0/1", -1, high=1.0, event=True),
-    "trained": Metric("train beyond twice chance", "0/1", high=1.0, event=True),
+    "trained": Metric("train beyond chance", "0/1", high=1.0, event=True),
 }
 TO_AN_ACCURACY = re.compile(r"(steps_to|reached)_([0-9]+(?:\.[0-9]+)?)")
 SPELLED = (*METRICS, "steps_to_<accuracy>", "reached_<accuracy>")
@@ -83,13 +83,20 @@ SPELLED = (*METRICS, "steps_to_<accuracy>", "reached_<accuracy>")
 
 def metric(name):
     """The Metric of a name; None if there is none. `steps_to_90` and `reached_90` are about the
-    first epoch after which 90 % of the test images are told right."""
+    first epoch after which 90 % of the test images are told right; 0.9 would be a share."""
     found = TO_AN_ACCURACY.fullmatch(name)
-    if not found or not 0 < float(found[2]) <= 100:
+    if not found or not 1 < float(found[2]) <= 100:
         return METRICS.get(name)
     if found[1] == "steps_to":
         return Metric(f"steps to {found[2]} % test accuracy", "steps", -1)
     return Metric(f"reach {found[2]} % test accuracy", "0/1", high=1.0, event=True)
+
+
+def trains_from(classes):
+    """The accuracy (%) from which on a network counts as trained: ten points above a guess among
+    so many classes, or twice a guess where that is less, as of more than ten."""
+    guess = 100 / classes
+    return min(guess + 10, 2 * guess)
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ from finicky import (
 )
 from finicky.errors import InputError
 from finicky.evidence import asked, ledger
+from finicky.page import inputs
 
 LEDGER = own("config/claims.yaml")
 AMENDMENTS = own("config/amendments.yaml")
@@ -236,13 +237,5 @@ TABLE_OF = {
 
 
 def described(slug):
-    """What the page is told of an experiment: what it and its exhibit declare, and their files."""
-    shown = exhibit(slug)
-    return {
-        "title": DECLARED[slug].title,
-        "file": os.path.relpath(DECLARED[slug].file, ROOT),
-        "table": TABLE_OF.get(slug),
-        "exhibit": shown.file and os.path.relpath(shown.file, ROOT),
-        "figures": shown.figures,
-        "tables": shown.tables,
-    }
+    """What the page is told of an experiment."""
+    return inputs.described(DECLARED[slug], exhibit(slug), TABLE_OF.get(slug), ROOT)

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from status import content, planned, state, times_of  # noqa: E402
 
 from finicky import config as presets  # noqa: E402
-from finicky import declarations, documents, machine, progress, runs  # noqa: E402
+from finicky import data, declarations, documents, machine, progress, runs  # noqa: E402
 from finicky.durations import duration  # noqa: E402
 from finicky.errors import InputError  # noqa: E402
 from finicky.evidence import asked, ledger, rules  # noqa: E402
@@ -36,6 +36,7 @@ def main(file):
         own = asked.compiled(config, plan, file, asked.taken("report", declarations.exhibits()))
         chapter = config.get("chapter", not own.claims)
         claims = ledger.load(LEDGER if chapter else None, own=own.claims, file=own.file)["claims"]
+        data.check_declared("results/data")
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
@@ -46,7 +47,10 @@ def main(file):
     for name in presets.shared_grids([BASE, file]):
         print(f"grid.{name}: laid over {BASE}'s of that name, whose other keys it keeps")
     names = [name for name, one in config["experiments"].items() if one is not None]
-    print(f"experiments: {', '.join(names) or 'none'}")
+    unread = "" if chapter or not names else (
+        "; only claims of the chapter read them, and `experiments: none` leaves them out"
+    )  # fmt: skip
+    print(f"experiments: {', '.join(names) or 'none'}{unread}")
     print(f"claims: {len(own.claims)} of your own, {len(claims) - len(own.claims)} of the chapter")
     for claim in own.claims:
         print(f"  {claim['id']}: {decidable(claim, own)}")
@@ -82,7 +86,8 @@ def on_many_cores(config, plan, times):
 
 
 def decidable(claim, own):
-    """In how many settings a claim is judged, and which effect its seeds decide there."""
+    """In how many settings a claim is judged, what they differ in, and which effect its seeds
+    decide there."""
     settings, seeds = own.settings[claim["id"]], own.seeds[claim["id"]]
     often = f"in {number(100 * POWER, 0)} % of cases"
     if rules.RULES[claim["rule"]].detectable is rules.share:
@@ -90,7 +95,8 @@ def decidable(claim, own):
     else:
         distance = number(decided_distance(seeds), 1)
         what = f"what lies {distance} standard deviations of the seeds beyond the limit is decided"
-    return f"{many(settings, 'setting')}, {many(seeds, 'seed')} each; {often} {what}"
+    axes = f" ({', '.join(own.differ[claim['id']])})" if own.differ[claim["id"]] else ""
+    return f"{many(settings, 'setting')}{axes}, {many(seeds, 'seed')} each; {often} {what}"
 
 
 if __name__ == "__main__":

@@ -32,12 +32,13 @@ ALONGSIDE = {"optimizer": [questions.RATE, "weight_decay"]}  # which belong to o
 class Own:
     """Claims of one's own. claims: as the ledger has them; asked: the setting of the experiment
     that measures them; settings, seeds: {claim: how many conditions it has, how many seeds each};
-    file: where they stand."""
+    differ: {claim: the axes in which its conditions do}; file: where they stand."""
 
     claims: list = field(default_factory=list)
     asked: list = field(default_factory=list)
     settings: dict = field(default_factory=dict)
     seeds: dict = field(default_factory=dict)
+    differ: dict = field(default_factory=dict)
     file: str | None = None
 
     @property
@@ -102,6 +103,7 @@ def compiled(config, plan, file, taken=()):
         own.claims.append(_ledger_claim(claim, question, conditions, found))
         own.asked.append(question)
         own.settings[claim["id"]], own.seeds[claim["id"]] = len(groups), max(seeds)
+        own.differ[claim["id"]] = _differing(conditions, found)
     return own
 
 
@@ -115,17 +117,27 @@ def _question(claim, key, refuse):
         found = " and ".join(forms) or "none of them"
         raise refuse(key, found, f"one of {', '.join(questions.FORMS)}")
     (form,) = forms
+    if form == "share" and "metric" in claim:
+        raise refuse(f"{key}.metric", repr(claim["metric"]), "none beside a share")
     asked = claim[form] if isinstance(claim[form], dict) else {}
     name = claim["share"] if form == "share" else claim.get("metric", "test_accuracy")
     metric = questions.metric(name)
     if metric is None or (form == "share" and not metric.event):
         events = [one for one in questions.SPELLED if _is_event(one)]
-        allowed = ", ".join(events if form == "share" else questions.SPELLED)
+        allowed = documents.one_of(events if form == "share" else questions.SPELLED, name)
         raise refuse(f"{key}.{'share' if form == 'share' else 'metric'}", repr(name), allowed)
-    axes = [asked.get("axis"), *asked.get("alongside", []), *claim.get("where", {})]
-    for axis in [*filter(None, axes), *claim.get("conditions", [])]:
+    axes = [
+        *((f"{form}.axis", axis) for axis in [asked.get("axis")] if axis is not None),
+        *((f"{form}.alongside", axis) for axis in asked.get("alongside", [])),
+        *(("where", axis) for axis in claim.get("where", {})),
+        *(("conditions", axis) for axis in claim.get("conditions", [])),
+    ]
+    for place, axis in axes:
         if axis not in questions.AXES:
-            raise refuse(key, f"no axis {axis!r}", ", ".join(questions.AXES))
+            allowed = documents.one_of(questions.AXES, axis)
+            raise refuse(f"{key}.{place}", f"no axis {axis!r}", allowed)
+    if form == "value" and name.endswith("accuracy") and 0 < claim["value"] <= 1:
+        raise refuse(f"{key}.value", claim["value"], f"{name} in %, as 90 and not 0.9")
     rule = _rule(claim, form, key, refuse)
     best, axis = claim.get("best_rate", False), asked.get("axis")
     question = {
@@ -146,7 +158,7 @@ def _question(claim, key, refuse):
         "falls": asked.get("direction") == "falls",
     }
     for one in questions.blind(question):
-        if one in axes or one in claim.get("conditions", []):
+        if one in [axis for _, axis in axes]:
             why = "at each arm's own best rate" if one == questions.RATE and best else f"for {name}"
             raise refuse(key, f"{one}, which makes no difference {why}", "other axes")
     return question
@@ -171,8 +183,11 @@ def _rule(claim, form, key, refuse):
     rule = claim.get("rule", FORM_RULES[form][0])
     if rule not in FORM_RULES[form]:
         raise refuse(f"{key}.rule", rule, f"{', '.join(FORM_RULES[form])} of a {form}")
-    if "margin" in rules.RULES[rule].needs and "margin" not in claim:
+    needed = "margin" in rules.RULES[rule].needs
+    if needed and "margin" not in claim:
         raise refuse(key, "no key 'margin'", f"a margin, which the {rule} rule needs")
+    if "margin" in claim and not needed:
+        raise refuse(f"{key}.margin", claim["margin"], f"none, as a {form} is judged without")
     return rule
 
 
@@ -203,7 +218,9 @@ def _check_levels(question, rows, key, refuse):
     for place, one, level in named:
         known = _levels(rows, one)
         if level not in known or isinstance(level, bool):
-            trained = ", ".join(map(str, known)) or "nothing"
+            trained = documents.one_of(known, level) or "nothing"
+            if level in map(str, known):  # a number in quotes
+                trained = ", ".join(map(str, known)) + ", without quotes"
             raise refuse(f"{key}.{place}", repr(level), f"what the grid trains: {trained}")
     if form == "compare" and question["a"] == question["b"]:
         raise refuse(f"{key}.compare", f"{question['a']} on both sides", "two levels")
@@ -250,8 +267,12 @@ def _check_rates(question, plan, key, refuse):
 def _conditions(found):
     """All axes that the cases have, if they differ in one of them; else none."""
     axes = list(found[0].levels)
-    differ = any(len({case.levels[axis] for case in found}) > 1 for axis in axes)
-    return axes if differ else []
+    return axes if _differing(axes, found) else []
+
+
+def _differing(axes, found):
+    """Those of some axes in which cases differ."""
+    return [axis for axis in axes if len({case.levels.get(axis) for case in found}) > 1]
 
 
 def _check_conditions(question, conditions, found, key, refuse):

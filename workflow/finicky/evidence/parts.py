@@ -7,27 +7,30 @@ from statistics import median
 
 import pandas as pd
 
-from finicky.data import CHANCE
+from finicky import questions
 from finicky.evidence import rules, trainings
 from finicky.evidence.sometimes import sometimes
 from finicky.evidence.where import where
 from finicky.runs import FAILED
 
-TRAINS = 2 * CHANCE  # an arm trains where its median accuracy reaches this
+ARMS = ("a", "b")
+CLASSES = 10  # of a data set, where a table does not say it: of MNIST and Fashion-MNIST
 
 
 @dataclass(frozen=True)
 class Condition:
     """One combination of levels and what its seeds gave.
 
-    arms: median accuracies in %, or None; pair: each seed's number is the difference of its two
-    arms; failed_arm: the arm ("a" or "b") of such a pair that failed wherever one did, or None.
+    arms: median accuracies in %, or None; trained: whether each of them is that of a network that
+    has trained; pair: each seed's number is the difference of its two arms; failed_arm: the arm
+    ("a" or "b") of such a pair that failed wherever one did, or None.
     """
 
     levels: dict
     values: dict  # seed -> number
     outcomes: list
     arms: tuple | None
+    trained: tuple | None
     dropped: bool
     verdict: str
     measured: float
@@ -135,7 +138,7 @@ def _twins(conditions):
     seen = {}
     for condition in conditions:
         values = tuple(sorted(condition.values.items()))
-        idle = condition.arms is not None and min(condition.arms) < TRAINS
+        idle = condition.trained is not None and not all(condition.trained)
         different = {value for _, value in values}
         if condition.dropped or idle or len(different) == 1 or different <= {0, 1}:
             continue
@@ -168,7 +171,7 @@ def _rows(spec, tables):
 
 def _records(table, axes):
     """Rows as dicts, with the columns that decide."""
-    columns = ["seed", "value", "a", "b", "outcome", *axes]
+    columns = ["seed", "value", "a", "b", "classes_a", "classes_b", "outcome", *axes]
     return table[table.columns.intersection(columns)].to_dict("records")
 
 
@@ -192,9 +195,13 @@ def _level(value):
 
 def _condition(claim, spec, levels, rows, drops):
     values = {row["seed"]: _number(claim["rule"], row) for row in rows}
-    arms = [[row[arm] for row in rows if not pd.isna(row[arm])] for arm in ("a", "b")]
+    arms = [[row[arm] for row in rows if not pd.isna(row[arm])] for arm in ARMS]
     arms = tuple(map(median, arms)) if all(arms) else None
-    dropped = drops and arms is not None and max(arms) < TRAINS
+    trained = arms and tuple(
+        accuracy >= max(questions.trains_from(_classes(row, arm)) for row in rows)
+        for arm, accuracy in zip(ARMS, arms, strict=True)
+    )
+    dropped = drops and trained is not None and not any(trained)
     in_order = [values[seed] for seed in sorted(values)]
     verdict, measured, low, high = rules.decide(
         claim["rule"], in_order, spec.get("margin"), spec.get("number")
@@ -202,9 +209,15 @@ def _condition(claim, spec, levels, rows, drops):
     outcomes = [row["outcome"] for row in rows]
     pair = arms is not None and all(_is_difference(row) for row in rows)
     return Condition(
-        levels, values, outcomes, arms, dropped, verdict, measured, low, high,
+        levels, values, outcomes, arms, trained, dropped, verdict, measured, low, high,
         pair, _failed_arm(rows) if pair else None,
     )  # fmt: skip
+
+
+def _classes(row, arm):
+    """How many classes the data set of an arm has."""
+    said = row.get(f"classes_{arm}")
+    return CLASSES if said is None or pd.isna(said) else int(said)
 
 
 def _is_difference(row):
@@ -218,7 +231,7 @@ def _failed_arm(rows):
     found = set()
     for row in rows:
         if row["outcome"] in FAILED:
-            at_chance = [arm for arm in ("a", "b") if math.isclose(row[arm], CHANCE)]
+            at_chance = [arm for arm in ARMS if math.isclose(row[arm], 100 / _classes(row, arm))]
             found.add(at_chance[0] if len(at_chance) == 1 else None)
     return found.pop() if len(found) == 1 else None
 

@@ -99,10 +99,11 @@ def _finding(rows):
 
 def sub_grids(table: pd.DataFrame):
     """A heat map of test accuracy for each sub-grid: the axis that a question compares, or the one
-    with the most levels, against all others. Returns (Figure, summary behind it), or None without a
-    sub-grid of which two levels differ."""
+    with the most levels, against all others; colours begin at the lowest accuracy of a guess.
+    Returns (Figure, summary behind it), or None without a sub-grid of which two levels differ."""
     asked = table[table["quantity"].isin(questions.FORMS)]
     compared = [axis for axis in questions.AXES if asked[axis].isna().any()]
+    guess = 100 / table["classes_a"].max()
     maps = []
     for name, rows in rows_at(table, quantity="test_accuracy").groupby("subgrid", sort=False):
         found = _map(name, rows, compared)
@@ -118,9 +119,10 @@ def sub_grids(table: pd.DataFrame):
         levels = list(data[column].unique())
         texts = all(isinstance(level, str) for level in levels)
         columns = in_order(levels) if texts else sorted(levels)
-        style.heat_map(ax, data, column, columns, "setting", list(data["setting"].unique())[::-1])
+        names = list(data["setting"].unique())[::-1]
+        style.heat_map(ax, data, column, columns, "setting", names, guess)
         ax.set_title(name, loc="left")
-    style.heat_map_key(fig, "median test accuracy (%)")
+    style.heat_map_key(fig, "median test accuracy (%)", guess)
     data = pd.concat([one.assign(subgrid=name) for name, _, one in maps], ignore_index=True)
     best = data.loc[data["median"].idxmax()]
     at = level_words({axis: best[axis] for axis in questions.AXES if axis in best.dropna()})

@@ -30,6 +30,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.transforms import ScaledTranslation
 
 from finicky import labels
+from finicky.data import CHANCE
 from finicky.labels import label, optimizer_rates
 from finicky.numbers import significant
 from finicky.runs import FAILED
@@ -342,8 +343,12 @@ def from_error(place):
 
 ACCURACY_TICKS = [10, 50, 80, 90, 95, 98, 99]
 HEAT = matplotlib.colormaps["viridis"].resampled(60)
-HEAT_SCALE = FuncNorm((by_error, from_error), vmin=10, vmax=99)
 NOT_TRAINED = {"facecolor": "none", "edgecolor": INK, "alpha": 0.25, "hatch": "/////"}
+
+
+def heat_scale(guess: float) -> FuncNorm:
+    """Place of an accuracy (%) on the colours of a heat map, from that of a guess on."""
+    return FuncNorm((by_error, from_error), vmin=guess, vmax=99)
 
 
 def accuracy_axis(ax, which: str, highest: float) -> None:
@@ -367,8 +372,12 @@ def _limits_and_ticks(ax, which, low, high, ticks):
     axis.set_ticks(ticks, labels=[significant(tick, 6) for tick in ticks])
 
 
-def heat_map(ax, cells: pd.DataFrame, x: str, columns: list[str], y: str, rows: list[str]) -> None:
+def heat_map(
+    ax, cells: pd.DataFrame, x: str, columns: list[str], y: str, rows: list[str],
+    guess: float = CHANCE,
+) -> None:  # fmt: skip
     """Cells of accuracy (%), each with its number; `cells` is a `summary` by levels `x` and `y`.
+    Colours begin at the accuracy of a guess.
 
     A bar at a cell's foot is the share of failed seeds; a cell whose seeds all failed says NaN;
     one that was not trained is hatched.
@@ -385,7 +394,7 @@ def heat_map(ax, cells: pd.DataFrame, x: str, columns: list[str], y: str, rows: 
         if cell["failed"] == 1:
             colour, said = to_rgb(GREY), "NaN"
         else:
-            colour = HEAT(HEAT_SCALE(cell["median"]))[:3]
+            colour = HEAT(heat_scale(guess)(cell["median"]))[:3]
             said = f"{cell['median']:.1f}" if wide > 0.35 else f"{cell['median']:.0f}"
         trained += [Rectangle(corner, 0.94, 0.92), Rectangle(corner, 0.94 * cell["failed"], 0.14)]
         colours += [colour, VERMILLION]
@@ -414,13 +423,14 @@ def heat_map(ax, cells: pd.DataFrame, x: str, columns: list[str], y: str, rows: 
         ax.set_xticks(range(len(columns)), names, rotation=90)
 
 
-def heat_map_key(fig: Figure, title: str) -> None:
+def heat_map_key(fig: Figure, title: str, guess: float = CHANCE) -> None:
     """At the top right of a figure with its heat maps: what their colours and bars mean, and their
-    hatching where something is."""
+    hatching where something is. Colours begin at the accuracy (%) of a guess."""
     width, height = fig.get_size_inches()
     strip = fig.add_axes((1 - 2.6 / width, 1 - 0.38 / height, 2.5 / width, 0.12 / height))
-    fig.colorbar(ScalarMappable(HEAT_SCALE, HEAT), cax=strip, orientation="horizontal")
-    strip.set_xticks(ACCURACY_TICKS, [str(tick) for tick in ACCURACY_TICKS])
+    fig.colorbar(ScalarMappable(heat_scale(guess), HEAT), cax=strip, orientation="horizontal")
+    ticks = [guess, *(tick for tick in ACCURACY_TICKS if tick > guess + 15)]
+    strip.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
     strip.set_xticks([], minor=True)
     strip.set_title(title, fontsize=8, weight="normal", pad=3)
     handles = [Patch(facecolor=VERMILLION, label="share of seeds that became NaN")]

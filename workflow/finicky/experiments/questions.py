@@ -49,6 +49,8 @@ CONDITIONS = {
     "weight_decay": "number",
     "schedule": "level",
     "label_noise": "number",
+    "classes_a": "integer",
+    "classes_b": "integer",
 }
 BUDGET = "{images} images of {dataset}, {epochs} epochs"
 LAYERS = ("gradient_norm", "activation_mean", "activation_variance", "dead_share",
@@ -59,7 +61,8 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """One row per question, setting and seed, and one per run and sub-grid.
 
     settings: `asked`, as questions.py describes them. tables: `runs`, `curves`, `layers`. `a` and
-    `b` are the two sides (%) where accuracies are compared.
+    `b` are the two sides (%) where accuracies are compared, `classes_a` and `classes_b` how many
+    classes the data set of each has, from which the judge knows what a guess scores.
     """
     every = pairing.by_epoch(tables["runs"], tables["curves"])
     last = every[every["epoch"] == every["epochs"]].set_index("run", drop=False)
@@ -68,8 +71,9 @@ def measure(settings: dict, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         runs = last.assign(value=_metric(question["metric"], last, every, tables["layers"]))
         found[question["form"]] += answers(question, arms(question, runs))
     single = last.assign(
-        subgrid=last["subgrids"].str.split(","), value=last["test_accuracy"], a=np.nan, b=np.nan
-    )
+        subgrid=last["subgrids"].str.split(","), value=last["test_accuracy"], a=np.nan, b=np.nan,
+        classes_a=last["classes"],
+    )  # fmt: skip
     quantities = {name: _frame(rows) for name, rows in found.items()}
     return tidy.from_quantities(quantities | {"test_accuracy": single.explode("subgrid")},
                                 CONDITIONS)  # fmt: skip
@@ -95,7 +99,7 @@ def arms(question: dict, runs: pd.DataFrame) -> pd.DataFrame:
 
 def answers(question: dict, runs: pd.DataFrame) -> list[dict]:
     """The rows of one question: its levels, seed, value, a, b and outcome (into OUTCOMES)."""
-    columns = [*questions.AXES, "seed", "value", "outcome"]
+    columns = [*questions.AXES, "seed", "value", "outcome", "classes"]
     found = questions.cases(question, runs[columns].astype(object).to_dict("records"))
     sign = questions.metric(question["metric"]).better
     percent = question["form"] == "compare" and question["metric"].endswith("accuracy")
@@ -105,10 +109,12 @@ def answers(question: dict, runs: pd.DataFrame) -> list[dict]:
     for case in found:
         sides = [float(row["value"]) for row in case.rows]
         a, b = sides if percent else (np.nan, np.nan)
+        classes = [row["classes"] for row in case.rows] if percent else [None, None]
         rows.append(
             case.levels
             | {"question": question["id"], "metric": question["metric"]}
             | {"seed": case.seed, "a": a, "b": b}
+            | dict(zip(("classes_a", "classes_b"), classes, strict=True))
             | {"value": _number(question, case.rows, sides, sign)}
             | {"outcome": max(row["outcome"] for row in case.rows)}
         )
@@ -160,7 +166,8 @@ def _metric(name: str, last: pd.DataFrame, every: pd.DataFrame, layers: pd.DataF
     if name == "diverged":
         return (last["outcome"] >= OUTCOMES.index("inf")).astype("float64")
     if name == "trained":
-        return (last["test_accuracy"] >= 200 / last["classes"]).astype("float64")
+        least = last["classes"].map(questions.trains_from)
+        return (last["test_accuracy"] >= least).astype("float64")
     if name == "gradient_ratio" or name in LAYERS:
         return _of_layers(name, last, layers)
     _, accuracy = questions.TO_AN_ACCURACY.fullmatch(name).groups()

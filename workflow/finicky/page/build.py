@@ -41,7 +41,7 @@ EXPLORER_SCRIPTS = [f"{VENDORED}.js", "explorer-grid.js", "explorer-charts.js", 
 
 def render(
     ledger, claims, experiments, figures, tables, record, references=None, amendments=(),
-    other_devices=None, grid=None, templates=TEMPLATES,
+    other_devices=None, grid=None, templates=TEMPLATES, example=False,
 ):  # fmt: skip
     """The report as one HTML page; returns its text.
 
@@ -54,7 +54,8 @@ def render(
     provenance.json. references: {seed set: the list of its claims.json}, whose numbers stand beside
     ours. amendments: the list of config/amendments.yaml. other_devices: {"cpu" or "cuda": the list
     of claims.json of the same preset there}. grid: what the explorer shows, as `explorer.view`
-    gives it, or None. templates: the folder `report/`.
+    gives it, or None. templates: the folder `report/`. example: whether this is the example page,
+    which lies in results/reference/, links what is committed there and leaves out large drawings.
     All files are given as paths from the repository's root.
 
     What is missing (a claim's evidence, a figure, a table, an experiment) leaves a visible gap.
@@ -70,6 +71,7 @@ def render(
         {name: by_id(entries) for name, entries in sorted((references or {}).items())},
         list(amendments),
         texts,
+        Paths(str(record.get("preset", "default")), example),
     )
     context["other_devices"] = [
         (device, agreement(by_id(claims), by_id(theirs)))
@@ -97,9 +99,10 @@ def by_id(entries):
     return {entry["id"]: entry for entry in entries}
 
 
-def _context(ledger, claims, experiments, figures, tables, record, references, amendments, texts):
+def _context(
+    ledger, claims, experiments, figures, tables, record, references, amendments, texts, paths
+):  # fmt: skip
     """Everything that index.html.j2 reads; `claims` and each of `references` by id."""
-    paths = Paths(str(record.get("preset", "default")))
     exhibits = Exhibits(ledger, experiments, figures, tables, claims, texts, paths)
     cards = {
         claim["id"]: card(
@@ -124,6 +127,7 @@ def _context(ledger, claims, experiments, figures, tables, record, references, a
     return {
         "known": set(cards),
         "chapter": bool(of_chapter),
+        "example": paths.example,
         "title": config.get("title") or _title(of_chapter, own),
         "about": config.get("about", ""),
         "own": own,

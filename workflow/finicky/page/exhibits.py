@@ -14,6 +14,7 @@ from finicky.numbers import decimals
 from finicky.page import answers, svg
 
 LEDGER = "config/claims.yaml"  # where the rows of a table of answers stand
+EXAMPLE_MOST = 60_000  # characters of a drawing on the example page, which is committed
 
 
 class Exhibits:
@@ -26,7 +27,8 @@ class Exhibits:
     chapter's), line (None for what is not the chapter's), section, refill (what the ledger plans
     for a table) and state: `shown`; `gap`, if the experiment has run and did not deliver it;
     `planned`, if no module makes it yet, or the experiment that makes it is not in this report.
-    What is shown has its finding, a sentence, which may be empty.
+    What is shown has its finding, a sentence, which may be empty. The `svg` of a drawing that is
+    too large for the example page is empty.
     """
 
     def __init__(self, ledger, experiments, figures, tables, claims, texts, paths):
@@ -115,8 +117,9 @@ class Exhibits:
             drawn = svg.adopt(figure["svg"], name, f"{finding} {view['title']}.".strip())
         except (ET.ParseError, ValueError):
             return None
+        too_large = self.paths.example and len(drawn) > EXAMPLE_MOST
         files = self.paths.links(figure["files"])
-        return {"finding": finding, "svg": Markup(drawn), "files": files}
+        return {"finding": finding, "svg": "" if too_large else Markup(drawn), "files": files}
 
     def _table(self, name):
         given = self.tables.get(name)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from finicky import parquet
 from finicky.labels import axis_label, label, place
+from finicky.numbers import significant
 from finicky.runs import FAILED, OUTCOMES, later
 from finicky.sources import own_decay
 
@@ -34,8 +35,7 @@ MEASURES = {
     "accuracy": (
         "test accuracy",
         "%",
-        "median over seeds after the last epoch; a diverged run counts as a guess, of ten classes "
-        "10 %",
+        "median over seeds after the last epoch; a diverged run counts as a guess",
     ),
     "diverged": ("diverged runs", "", "seeds whose loss became infinite or NaN, of all seeds"),
     "loss": ("test loss", "nats", "median of the seeds that did not diverge, after the last epoch"),
@@ -94,23 +94,30 @@ def view(seed_sets, config):
     cells = runs.drop_duplicates("cell")
     details = _details(runs, curves, layers)
     usual = _usual(axes, cells, config)
+    chance = 100 / runs.groupby("dataset")["classes"].first()
     return {
         "axes": [
             {"key": axis, "label": axis_label(axis), "levels": levels, "usual": usual.get(axis)}
             for axis, levels in axes.items()
         ],
         "measures": [
-            {"key": key, "label": name, "unit": unit, "note": note}
+            {"key": key, "label": name, "unit": unit, "note": note + _guesses(key, chance)}
             for key, (name, unit, note) in MEASURES.items()
         ],
         "cells": {axis: cells[axis].tolist() for axis in AXES} | _measured(runs, curves, layers),
         "start": _start(axes, cells, usual, config),
         "runs": len(runs),
-        "chance": (100 / runs.groupby("dataset")["classes"].first()).tolist(),  # by data set
+        "chance": chance.tolist(),  # by data set
         "datasets": config.get("datasets", {}),
         "chunk": CHUNK,
         "details": [_packed(details[i : i + CHUNK]) for i in range(0, len(details), CHUNK)],
     }
+
+
+def _guesses(measure, chance):
+    """What a guess scores, where a measure's note speaks of one. chance: in %, by data set."""
+    said = " or ".join(significant(one, 3) for one in sorted(set(chance)))
+    return f", {said} %" if measure == "accuracy" else ""
 
 
 def _joined(seed_sets):

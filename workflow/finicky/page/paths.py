@@ -7,21 +7,32 @@ import posixpath
 
 
 class Paths:
-    """The files of one preset's page."""
+    """The files of one preset's page; of the example page, those that are committed."""
 
-    def __init__(self, preset):
-        self.preset = preset
+    def __init__(self, preset, example=False):
+        self.preset, self.example = preset, example
         self.folder = f"results/{preset}"
         self.configfile = f"config/{'config' if preset == 'default' else preset}.yaml"
         self._flag = "" if preset == "default" else f" --configfile {self.configfile}"
 
     def href(self, path):
-        """A link to the file `path`, relative to the page."""
-        return posixpath.relpath(path, f"{self.folder}/report")
+        """A link to the file `path`, relative to the page. The example lies beside the folders of
+        the seed sets, each of which has what `make reference` took from a preset's folder."""
+        if not self.example:
+            return posixpath.relpath(path, f"{self.folder}/report")
+        below = posixpath.relpath(path, self.folder).removeprefix("report/")
+        return f"{self.preset}/{below}"
 
     def links(self, files):
         """Links to files: {name: path} becomes [(name, link)]."""
         return [(name, self.href(path)) for name, path in files.items()]
+
+    def downloads(self):
+        """Links to what the whole page is made of, by name."""
+        names = {"runs": "tables/runs.parquet", "curves": "tables/curves.parquet",
+                 "layers": "tables/layers.parquet", "evidence": "evidence.parquet",
+                 "claims": "report/claims.json"}  # fmt: skip
+        return {name: self.href(f"{self.folder}/{path}") for name, path in names.items()}
 
     def command(self, files):
         """The shell command that makes these files; empty for none."""

@@ -48,6 +48,7 @@ def view(given, experiments, paths):
             if one["table"]
         ],
         "everything": paths.everything(),
+        "downloads": paths.downloads(),
     }
 
 
