@@ -32,7 +32,7 @@ on_this_machine := --cores $(CORES) --resources gpu=1
 place := $(if $(filter default,$(PROFILE)),$(on_this_machine),--profile workflow/profiles/$(PROFILE) \
 	$(if $(filter-out all,$(CORES)),--cores $(CORES)))
 
-.PHONY: help report check status list new-experiment new-claim verify prune merge archive bench reference example test test-gpu test-cluster lint format env lock clean distclean check-preset
+.PHONY: help report check status list new-experiment new-claim verify prune merge archive bench reference example test test-gpu test-cluster slurm lint format env lock clean distclean check-preset
 .NOTPARALLEL:
 
 help:  ## list the targets
@@ -107,12 +107,15 @@ test-gpu:  ## test and time the engine on this machine's GPU (3 minutes)
 		$$with -m pytest -q -p no:cacheprovider tests/unit/test_gpu.py; passed=$$?; \
 		$$with workflow/scripts/gpu_bench.py && exit $$passed
 
-# What it needs besides, on Debian or Ubuntu: SLURM and munge, and root, who alone starts them.
-test-cluster: env  ## run a small preset through a real SLURM, started on this machine (root)
+test-cluster: env slurm  ## run a small preset through a real SLURM, started on this machine (root)
+	@lacking=$$($(python) tests/cluster/one_node.py) && \
+		{ test -z "$$lacking" || { echo "$$lacking" >&2; exit 1; }; }
+	@$(python) -m pytest -p no:cacheprovider tests/cluster
+
+# What the cluster tests need besides, on Debian or Ubuntu; root alone can start it.
+slurm:
 	@command -v slurmctld >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null || \
 		{ apt-get update -q && apt-get install -q -y --no-install-recommends slurm-wlm munge; }
-	@$(python) tests/cluster/one_node.py
-	@$(python) -m pytest -p no:cacheprovider tests/cluster
 
 lint: env  ## check style and the workflow, change nothing
 	@$(python) -m ruff check .

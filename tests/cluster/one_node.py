@@ -1,7 +1,7 @@
 """A real SLURM on one machine, for the time of a test: munged, slurmctld and slurmd, no systemd and
 no accounting database. It wants root, and the packages slurm-wlm and munge of Debian or Ubuntu.
 
-Run as a script, it says in one line what is lacking here, with exit status 1, or nothing.
+Run as a script, it starts one and says in one line why it cannot, or nothing.
 """
 
 import importlib.util
@@ -11,7 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -54,7 +54,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SlurmdParameters=config_overrides
 SlurmctldTimeout=30
-SlurmdTimeout=10
+SlurmdTimeout=60
 KillWait=2
 OverTimeLimit=0
 ReturnToService=2
@@ -79,11 +79,27 @@ def lacking():
     return ""
 
 
+def trouble():
+    """What is lacking here or keeps SLURM from starting, in one line; nothing if it starts."""
+    if reason := lacking():
+        return reason
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with OneNode(Path(folder) / "slurm"):
+                return ""
+        except subprocess.CalledProcessError as error:
+            said = f"{error.cmd[0]}: {error.stderr}"
+        except (subprocess.TimeoutExpired, AssertionError, OSError) as error:
+            said = str(error)
+    return f"SLURM does not start here: {' '.join(said.split())}"
+
+
 class OneNode:
     """The cluster, with its files below a folder; partitions `cpu` and `gpu` share its node."""
 
     def __init__(self, folder, cpus=4, port=16817):
         self.folder, self.cpus, self.port = Path(folder), cpus, port
+        self.host = socket.gethostname().partition(".")[0]
         self.environment = os.environ | {
             "SLURM_CONF": str(self.folder / "slurm.conf"),
             "PATH": SBIN,
@@ -94,9 +110,8 @@ class OneNode:
             (self.folder / name).mkdir(parents=True)
         self.folder.chmod(0o755)
         (self.folder / "state").chmod(0o700)
-        host = socket.gethostname().partition(".")[0]
         conf = CONF.format(
-            host=host,
+            host=self.host,
             folder=self.folder,
             port=self.port,
             port_of_node=self.port + 1,
@@ -104,7 +119,7 @@ class OneNode:
             memory=psutil.virtual_memory().total // 2**20,
         )
         (self.folder / "slurm.conf").write_text(conf, encoding="utf-8")
-        gpu = f"NodeName={host} Name=gpu Type=fake File=/dev/null\n"
+        gpu = f"NodeName={self.host} Name=gpu Type=fake File=/dev/null\n"
         (self.folder / "gres.conf").write_text(gpu, encoding="utf-8")
         # Snakemake's jobs drop SLURM_CONF before they call srun.
         COMPILED_IN.parent.mkdir(exist_ok=True)
@@ -120,7 +135,7 @@ class OneNode:
         return self
 
     def __exit__(self, *_):
-        with suppress(subprocess.CalledProcessError):
+        with suppress(subprocess.SubprocessError):
             self.cancel()
         self.kill_node()
         for name in ("slurmctld", "munged"):
@@ -159,8 +174,7 @@ class OneNode:
             with suppress(subprocess.CalledProcessError):  # slurmctld may not answer yet
                 state = self.command("sinfo", "-h", "-p", "cpu", "-o", "%t").strip()
                 if state.startswith(("down", "drain")):
-                    node = f"NodeName={socket.gethostname().partition('.')[0]}"
-                    self.command("scontrol", "update", node, "State=RESUME")
+                    self._update_node("State=RESUME")
 
     def kill_node(self):
         """Kill slurmd and, as when a machine dies, its jobs."""
@@ -170,6 +184,14 @@ class OneNode:
                 for member in family:
                     with suppress(psutil.NoSuchProcess):
                         member.send_signal(signal.SIGKILL)
+
+    def lose_node(self):
+        """Kill the node, and tell SLURM, which by itself finds out after SlurmdTimeout."""
+        self.kill_node()
+        self._update_node("State=DOWN", "Reason=dead")
+
+    def _update_node(self, *changes):
+        self.command("scontrol", "update", f"NodeName={self.host}", *changes)
 
     def _start_munged(self):
         key = self.folder / "munge.key"
@@ -192,4 +214,5 @@ class OneNode:
 
 
 if __name__ == "__main__":
-    sys.exit(lacking() or 0)
+    if reason := trouble():
+        print(reason)

@@ -2,10 +2,13 @@
 for bit, whatever happens to the jobs on the way. `make test-cluster`; not among `make test`.
 """
 
+import os
 import re
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -16,6 +19,7 @@ from finicky import config as presets
 from ..workflow.conftest import ROOT
 from .one_node import OneNode, lacking
 
+HERE = Path(__file__).parent
 PATIENCE = 600  # seconds after which something will not happen any more
 TABLES = ["runs", "curves", "layers"]
 MADE_BY = {"seconds", "finished", "fused"}  # what two trainings of a run may differ in
@@ -50,14 +54,6 @@ def project(untrained, tmp_path_factory):
     return project
 
 
-@pytest.fixture(scope="module")
-def locally(project, tmp_path_factory):
-    """The tables of `long`, made on this machine."""
-    local = project.copy(tmp_path_factory.mktemp("locally") / "with a space")
-    local.snakemake("long", "results/long/tables/runs.parquet")
-    return tables(local)
-
-
 def tables(project):
     return {
         name: pd.read_parquet(project.folder / f"results/long/tables/{name}.parquet")
@@ -76,8 +72,8 @@ def assert_same(found, expected):
 def command(preset, *words, profile="slurm"):
     """A snakemake call on the cluster. It looks at its jobs sooner than it would elsewhere."""
     return [
-        sys.executable, "-m", "snakemake", *words, "--profile", f"workflow/profiles/{profile}",
-        "--slurm-init-seconds-before-status-checks", "2", "--configfile", f"config/{preset}.yaml",
+        sys.executable, str(HERE / "impatient.py"), *words,
+        "--profile", f"workflow/profiles/{profile}", "--configfile", f"config/{preset}.yaml",
     ]  # fmt: skip
 
 
@@ -88,6 +84,20 @@ def jobs_of(cluster, rule, before=()):
         for job in cluster.jobs()
         if job["JobId"] not in known and job["Comment"].startswith(f"rule_{rule}")
     ]
+
+
+def test_where_slurm_does_not_start_one_line_says_why(tmp_path):
+    """And .ci/run goes on without these tests."""
+    if reason := lacking():
+        pytest.skip(reason)
+    (tmp_path / "munged").write_text("#!/bin/sh\necho no key >&2\necho at all >&2\nexit 1\n")
+    (tmp_path / "munged").chmod(0o755)
+    env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    script = [sys.executable, HERE / "one_node.py"]
+    done = subprocess.run(script, env=env, capture_output=True, text=True)
+    [line] = done.stdout.splitlines()
+    assert line == "SLURM does not start here: munged: no key at all"
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_whole_report(cluster, project):
@@ -124,21 +134,29 @@ def stop(project):
 
 
 def hang(cluster, project):
-    """Let them hang, with a minute's limit, less than which SLURM knows none."""
+    """Let them hang, and their time be over. SLURM looks for such jobs every half a minute."""
     stop(project)
     for job in cluster.jobs("RUNNING"):
-        cluster.command("scontrol", "update", f"JobId={job['JobId']}", "TimeLimit=1")
+        cluster.command("scontrol", "update", f"JobId={job['JobId']}", "EndTime=now")
 
 
 DISTURBANCES = {
     "CANCELLED": lambda cluster, project: cluster.cancel(),
     "TIMEOUT": hang,
-    "NODE_FAIL": lambda cluster, project: (stop(project), cluster.kill_node()),
+    "NODE_FAIL": lambda cluster, project: (stop(project), cluster.lose_node()),
 }
 
 
+def made_locally(untrained, folder):
+    """The tables of `long`, made on this machine."""
+    local = untrained.copy(folder)
+    local.configure("long", **LONG)
+    local.snakemake("long", "results/long/tables/runs.parquet")
+    return tables(local)
+
+
 def test_whatever_happens_to_the_jobs_the_tables_are_those_of_a_local_run(
-    cluster, project, locally, start
+    cluster, project, untrained, tmp_path, start
 ):
     """Cancelled, out of time, on a node that dies: each time the same command goes on."""
     target = "results/long/tables/runs.parquet"
@@ -148,7 +166,9 @@ def test_whatever_happens_to_the_jobs_the_tables_are_those_of_a_local_run(
         process = start(project, words, cluster.environment)
         wait_until(lambda stored=stored: len(project.store()) > stored, process)
         disturb(cluster, project)
-        if state == "NODE_FAIL":
+        if state == "TIMEOUT":  # for which there is time now
+            locally = made_locally(untrained, tmp_path / "with a space")
+        elif state == "NODE_FAIL":
             wait_until(lambda: cluster.jobs("NODE_FAIL"), process)
             cluster.start_node()
         assert process.wait(PATIENCE) != 0
@@ -165,9 +185,9 @@ def test_whatever_happens_to_the_jobs_the_tables_are_those_of_a_local_run(
 def test_a_gpu_is_asked_for_where_one_is_needed(cluster, project):
     """As far as SLURM goes; there is no CUDA here."""
     before = cluster.jobs()
-    done = project.call(
-        command("gpu", "--retries", "0", profile="slurm-gpu"), env=cluster.environment
-    )
+    made = [f"results/gpu/{name}.parquet" for name in ("tables/runs", "experiments/losses")]
+    words = command("gpu", *made, "--retries", "0", profile="slurm-gpu")
+    done = project.call(words, env=cluster.environment)
     assert done.returncode == 1, done.stdout
     assert re.search("the training of mnist-cuda-.* failed: .*CUDA", done.stdout), done.stdout
     [training] = jobs_of(cluster, "train", before)

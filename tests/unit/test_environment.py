@@ -267,3 +267,32 @@ def test_a_missing_python_gets_one_line(tmp_path):
     [line] = done.stderr.splitlines()
     assert "Python 3.11" in line and "venv" in line
     assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    "python, failing, calls, passed",
+    [
+        ("echo no root here", "slurm", "env lint test slurm", True),
+        ("exit 0", "", "env lint test slurm test-cluster", True),
+        ("exit 0", "test-cluster", "env lint test slurm test-cluster", False),
+        ("exit 1", "", "env lint test slurm", False),
+        ("exit 0", "test", "env lint test", False),
+    ],
+    ids=["no SLURM here", "all passes", "the cluster fails", "nobody knows", "a test fails"],
+)
+def test_what_continuous_integration_runs(tmp_path, python, failing, calls, passed):
+    """Cluster tests only where a SLURM starts, else a line that says why not."""
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / "bin").mkdir()
+    shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
+    make = f'echo $1 >> calls; mkdir -p .venv/bin; cp it .venv/bin/python; [ $1 != "{failing}" ]'
+    commands = {"make": make, "../it": python} | dict.fromkeys(["npm", "chromium", "python3"], "")
+    for name, script in commands.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    env = os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    done = subprocess.run([tmp_path / ".ci/run"], env=env, capture_output=True, text=True)
+    assert (tmp_path / "calls").read_text().split() == calls.split()
+    assert (done.returncode == 0) == passed, done.stderr
+    left_out = "make test-cluster is left out: no root here\n"
+    assert done.stdout == (left_out if python.startswith("echo") else "")

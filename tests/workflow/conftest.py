@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
@@ -138,6 +140,11 @@ class Project:
         logs = written(before, self.stamps("results/**/logs/**/*.log"))
         return {log.partition("logs/")[2].removesuffix(".log") for log in logs}
 
+    def planned(self, preset="tiny"):
+        """The jobs that a call would run, by their logs' names."""
+        said = self.snakemake(preset, "--dry-run", "--quiet", "progress")
+        return set(re.findall(r"^    log: \S*?logs/(\S+)\.log", said, re.MULTILINE))
+
     def stamps(self, pattern):
         """{path: what changes when the file is written} of the files that match."""
         files = (p for p in self.folder.glob(pattern) if p.is_file())
@@ -158,6 +165,13 @@ class Project:
 def written(before, after):
     """Paths whose stamps are new."""
     return [path for path, stamp in after.items() if stamp != before.get(path)]
+
+
+def at_once(calls):
+    """What functions return that are called two at a time: half of a snakemake call is its start,
+    which keeps one core busy."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda call: call(), calls))
 
 
 @pytest.fixture(scope="session")
@@ -199,6 +213,14 @@ def tiny(trained, tmp_path):
 
 
 @pytest.fixture(scope="session")
+def reported(trained, tmp_path_factory):
+    """The trained project with its page."""
+    project = trained.copy(tmp_path_factory.mktemp("reported") / "with a space")
+    project.snakemake()
+    return project
+
+
+@pytest.fixture(scope="session")
 def smoke(tmp_path_factory):
     """The smoke preset as it is, run in a fresh copy; it fetches the images by itself."""
     project = Project.fresh(tmp_path_factory.mktemp("smoke") / "with a space")
@@ -213,6 +235,9 @@ def start():
     """Start a command in a project, in a process group of its own; whatever is left of it, or works
     in its folder, is killed at the end of the test."""
     started = []
+    # As in a terminal: a shell that starts the tests in the background ignores Ctrl-C, and children
+    # inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start(project, command, env=None):
         log = (project.folder / "output.log").open("w")
@@ -224,15 +249,13 @@ def start():
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # As in a terminal: a shell that starts the tests in the background ignores Ctrl-C, and
-            # children inherit that.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         log.close()
         started.append((process, project))
         return process
 
     yield start
+    signal.signal(signal.SIGINT, before)
     for process, project in started:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -3,11 +3,14 @@
 import os
 import re
 import shutil
+from functools import partial
 from hashlib import sha256
 
 import pytest
 
 from finicky import data, declarations
+
+from .conftest import at_once
 
 GREETING = ("Using workflow specific profile", "Config file config/config.yaml is extended")
 EXPERIMENTS = declarations.experiments()
@@ -20,17 +23,26 @@ def project(trained, tmp_path_factory):
     return trained.copy(tmp_path_factory.mktemp("bad input") / "project")
 
 
+def finished(project):
+    return project.stamps("results/tiny/**/*"), project.store()
+
+
+def refusal(done):
+    """What a call said that must fail, as lines."""
+    assert done.returncode != 0, done.stdout
+    assert "Traceback" not in done.stdout
+    return [line for line in done.stdout.splitlines() if not line.startswith(GREETING)]
+
+
 @pytest.fixture
 def refused(project):
     """`refused(preset)`: what a call says that must fail, as lines; nothing finished is lost."""
 
     def refused(preset="bad", project=project, prefix=(), **options):
-        before = project.stamps("results/tiny/**/*"), project.store()
-        done = project.call([*prefix, *project.command(preset)], **options)
-        assert done.returncode != 0, done.stdout
-        assert "Traceback" not in done.stdout
-        assert (project.stamps("results/tiny/**/*"), project.store()) == before
-        return [line for line in done.stdout.splitlines() if not line.startswith(GREETING)]
+        before = finished(project)
+        lines = refusal(project.call([*prefix, *project.command(preset)], **options))
+        assert finished(project) == before
+        return lines
 
     return refused
 
@@ -89,11 +101,23 @@ CONFIGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("changes, message", CONFIGS.values(), ids=list(CONFIGS))
-def test_config(project, refused, changes, message):
-    project.configure("bad", **changes)
-    [line] = refused()
-    assert f"config/bad.yaml: {message}" in line
+@pytest.fixture(scope="module")
+def called(project):
+    """{which of CONFIGS: its preset, and the call that must refuse it}"""
+    presets = [f"bad-{number}" for number in range(len(CONFIGS))]
+    for preset, (changes, _) in zip(presets, CONFIGS.values(), strict=True):
+        project.configure(preset, **changes)
+    before = finished(project)
+    done = at_once([partial(project.call, project.command(preset)) for preset in presets])
+    assert finished(project) == before
+    return dict(zip(CONFIGS, zip(presets, done, strict=True), strict=True))
+
+
+@pytest.mark.parametrize("which", list(CONFIGS))
+def test_config(called, which):
+    preset, done = called[which]
+    [line] = refusal(done)
+    assert f"config/{preset}.yaml: {CONFIGS[which][1]}" in line
     the_line([line])
 
 

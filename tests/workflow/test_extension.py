@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -37,10 +38,11 @@ def test_the_text_names_each_file_before_its_example():
 
 
 @pytest.fixture(scope="module")
-def extended(trained, tmp_path_factory):
+def extended(trained, smoke, tmp_path_factory):
     """The tiny project with all the examples applied, as they stand, and two presets run: `mine`,
     which has the example's sub-grid, and `shipped`, which has the cells of the smoke preset, with
-    several optimizers and blocks. Returns the project, and the runs that `mine` trained."""
+    several optimizers and blocks, and its runs. Returns the project, and the runs that `mine`
+    trained."""
     project = trained.copy(tmp_path_factory.mktemp("extended") / "with a space")
     *levels, config, experiment, exhibit, claim = (example for _, _, example in examples())
     for (_, file), example in zip(FILES, levels, strict=False):
@@ -60,7 +62,9 @@ def extended(trained, tmp_path_factory):
     shipped = yaml.safe_load((project.folder / "config/smoke.yaml").read_text())
     shipped |= {"preset": "shipped", "experiments": preset["experiments"]}
     project.write("config/shipped.yaml", yaml.safe_dump(shipped))
-    project.snakemake("shipped")
+    runs = smoke.folder / "results/store"
+    shutil.copytree(runs, project.folder / "results/store", dirs_exist_ok=True)
+    assert "to train" not in project.snakemake("shipped"), "new levels leave all other runs valid"
     return project, new
 
 

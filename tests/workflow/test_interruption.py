@@ -7,11 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import suppress
+from functools import partial
 
 import pandas as pd
 import psutil
 import pytest
+
+from .conftest import at_once
 
 LONG = {
     "images": 6400,
@@ -23,6 +27,7 @@ LONG = {
 RUNS = 16
 TABLE = "results/long/tables/curves.parquet"
 KILLS = 20  # of which each has a random moment and a random victim
+VICTIMS = ["snakemake", "a job", "all"]
 PATIENCE = 600  # seconds after which something will not happen any more
 
 
@@ -133,34 +138,41 @@ def test_kill_9_at_random_moments(untrained, undisturbed, tmp_path, start):
     """Of Snakemake, of a job, of all of them: each time the same command goes on where it was. What
     is stored is never trained again, and at the end of each chain of kills all is as undisturbed.
     """
-    draw, span = random.Random(KILLS), undisturbed[-1]
-    kills, chains = {"snakemake": 0, "a job": 0, "all": 0}, itertools.count(1)
-    while sum(kills.values()) < KILLS:
-        project = untrained.copy(tmp_path / f"chain {next(chains)}")
-        project.configure("long", **LONG)
-        status = None
-        while status != 0:
-            unlock(project)
-            kept = project.store()
-            process = start(project, project.command("long", TABLE))
-            if sum(kills.values()) < KILLS:
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(draw.uniform(0, span))
-                victim, jobs = draw.choice(list(kills)), workers(process)
-                if process.poll() is None:
-                    kills[victim] += 1
-                    if victim == "snakemake":
-                        process.kill()
-                    elif victim == "a job" and jobs:
-                        with suppress(psutil.NoSuchProcess):
-                            draw.choice(jobs).kill()
-                    else:
-                        os.killpg(process.pid, signal.SIGKILL)
-            status = process.wait(PATIENCE)
-            assert kept.items() <= project.store().items()
-        assert_undisturbed(project, undisturbed)
-        assert "Traceback" not in (project.folder / "output.log").read_text(encoding="utf-8")
-    assert all(kills.values())
+    span = 1.5 * undisturbed[-1]  # two at once take longer
+
+    def half_of_them(number):
+        """How many there were, by their victims."""
+        draw, kills, chains = random.Random(number), Counter(), itertools.count(1)
+        while kills.total() < KILLS / 2:
+            project = untrained.copy(tmp_path / f"chain {number}.{next(chains)}")
+            project.configure("long", **LONG)
+            status = None
+            while status != 0:
+                unlock(project)
+                kept = project.store()
+                process = start(project, project.command("long", TABLE))
+                if kills.total() < KILLS / 2:
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(draw.uniform(0, span))
+                    victim, jobs = draw.choice(VICTIMS), workers(process)
+                    if process.poll() is None:
+                        kills[victim] += 1
+                        if victim == "snakemake":
+                            process.kill()
+                        elif victim == "a job" and jobs:
+                            with suppress(psutil.NoSuchProcess):
+                                draw.choice(jobs).kill()
+                        else:
+                            os.killpg(process.pid, signal.SIGKILL)
+                status = process.wait(PATIENCE)
+                assert kept.items() <= project.store().items()
+            assert_undisturbed(project, undisturbed)
+            said = (project.folder / "output.log").read_text(encoding="utf-8")
+            assert "Traceback" not in said
+        return kills
+
+    one, other = at_once([partial(half_of_them, number) for number in range(2)])
+    assert all((one + other)[victim] for victim in VICTIMS)
 
 
 def test_sigterm_to_the_jobs(interrupted, undisturbed):
