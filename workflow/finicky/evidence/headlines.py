@@ -130,7 +130,7 @@ def _plain(entry):
     parts = entry["parts"]
     if len(parts) > 1:
         tail = f"; {_parts(entry)}"
-    elif parts[0]["counts"]["conditions"]:
+    elif parts[0]["counts"]["conditions"] > 1:
         tail = f": it holds {_settings(parts[0], entry)}"
     else:
         tail = ""
@@ -283,7 +283,7 @@ def _settings(part, entry, said=None):
     if not of:
         return ""
     if of == 1:
-        return "in the one setting tried" if hold else "not in the one setting tried"
+        return "in the one setting tried" if hold else "in no setting tried"
     some, said = words.some(hold, of), set() if said is None else said
     which = found["which"] if found else ""
     levels = [

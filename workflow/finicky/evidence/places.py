@@ -70,7 +70,7 @@ AXES = {
     "metric": ("measure", "as measured by {}"),
     "counterexample": ("counterexample", "for the counterexample “{}”"),
     "cause": ("cause", "after {}"),
-    "underfit": ("cause", "with {}"),
+    "underfit": ("kind of underfitting", "with {}"),
     "scale": ("input scale", "with inputs scaled to {}"),
     "order": ("image order", "with images {}"),
     "placement": ("position", "for {} images"),
@@ -194,10 +194,12 @@ def where_words(found):
 def which(found):
     """The same after "in 6 of 10 settings, ": which of them these are, and not more than is true.
     `those with SGD` hold all, and no others; of `all with SGD` there are others that do not or are
-    undecided; `most with SGD` knows exceptions. Empty where the rule does not explain."""
+    undecided; `most with SGD` knows exceptions. Empty where the rule does not explain, or where it
+    leaves a place out but most of the settings in which it does not hold lie elsewhere."""
     inside, place = _place(found)
     hold = found.inside.hold
-    if not found.explains or not place:
+    there, elsewhere = (side.fail + side.undecided for side in (found.outside, found.inside))
+    if not found.explains or not place or (not inside and there < elsewhere):
         return ""
     if found.outside.hold:
         return f"most {place}" if inside else f"most not {place}"
