@@ -205,7 +205,8 @@ def which(found):
         return f"most {place}" if inside else f"most not {place}"
     if found.inside.fail or found.inside.undecided:
         one, two, more = ("the one", "both", "all") if inside else ("not", "neither", "none")
-        return f"{ ({1: one, 2: two}.get(hold, more)) } {place}"
+        word = {1: one, 2: two}.get(hold, more)
+        return f"{word} {place}"
     if inside:
         return f"{'the one' if hold == 1 else 'those'} {place}"
     return f"all but those {place}"
@@ -288,8 +289,11 @@ def _name(axis, level):
 def settings(some, levels):
     """So many conditions, with what they differ in: `in all 6 settings of data set and depth`, `for
     2 of 3 optimizers`. some: their number in words; levels: a dict axis -> level a condition."""
-    nouns = varied(levels)
-    if len(nouns) == 1:
+    axes = varied(levels)
+    nouns = list(
+        dict.fromkeys(AXES[axis][0] if axis in AXES else axis_label(axis) for axis in axes)
+    )
+    if len(axes) == 1:
         return f"for {some} {_plural(nouns[0])}"
     if len(nouns) > NAMED:
         nouns = [*nouns[: NAMED - 1], "more"]
@@ -297,15 +301,10 @@ def settings(some, levels):
 
 
 def varied(levels):
-    """The nouns of the axes along which conditions differ, as AXES has them in order; axes that
-    only follow others are left out."""
+    """The axes along which conditions differ, in the order of AXES, without those that only follow
+    another one. levels: a dict axis -> level a condition."""
     axes = list(dict.fromkeys(axis for condition in levels for axis in condition))
-    kept, _ = independent_axes(levels, axes)
-    return list(
-        dict.fromkeys(
-            AXES[axis][0] if axis in AXES else axis_label(axis) for axis in sorted(kept, key=_order)
-        )
-    )
+    return sorted(independent_axes(levels, axes)[0], key=_order)
 
 
 def _order(axis):
