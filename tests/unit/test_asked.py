@@ -137,7 +137,7 @@ def test_what_is_measured_does_not_change_with_the_margin_or_the_words(compiled)
 def test_a_headline_of_ones_own_replaces_only_its_verdict(compiled):
     [made] = compiled([claim(headline={"reproduced": "Yes, in {hold} of {of}."})]).claims
     assert made["headline"]["reproduced"] == "Yes, in {hold} of {of}."
-    assert made["headline"]["reproduced under conditions"].endswith("test accuracy {where}.")
+    assert made["headline"]["reproduced under conditions"].endswith("test accuracy {settings}.")
 
 
 ONE = {"depth": 10, "optimizer": "adam", "dataset": "mnist"}

@@ -32,7 +32,7 @@ def test_a_choice_of_learning_rates_is_called_one():
         *(rows(AHEAD, rate="own best", depth=depth) for depth in range(6)),
         *(rows(BEHIND, rate="fixed", depth=depth) for depth in range(6)),
     )
-    assert record["sentence"].startswith("holds for own best rate; elsewhere behind")
+    assert record["sentence"].startswith("holds at each one's own best rate; elsewhere behind")
 
 
 def test_one_number():
@@ -107,11 +107,12 @@ def test_conditions_are_counted_and_the_axis_named():
     )
     assert record["verdict"] == "reproduced under conditions"
     assert record["sentence"] == (
-        "holds for SGD; elsewhere no difference (tells 5 of 5 decided conditions right, as luck "
+        "holds with SGD; elsewhere no difference (tells 5 of 5 decided conditions right, as luck "
         "does in 30 % of cases): 3 of 6 conditions ahead, 2 not, 1 undecided (need 2)"
     )
     assert record["parts"][0]["where"] == {
-        "words": "for SGD", "explains": True, "right": 5, "of": 5, "luck": 0.3
+        "words": "with SGD", "which": "those with SGD", "sharp": False,
+        "explains": True, "right": 5, "of": 5, "luck": 0.3,
     }  # fmt: skip
     assert record["counts"] == {
         "conditions": 6, "hold": 3, "fail": 2, "undecided": 1, "dropped": 0, "need": 2
@@ -142,9 +143,9 @@ def test_a_run_of_numeric_levels_becomes_an_inequality():
     record, _ = judged(
         claim(part(), conditions=["depth"]), *(rows(x, depth=d) for d, x in depths.items())
     )
-    assert record["parts"][0]["where"]["words"] == "for depth ≥ 10"
+    assert record["parts"][0]["where"]["words"] == "at depth 10 or more"
     assert record["sentence"].startswith(
-        "holds for depth ≥ 10; elsewhere no difference (tells 5 of"
+        "holds at depth 10 or more; elsewhere no difference (tells 5 of"
     )
 
 

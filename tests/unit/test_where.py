@@ -6,8 +6,7 @@ import pytest
 from finicky.evidence.rules import NOT_REPRODUCED as NO
 from finicky.evidence.rules import REPRODUCED as YES
 from finicky.evidence.rules import UNDECIDED as OPEN
-from finicky.evidence.where import AT_LEAST, AT_MOST, IN, NOT_IN, AxisTest, Tally, Where, where
-from finicky.evidence.words import where_words
+from finicky.evidence.where import AT_LEAST, AT_MOST, IN, NOT_IN, AxisTest, Tally, where
 
 GRID = {
     "block": ["plain", "residual", "batch_norm"],
@@ -383,31 +382,3 @@ def test_the_search_finds_what_brute_force_finds(seed):
     assert sum(told) == found.inside.hold + found.inside.fail + found.inside.undecided
     right = [(v == YES) == t for v, t in zip(verdicts, told, strict=True) if v != OPEN]
     assert sum(right) == found.right
-
-
-# ---- In words -----------------------------------------------------------------------------------
-
-PLAIN_ONLY = AxisTest("block", NOT_IN, ("plain",))
-MNIST = AxisTest("dataset", IN, ("mnist",))
-LATE = AxisTest("activation", NOT_IN, ("sigmoid",))
-
-
-@pytest.mark.parametrize(
-    "clauses, exceptions, said",
-    [
-        (((PLAIN, DEEP),), False, "for plain, depth ≥ 10"),
-        (((UNSATURATED,),), False, "for all but sigmoid and tanh"),
-        (((SGD, UNSATURATED),), False, "for SGD, but not sigmoid or tanh"),
-        (((NORMLESS, LATE),), False, "for neither batch norm nor sigmoid"),
-        (((PLAIN, DEEP), (SGD,)), True, "everywhere but for plain, depth ≥ 10; or SGD"),
-        (((PLAIN_ONLY,),), True, "only for plain"),
-        (((MNIST, SHALLOW), (PLAIN_ONLY,)), True, "only for plain, save for MNIST, depth ≤ 6"),
-        (((PLAIN_ONLY, LATE),), True, "only for plain or sigmoid"),
-        ((), False, "nowhere"),
-        ((), True, "everywhere"),
-    ],
-)
-def test_a_place_in_words_has_no_double_denial(clauses, exceptions, said):
-    none = Tally(0, 0, 0)
-    found = Where(clauses, exceptions, 9, 10, none, none, 0.0, True, ())
-    assert where_words(found) == said

@@ -104,6 +104,12 @@ def axis_label(axis: str) -> str:
     return AXES.get(axis, axis.replace("_", " "))
 
 
+def listed(names, word="and"):
+    """Names in a row: `a`, `a and b`, `a, b and c`."""
+    *others, last = names
+    return f"{', '.join(others)} {word} {last}" if others else last
+
+
 def in_order(levels) -> list[str]:
     """Distinct names in the order of LABELS; the reader's own come last, by name."""
     return sorted(set(levels), key=place)

@@ -399,8 +399,8 @@ def _headlines(claim, question, metric, rule, mapped):
     span = "" if rule == "existence" else ", medians from {lowest} to {highest}"
     if mapped:
         return {
-            rules.REPRODUCED: f"{said} in {{hold}} of {{of}} settings{span}.",
-            rules.UNDER_CONDITIONS: f"{said} {{where}}.",
+            rules.REPRODUCED: f"{said} {{settings}}{span}.",
+            rules.UNDER_CONDITIONS: f"{said} {{settings}}.",
             rules.NOT_REPRODUCED: f"{said} in no more than {{hold}} of {{of}} settings{span}.",
         }
     seen = "{runs}" if rule == "existence" else "{measured} ({interval}; {n} seeds)"

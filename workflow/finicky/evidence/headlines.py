@@ -1,21 +1,26 @@
 """A claim's headline: the ledger's sentence for its verdict, its slots filled from the evidence.
 
-A template names what it needs: `{2.hold}` is what part 2 says, counted from 1 in the ledger's
-order; `{hold}` the claim's only part; `{2.outcome}` how part 2 came out, to follow words of the
-template's own; `{parts}` all parts' names and how they came out. A slot for which the evidence has
-nothing gives no false sentence but the plain one, which says the claim and its verdict.
+A template names what it needs: `{2.measured}` is a number of part 2, counted from 1 in the ledger's
+order; `{measured}` of the claim's only part. `{2.settings}` says in how many of its settings part 2
+holds and in which: `in 6 of 10 settings, those on MNIST`. `{2:is|is not}` is the one if part 2
+holds and the other if it does not; `{parts}` are all parts' names and how they came out. A slot for
+which the evidence has nothing gives no false sentence but the plain one, the claim and its verdict.
 """
 
 import re
 
 from finicky import numbers
-from finicky.evidence import rules, words
+from finicky.evidence import places, rules, words
 
 SLOT = re.compile(r"\{(?:(\d+)\.)?(\w+)\}")
+CHOICE = re.compile(r"\{(\d+):([^{}|]*)\|([^{}|]*)\}")
 # The ends of a range share their unit.
 RANGE = re.compile(r"\{(?P<part>\d+\.)?lowest\}(?P<word> to | and )\{(?P=part)?highest\}")
-OF_CONDITIONS = ("hold", "fail", "of", "lowest", "highest", "where")
-OF_PART = ("measured", "interval", "chapter", "runs", "n", "outcome", *OF_CONDITIONS)
+EXTREMES = ("lowest", "highest", "lowest_factor", "highest_factor")
+OF_CONDITIONS = ("settings", "rest", "hold", "fail", "of", *EXTREMES)
+OF_PART = ("measured", "factor", "interval", "chapter", "runs", "n", *OF_CONDITIONS)
+# The number that a difference on a logarithmic scale multiplies by, `7.4` of 2.88 doublings.
+BASES = {"doublings": 2, "halvings": 2, "halvings per decade": 2, "log2": 2, "decades": 10}
 OF_CLAIM = ("parts", "holding", "failing", "mixed")
 
 
@@ -36,15 +41,22 @@ def problems(claim):
     found = [(verdict, "no template") for verdict in needed if verdict not in templates]
     for verdict, text in templates.items():
         for number, name in SLOT.findall(text):
-            wrong = _wrong(name, number, verdict, claim["rule"], parts, mapped)
+            wrong = _wrong(name, number, claim["rule"], parts, mapped)
             if wrong:
                 found.append((verdict, f"{{{number and number + '.'}{name}}}: {wrong}"))
-        if re.search(r"[{}]", SLOT.sub("", text)):
+        for number, *_ in CHOICE.findall(text):
+            if not 1 <= int(number) <= len(parts):
+                found.append((verdict, f"{{{number}:}}: the claim has {_many_parts(parts)}"))
+        if re.search(r"[{}]", CHOICE.sub("", SLOT.sub("", text))):
             found.append((verdict, "a brace that is part of no slot"))
     return found
 
 
-def _wrong(name, number, verdict, rule, parts, mapped):
+def _many_parts(parts):
+    return words.many(len(parts), "part")
+
+
+def _wrong(name, number, rule, parts, mapped):
     """Why a slot cannot stand in a template; empty if it can."""
     if name in OF_CLAIM:
         return "" if len(parts) > 1 and not number else "for claims of several parts, no number"
@@ -53,11 +65,9 @@ def _wrong(name, number, verdict, rule, parts, mapped):
     if not number and len(parts) != 1:
         return "which part? such as {1." + name + "}"
     if not 1 <= int(number or 1) <= len(parts):
-        return f"the claim has {words.many(len(parts), 'part')}"
+        return f"the claim has {_many_parts(parts)}"
     if name in OF_CONDITIONS and not mapped:
         return "the claim has no conditions"
-    if name == "where" and verdict != rules.UNDER_CONDITIONS:
-        return f"only where the verdict is {rules.UNDER_CONDITIONS}"
     if name == "chapter" and "number" not in parts[int(number or 1) - 1]:
         return "the part has no number of the chapter"
     passes_or_counts = rule == "existence" or rules.RULES[rule].point
@@ -87,14 +97,29 @@ def _filled(template, entry):
     def ends(match):
         part = _part(match["part"], entry)
         low, high = _extremes(part, entry)
-        places = min(_digits(low, part), _digits(high, part))
-        low, high = (_number(one["measured"], places, part) for one in (low, high))
-        return f"{low}{match['word']}{words.with_unit(high, part['unit'] or '')}"
+        digits = min(_digits(low, part), _digits(high, part))
+        low, high = (_number(one["measured"], digits, part) for one in (low, high))
+        return f"{low}{match['word']}{words.with_unit(high, _unit(part))}"
+
+    def choice(match):
+        return _choice(_part(match[1], entry), match[2], match[3])
+
+    said = set()  # what was varied, told once
 
     def one(match):
-        return _slot(match[1], match[2], entry)
+        if match[2] != "settings":
+            return _slot(match[1], match[2], entry)
+        return _or_no_evidence(_settings(_part(match[1], entry), entry, said), "settings")
 
-    return SLOT.sub(one, RANGE.sub(ends, template))
+    return SLOT.sub(one, CHOICE.sub(choice, RANGE.sub(ends, template)))
+
+
+def _choice(part, holds, fails):
+    """What is said of a part as it came out. Raises NoEvidence where that is neither."""
+    said = {rules.REPRODUCED: holds, rules.NOT_REPRODUCED: fails}
+    if part["verdict"] not in said:
+        raise NoEvidence(part["verdict"])
+    return said[part["verdict"]]
 
 
 def _plain(entry):
@@ -104,14 +129,11 @@ def _plain(entry):
         return f"Undecided whether {says}: {_why_undecided(entry)}."
     parts = entry["parts"]
     if len(parts) > 1:
-        tail = f" – {_parts(entry)}"
-    elif not parts[0]["counts"]["conditions"]:
-        tail = ""
-    elif verdict == rules.UNDER_CONDITIONS:
-        tail = f": it holds {_where(parts[0])}"
+        tail = f"; {_parts(entry)}"
+    elif parts[0]["counts"]["conditions"] > 1:
+        tail = f": it holds {_settings(parts[0], entry)}"
     else:
-        tail = ", in {hold} of {conditions} settings".format_map(parts[0]["counts"])
-        tail = tail if verdict == rules.REPRODUCED else f": it holds{tail[1:]}"
+        tail = ""
     return words.capitalised(f"{says}: {verdict}{tail}.")
 
 
@@ -122,9 +144,13 @@ def _why_undecided(entry):
         return entry["reason"] or "no side has enough evidence"
     if len(parts) > 1:
         return _parts(entry)
-    text = "it holds in {hold} of {conditions} settings, fails in {fail} and is open in {undecided}"
-    counts = parts[0]["counts"]
-    return text.format_map(counts | {key: counts[key] or "none" for key in ("hold", "fail")})
+    return f"it holds {_settings(parts[0], entry)} ({_rest(parts[0])})"
+
+
+def _rest(part):
+    """The settings in which a part does not hold: `3 refuted, 4 open`."""
+    counts = part["counts"]
+    return f"{counts['fail'] or 'none'} refuted, {counts['undecided'] or 'none'} open"
 
 
 def _decided(part):
@@ -142,6 +168,10 @@ def _slot(number, name, entry):
         text = _parts(entry) if name == "parts" else _names(entry, name)
     else:
         text = _of_part(_part(number, entry), name, entry)
+    return _or_no_evidence(text, name)
+
+
+def _or_no_evidence(text, name):
     if not text:
         raise NoEvidence(name)
     return text
@@ -158,10 +188,8 @@ def _of_part(part, name, entry):
         return str(counts[key]) if counts["conditions"] else ""
     if name == "n":
         return str(part["n"]) if part["n"] else ""
-    if name == "where":
-        return _where(part)
-    if name == "outcome":
-        return _outcome(part)
+    if name == "rest":
+        return _rest(part) if counts["conditions"] else ""
     if name == "runs":
         return _runs(part, entry["rule"])
     if name == "chapter":
@@ -169,10 +197,14 @@ def _of_part(part, name, entry):
         return _with_unit(number, numbers.printed_decimals(number), part)
     if name == "measured":
         return _with_unit(part["measured"], words.places(part), part)
+    if name == "factor":
+        return _factor(part["measured"], part)
     if name == "interval":
         return _interval(part)
     low, high = _extremes(part, entry)
-    end = low if name == "lowest" else high
+    end = low if name.startswith("lowest") else high
+    if name.endswith("factor"):
+        return _factor(end["measured"], part)
     return _with_unit(end["measured"], _digits(end, part), part)
 
 
@@ -204,7 +236,18 @@ def _number(value, places, part):
 def _with_unit(value, places, part):
     if value is None:
         return ""
-    return words.with_unit(_number(value, places, part), part["unit"] or "")
+    return words.with_unit(_number(value, places, part), _unit(part))
+
+
+def _unit(part):
+    """A unit in a sentence: what lies between percentages are points."""
+    return {"pp": "points"}.get(part["unit"], part["unit"] or "")
+
+
+def _factor(value, part):
+    if value is None or part["unit"] not in BASES:
+        return ""
+    return numbers.significant(float(f"{BASES[part['unit']] ** value:.2g}"), 2)
 
 
 def _interval(part):
@@ -212,7 +255,7 @@ def _interval(part):
         return ""
     places = words.places(part)
     ends = [numbers.number(part[end], places) for end in ("ci_low", "ci_high")]
-    return words.with_unit(" to ".join(ends), part["unit"] or "")
+    return words.with_unit(" to ".join(ends), _unit(part))
 
 
 def _runs(part, rule):
@@ -229,49 +272,57 @@ def _runs(part, rule):
     return f"{text} runs" if rule == "existence" else text
 
 
-def _where(part):
-    found, counts = part["where"], part["counts"]
-    if found and found["explains"]:
-        return found["words"]
-    if not counts["conditions"]:
+def _settings(part, entry, said=None):
+    """In how many of its settings a part holds, and in which: what the rule for where it holds says
+    of them, if there is one, else what was varied. Empty for a part without conditions.
+
+    said: what the sentence has already told to be varied, which is not told again; a set, added to.
+    """
+    counts, found = part["counts"], part["where"]
+    hold, of = counts["hold"], counts["conditions"]
+    if not of:
         return ""
-    tally = f"in {counts['hold']} of {counts['conditions']} settings"
-    return f"{tally}, which no short rule tells from the others"
+    if of == 1:
+        return "in the one setting tried" if hold else "in no setting tried"
+    some, said = words.some(hold, of), set() if said is None else said
+    which = found["which"] if found else ""
+    levels = [
+        condition["levels"]
+        for condition in entry["conditions"]
+        if condition["part"] == part["name"] and condition["trains"] is not False
+    ]
+    varied = tuple(places.varied(levels))
+    if which and len(varied) == 1 and found["sharp"]:
+        place = found["words"]
+        return place if place.startswith("everywhere") else f"only {place}"
+    told = which or varied
+    if told in said:
+        return f"in {some}" + (", likewise" if which else "")
+    said.add(told)
+    return f"in {some} settings, {which}" if which else places.settings(some, levels)
 
 
 def _parts(entry):
-    """All parts with their outcomes, those with the same outcome together."""
+    """All parts by name with how they came out, those that came out alike together."""
     told = {}
     for part in entry["parts"]:
-        told.setdefault(_outcome(part), []).append(part["name"])
-    return "; ".join(f"{_listed(names)}: {outcome}" for outcome, names in told.items())
-
-
-def _listed(names):
-    """Parts' names in a row; in quotes those that have a colon or, beside others, a comma."""
-    marks = ":," if len(names) > 1 else ":"
-    return words.listed(
-        [f"“{name}”" if any(mark in name for mark in marks) else name for name in names]
+        told.setdefault(_outcome(part, entry), []).append(f"“{part['name']}”")
+    return "; ".join(
+        f"{words.listed(names)} {one if len(names) == 1 else several}"
+        for (one, several), names in told.items()
     )
 
 
-def _outcome(part):
-    """How a part came out, as an answer to whether it holds. Where its conditions do not agree,
-    they are counted, or the places named where it holds."""
-    verdict, counts, found = part["verdict"], part["counts"], part["where"]
-    count = "in {hold} of {conditions} settings".format_map(counts)
-    if verdict == rules.UNDER_CONDITIONS:
-        if not (found and found["explains"]):
-            return count
-        place = found["words"].replace("; or ", " or for ")  # the parts have the semicolons
-        return f"only {place}" if re.match("for (?!all but)", place) else place
-    if verdict == rules.REPRODUCED:
-        return f"yes, {count}" if counts["hold"] < counts["conditions"] else "yes"
-    if verdict == rules.NOT_REPRODUCED:
-        return f"no, only {count}" if counts["hold"] else "no"
-    if verdict == rules.UNDECIDED and _decided(part):
-        return "undecided (yes in {hold}, no in {fail} of {conditions} settings)".format_map(counts)
-    return verdict
+def _outcome(part, entry):
+    """How a part came out, as verbs for one part and for several."""
+    verdict = part["verdict"]
+    if settings := _settings(part, entry):
+        settings += f" ({_rest(part)})" if verdict == rules.UNDECIDED else ""
+        return f"holds {settings}", f"each hold {settings}"
+    return {
+        rules.REPRODUCED: ("holds", "hold"),
+        rules.NOT_REPRODUCED: ("does not", "do not"),
+    }.get(verdict, (f"is {verdict}", f"are {verdict}"))
 
 
 def _names(entry, slot):
@@ -280,5 +331,5 @@ def _names(entry, slot):
         "failing": rules.NOT_REPRODUCED,
         "mixed": rules.UNDER_CONDITIONS,
     }[slot]
-    found = [part["name"] for part in entry["parts"] if part["verdict"] == wanted]
+    found = [f"“{part['name']}”" for part in entry["parts"] if part["verdict"] == wanted]
     return words.listed(found) if found else ""

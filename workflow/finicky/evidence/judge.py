@@ -12,7 +12,7 @@ from statistics import median
 
 import pandas as pd
 
-from finicky.evidence import budgets, headlines, rules, words
+from finicky.evidence import budgets, headlines, places, rules, words
 from finicky.evidence.datasets import carried
 from finicky.evidence.fragility import fragility
 from finicky.evidence.parts import counted, measure
@@ -123,7 +123,7 @@ def _part_record(part, judged=True, name=None):
         **_happened(part.kept or part.conditions),
         "detectable": _detectable(part) if judged else None,
         "counts": _counts([part]),
-        "where": _where_record(part) if judged else None,
+        "where": where_record(part.where) if judged else None,
         "budget": budgets.words(part.template, part.trained) or None,
     }
 
@@ -141,11 +141,12 @@ def _happened(conditions):
     }
 
 
-def _where_record(part):
-    """Where a part holds, in words and numbers; None if it does not hold in places."""
-    found = part.where
+def where_record(found):
+    """Where a part holds (a where.Where), in words and numbers; None if it does not in places."""
     return found and {
-        "words": words.where_words(found),
+        "words": places.where_words(found),
+        "which": places.which(found),
+        "sharp": places.sharp(found),
         "explains": found.explains,
         "right": found.right,
         "of": found.of,

@@ -10,8 +10,8 @@ from collections import Counter
 from finicky import numbers
 from finicky.evidence import rules
 from finicky.evidence.intervals import POWER
-from finicky.evidence.where import AT_LEAST, AT_MOST, NOT_IN
-from finicky.labels import axis_label, label
+from finicky.evidence.places import where_words
+from finicky.labels import axis_label, label, listed
 from finicky.runs import FAILED
 
 NO_RULE = "no short rule explains where it holds"
@@ -60,10 +60,11 @@ def many(number, noun):
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def listed(names, word="and"):
-    """Names in a row: `a`, `a and b`, `a, b and c`."""
-    *others, last = names
-    return f"{', '.join(others)} {word} {last}" if others else last
+def some(number, of):
+    """A part of several, before its noun: `all 5`, `both`, `3 of 5`, `none of 5`."""
+    if number == of:
+        return "both" if of == 2 else f"all {of}"
+    return f"{number or 'none'} of {of}"
 
 
 def capitalised(text, end=""):
@@ -403,57 +404,6 @@ def _known(number):
 
 
 # ---- Where it holds -----------------------------------------------------------------------------
-
-
-def where_words(found):
-    """A where.Where as it reads after "holds": `for plain, depth ≥ 6`, `for SGD, but not sigmoid or
-    tanh`, `for all but sigmoid`, `everywhere but for sigmoid`, `only for plain, save for MNIST`."""
-    clauses = found.clauses
-    if not clauses:
-        return "everywhere" if found.exceptions else "nowhere"
-    place = "; or ".join(map(_place_words, clauses))
-    if not found.exceptions:
-        return f"for {place}"
-    # Everywhere but for all but plain is: for plain.
-    denied = [tests for tests in clauses if all(test.op == NOT_IN for test in tests)]
-    if len(denied) != 1:
-        return f"everywhere but for {place}"
-    only = listed([level for test in denied[0] for level in _levels(test)], "or")
-    rest = "; or ".join(_place_words(tests) for tests in clauses if tests not in denied)
-    return f"only for {only}" + (f", save for {rest}" if rest else "")
-
-
-def _place_words(tests):
-    """What a place is, then what is left out of it."""
-    denied = [test for test in tests if test.op == NOT_IN]
-    left_out = [level for test in denied for level in _levels(test)]
-    picked = [test for test in tests if test.op != NOT_IN]
-    picked.sort(key=lambda test: not isinstance(test.levels[0], str))  # names, then numbers
-    inside = ", ".join(map(_test, picked))
-    if not left_out:
-        return inside
-    if inside:
-        return f"{inside}, but not {listed(left_out, 'or')}"
-    # whoever is one of them is left out, if they are of several axes
-    return (
-        f"all but {listed(left_out)}" if len(denied) == 1 else f"neither {listed(left_out, 'nor')}"
-    )
-
-
-def _levels(test):
-    """The levels of a test as names; a number needs its axis."""
-    if isinstance(test.levels[0], str):
-        return [_named(test.axis, level) for level in test.levels]
-    return [f"{axis_label(test.axis)} {label(level)}" for level in test.levels]
-
-
-def _test(test):
-    if test.op in (AT_LEAST, AT_MOST):
-        return f"{axis_label(test.axis)} {test.op} {label(test.levels[0])}"
-    first, *others = _levels(test)
-    if not isinstance(test.levels[0], str):
-        others = [label(level) for level in test.levels[1:]]
-    return listed([first, *others], "or")
 
 
 def _place(part):
