@@ -143,6 +143,13 @@ def test_every_promised_file_is_made_again_if_it_is_removed(smoke, results):
     assert all((results / name).exists() for name in removed)
 
 
+def test_the_scheduler_looks_for_jobs_only_when_one_has_ended(smoke):
+    """Else, with timers of its own, ever more often: hundreds of times a second in a long call."""
+    jobs = len(list(smoke.folder.glob("results/smoke/logs/**/*.log")))
+    looks = smoke.said.count("Ready jobs: ")
+    assert 0 < looks <= jobs + 5
+
+
 def test_a_second_call_has_nothing_to_do(smoke):
     before = smoke.stamps("results/**/logs/**/*.log")
     assert "Nothing to be done" in smoke.snakemake("smoke")
