@@ -37,10 +37,9 @@ def check(tmp_path):
     def check(preset, base=None):
         below = merged(BASE, base or {})
         for name, document in ("config.yaml", below), ("mine.yaml", preset):
-            (tmp_path / name).write_text(yaml.safe_dump(document))
+            (tmp_path / name).write_text(yaml.safe_dump(document, sort_keys=False))
         files = [tmp_path / "config.yaml", tmp_path / "mine.yaml"]
-        whole = config.with_own_grid(merged(below, preset), files)
-        config.check(whole, files, EXPERIMENTS)
+        config.check(config.merged(files), files, EXPERIMENTS)
 
     return check
 
@@ -71,7 +70,7 @@ def grid(**changes):
 def test_the_presets_pass(name):
     above = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
     files = [CONFIGS / "config.yaml", CONFIGS / f"{name}.yaml"]
-    config.check(config.with_own_grid(merged(BASE, above), files), files, EXPERIMENTS)
+    config.check(config.merged(files), files, EXPERIMENTS)
     assert above["preset"] == {"config": "default"}.get(name, name)
 
 
@@ -424,7 +423,20 @@ def test_a_file_says_what_snakemake_makes_of_it():
     for file in ("smoke", "full"):
         files = [CONFIGS / "config.yaml", CONFIGS / f"{file}.yaml"]
         theirs = merged(BASE, yaml.safe_load(files[1].read_text(encoding="utf-8")))
-        assert config.merged(files) == config.with_own_grid(theirs, files)
+        ours = config.merged(files)
+        named = {name: config.PLAIN | theirs["grid"][name] for name in ours["grid"]}
+        assert ours == theirs | {"grid": named}
+
+
+def test_a_file_is_read_once_and_the_command_line_chooses_no_sub_grids(tmp_path, monkeypatch):
+    for name, grid in {"config": {"a": GRID, "b": GRID}, "mine": {"a": {"epochs": 2}}}.items():
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"grid": grid}))
+    read = []
+    monkeypatch.setattr(config, "_document", lambda file, real=config._document: (
+        read.append(file), real(file))[1])  # fmt: skip
+    files = [tmp_path / "config.yaml", tmp_path / "mine.yaml"]
+    whole = config.merged(files, {"grid": {"b": {"epochs": 3}}})
+    assert whole["grid"] == {"a": GRID | {"epochs": 2}} and read == files
 
 
 @pytest.mark.parametrize(

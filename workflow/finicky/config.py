@@ -36,8 +36,8 @@ def merged(files, arguments=None, module=None):
     Snakemake reads the numbers of YAML 1.1, so the workflow puts this config in place of its own.
     """
     layers = _layers(files, arguments, module)
-    experiments = _experiments(layers.values())
-    return with_own_grid(reduce(laid_over, layers.values(), {}) | experiments, files, module)
+    whole = reduce(laid_over, layers.values(), {}) | _experiments(layers.values())
+    return whole | _own_grid(whole, layers)
 
 
 def _layers(files, arguments, module):
@@ -76,21 +76,18 @@ def _document(file):
     return document or {}
 
 
-def with_own_grid(config, files, module=None):
-    """The config with those sub-grids that the strongest of its files with a `grid` names.
+def _own_grid(whole, layers):
+    """{"grid": those sub-grids that the strongest file with a `grid` names} of the merged config.
 
     Of a sub-grid that the base has too, a preset's file says only what differs; the others are not
-    its own.
+    its own. --config, which is no file, changes sub-grids and chooses none.
     """
-    named = None
-    for document in [*map(_document, files), module or {}]:
-        grid = document.get("grid")
-        named = grid if isinstance(grid, dict) else named
-    if named is None or not isinstance(config.get("grid"), dict):
-        return config
-    grid = {name: config["grid"][name] for name in named}
-    grid = {name: PLAIN | one if isinstance(one, dict) else one for name, one in grid.items()}
-    return config | {"grid": grid}
+    grids = [layer.get("grid") for place, layer in layers.items() if place != "--config"]
+    named = next((grid for grid in reversed(grids) if isinstance(grid, dict)), None)
+    if named is None or not isinstance(whole.get("grid"), dict):
+        return {}
+    grid = {name: whole["grid"][name] for name in named}
+    return {"grid": {k: PLAIN | one if isinstance(one, dict) else one for k, one in grid.items()}}
 
 
 def shared_grids(files):
