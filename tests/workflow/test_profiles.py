@@ -2,12 +2,16 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from finicky import config as presets
-from finicky import runs
+from finicky import documents, runs
+
+from .conftest import Project
 
 ROOT = Path(__file__).parents[2]
 PROFILES = "default gpu slurm slurm-gpu"
@@ -57,6 +61,28 @@ def test_a_clusters_profile_adds_to_the_default_one(untrained, profile):
         r"^rule train:.*?resources: ([^\n]*)", done.stdout, re.DOTALL | re.MULTILINE
     )
     assert training and all(("gpu=1" in line) == (profile == "slurm-gpu") for line in training)
+
+
+@pytest.mark.parametrize("place", ["called", "worked", "neither"])
+@pytest.mark.parametrize("profile", ["slurm", "slurm-gpu"])
+def test_the_site_is_found_beside_the_working_folder_too(untrained, tmp_path, profile, place):
+    """Of another workflow's folder, say; else it is the clone's."""
+    there, results = tmp_path / "there", tmp_path / "results"
+    there.mkdir()
+    results.mkdir()
+    profiles = untrained.folder / "workflow/profiles"
+    site = documents.read(profiles / "site.yaml", "a site")
+    for name, folder in {"called": there, "worked": results}.items():
+        if name == place:
+            (folder / "site.yaml").write_text(yaml.safe_dump(site | {"account": f"of-{name}"}))
+    done = Project(there).call([
+        sys.executable, "-m", "snakemake", "-s", str(untrained.folder / "Snakefile"),
+        "--directory", str(results), "--profile", str(profiles / profile), "-n", "--quiet", "host",
+        "--configfile", str(untrained.folder / "config/tiny.yaml"),
+    ])  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    accounts = set(re.findall("slurm_account=([^,\\s]*)", done.stdout))
+    assert accounts == (set() if place == "neither" else {f"of-{place}"})
 
 
 def test_the_whole_grid_is_a_few_hundred_jobs():
