@@ -87,6 +87,9 @@ reference: check-preset  ## make the preset's results a seed set of the referenc
 	cp results/$(PRESET)/experiments/*.parquet $$new/experiments/ && \
 	cp results/$(PRESET)/evidence.parquet results/$(PRESET)/provenance.json $$new/ && \
 	cp results/$(PRESET)/report/claims.json $$new/ && \
+	for checksum in provenance.json.sha256 report/claims.json.sha256; do \
+		if test -e results/$(PRESET)/$$checksum; then \
+			cp results/$(PRESET)/$$checksum $$new/ || exit 1; fi; done && \
 	old=results/reference/.old && rm -rf $$old && \
 	if test -e results/reference/$(PRESET); then mv results/reference/$(PRESET) $$old; fi && \
 	mv $$new results/reference/$(PRESET) && rm -rf $$old

@@ -43,7 +43,7 @@ def root(tmp_path):
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(path.read_bytes())
     (tmp_path / "config/smoke.yaml").rename(tmp_path / "config/mine.yaml")
-    for name in (*MADE, "logs/tables.log", "shards/x.parquet"):
+    for name in (*MADE, "report/other.json.sha256", "logs/tables.log", "shards/x.parquet"):
         path = tmp_path / "results/mine" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"content of {name}", encoding="utf-8")

@@ -1,11 +1,17 @@
 """YAML documents: each mistake in one line, in the words of a person who edits the file."""
 
+import hashlib
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
 import pytest
 import yaml
 
 from finicky import documents
-from finicky.errors import InputError
+from finicky.errors import Damaged, InputError
 
+ROOT = Path(__file__).parents[2]
 SCHEMA = """
 type: object
 additionalProperties: false
@@ -209,3 +215,68 @@ def test_what_was_found_is_cut_to_a_readable_length(schema):
     with pytest.raises(InputError) as error:
         documents.check(GOOD | {"name": "X" * 500}, schema, "toys.yaml")
     assert error.value.found == "'" + "X" * 56 + "..."
+
+
+# ---------------------------------------------------------------- JSON of jobs
+
+
+def test_any_flipped_bit_of_json_or_of_its_checksum_is_found(tmp_path):
+    path = tmp_path / "claims.json"
+    documents.write_json(path, [{"id": "C001", "median": 1.5, "says": "η"}])
+    digits = documents.checksum_file(path)
+    for file, length in (path, path.stat().st_size), (digits, 64):
+        content = file.read_bytes()
+        for bit in range(8 * length):
+            damaged = bytearray(content)
+            damaged[bit // 8] ^= 1 << bit % 8
+            file.write_bytes(damaged)
+            with pytest.raises(Damaged, match=f"^{path}: found a damaged file: its SHA-256"):
+                documents.read_json(path)
+        file.write_bytes(content)
+    assert documents.read_json(path)[0]["median"] == 1.5
+
+
+def test_the_checksum_is_one_that_others_read_too(tmp_path):
+    path = tmp_path / "claims.json"
+    for document in ({"a": 1}, {"a": 2}):
+        documents.write_json(path, document)
+        assert documents.read_json(path) == json.loads(path.read_text()) == document
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert documents.checksum_file(path).read_text() == f"{digest}  claims.json\n"
+
+
+def test_json_without_a_checksum_is_read_as_it_is(tmp_path):
+    path = tmp_path / "old.json"
+    path.write_text('{"a": 1}')
+    assert documents.read_json(path) == {"a": 1}
+
+
+def test_a_kill_before_the_checksum_is_written_leaves_none(tmp_path, monkeypatch):
+    """Not that of the file before."""
+    path = tmp_path / "claims.json"
+    documents.write_json(path, {"a": 1})
+
+    @contextmanager
+    def killed_at_the_checksum(file, real=documents.replaced):
+        if str(file).endswith("sha256"):
+            raise KeyboardInterrupt
+        with real(file) as temporary:
+            yield temporary
+
+    monkeypatch.setattr(documents, "replaced", killed_at_the_checksum)
+    with pytest.raises(KeyboardInterrupt):
+        documents.write_json(path, {"a": 2})
+    assert documents.read_json(path) == {"a": 2}
+
+
+def test_no_json_has_numbers_that_json_does_not_know(tmp_path):
+    path = tmp_path / "claims.json"
+    documents.write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        documents.write_json(path, {"a": float("nan")})
+    assert documents.read_json(path) == {"a": 1}
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("results/reference/*/*.json")), ids=str)
+def test_the_committed_json_is_whole(path):
+    documents.read_json(path)

@@ -196,12 +196,17 @@ def referenced(tmp_path):
 
 
 def test_a_new_reference_takes_the_place_of_the_old(referenced):
+    checksums = "provenance.json.sha256", "report/claims.json.sha256"
+    for name in checksums:
+        (referenced / "results/default" / name).write_text("new")
     for _ in range(2):
         done = make("reference", folder=referenced)
         assert done.returncode == 0, done.stderr
         reference = referenced / "results/reference"
         assert [path.name for path in reference.iterdir()] == ["default"]
         assert (reference / "default/claims.json").read_text() == "new"
+        for name in checksums:
+            assert (reference / "default" / Path(name).name).read_text() == "new"
         assert (reference / "default/experiments/adam.parquet").read_text() == "new"
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from finicky import config, parquet, runs, tables
+from finicky import config, documents, parquet, runs, tables
 from finicky.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -120,7 +120,7 @@ def some_run(folder):
 
 def test_whole_results_are_left_as_they_are(folder, call):
     before = folder.files()
-    assert call("verify") == (0, ["8 stored runs are whole, and so are all tables that are left"])
+    assert call("verify") == (0, ["8 stored runs are whole, and so are all files with a hash"])
     assert folder.files() == before
 
 
@@ -136,6 +136,20 @@ def test_a_damaged_file_is_named_and_removed(folder, call):
         assert status == 1 and line.startswith(f"{path} is damaged: removed")
         del before[str(path)]
         assert folder.files() == before
+
+
+@pytest.mark.parametrize("damaged", ["claims.json", "claims.json.sha256"])
+def test_json_of_other_numbers_is_found_and_removed(folder, call, damaged):
+    """Though it can be read. Without a checksum nothing is known of it."""
+    path = Path("results/mine/report/claims.json")
+    documents.write_json(path, [{"id": "C001", "median": 1.5}])
+    Path("results/mine/other.json").write_text('{"median": 1.5}')
+    assert call("verify")[0] == 0
+    (path.parent / damaged).write_text((path.parent / damaged).read_text().replace("5", "7"))
+    status, [line, _] = call("verify")
+    assert status == 1 and line.startswith(f"{path} is damaged: removed")
+    assert not path.exists() and Path("results/mine/other.json").exists()
+    assert call("verify")[0] == 0  # the checksum that is left says nothing
 
 
 def test_a_damaged_run_is_restored_from_its_shard(folder, call):
@@ -260,6 +274,36 @@ def test_a_job_that_meets_with_a_damaged_table_says_so_and_removes_it(folder, jo
         [line] = capsys.readouterr().err.splitlines()
         assert line.startswith(f"{path}: found a damaged file: its SHA-256 is another; allowed: ")
         assert path.exists() == ("reference" in path.parts)
+
+
+class Paths(Output):
+    """The same; as a list, they are the paths."""
+
+    def __iter__(self):
+        return iter(self.values())
+
+
+def test_a_table_that_is_left_empty_has_no_checksum_of_before(tmp_path, monkeypatch):
+    scripts = ROOT / "workflow/scripts"
+    output = Paths(json="T01.json", csv="T01.csv")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(scripts))
+    nothing = SimpleNamespace(t01=lambda table, ledger: None)
+    monkeypatch.setitem(sys.modules, "finicky.exhibits.nothing", nothing)
+    parquet.write(pd.DataFrame({"value": [1.5]}), "table.parquet")
+    documents.write_json(output.json, {"heads": []})
+    snakemake = SimpleNamespace(
+        rule="table", log=["log"], config={}, output=output,
+        input=SimpleNamespace(table="table.parquet", ledger=str(ROOT / "config/claims.yaml")),
+        wildcards=SimpleNamespace(table="T01"), params=SimpleNamespace(slug="nothing"),
+    )  # fmt: skip
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        runpy.run_path(str(scripts / "refill.py"), {"snakemake": snakemake})
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert Path("T01.json").read_bytes() == b""
+    assert not documents.checksum_file("T01.json").exists()
 
 
 # ---------------------------------------------------------------- prune

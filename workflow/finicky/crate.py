@@ -62,14 +62,17 @@ def contents(preset, root):
     own = root / "config" / f"{preset}.yaml"
     if own.is_file():
         found[own.relative_to(root)] = own
-    return {name.as_posix(): path for name, path in sorted(found.items()) if path.is_file()}
+    # the metadata says each file's hash
+    packed = (one for one in sorted(found.items()) if one[0].suffix != ".sha256")
+    return {name.as_posix(): path for name, path in packed if path.is_file()}
 
 
 def pack(preset, root, path):
     """Write the archive of a preset's results. Returns the names of the files in it."""
     files = {name: file.read_bytes() for name, file in contents(preset, root).items()}
     citation = documents.read(Path(root) / "CITATION.cff", "a citation file")
-    metadata = describe(files, json.loads(files["provenance.json"]), citation)
+    provenance = documents.read_json(Path(root) / "results" / preset / "provenance.json")
+    metadata = describe(files, provenance, citation)
     text = json.dumps(metadata, indent=1, ensure_ascii=False)
     with replaced(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, content in {METADATA: text.encode(), **files}.items():

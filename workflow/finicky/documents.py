@@ -1,4 +1,5 @@
-"""YAML documents that a person edits: reading them and checking them against a schema; and JSON.
+"""YAML documents that a person edits: reading them and checking them against a schema; and JSON of
+jobs, with a SHA-256 of all its bytes in a file beside it.
 
 Everything wrong is an InputError of one line: file, key, what was found, what is allowed.
 
@@ -9,6 +10,7 @@ doubt.
 """
 
 import difflib
+import hashlib
 import json
 import math
 import re
@@ -19,6 +21,7 @@ import jsonschema
 import yaml
 
 from finicky.errors import Damaged, InputError
+from finicky.store import replaced
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 
@@ -147,10 +150,40 @@ def _text(path, what):
         raise InputError(path, None, error.strerror, f"{what} that can be read") from None
 
 
+def checksum_file(path):
+    """The file beside a JSON file with its SHA-256, as `sha256sum -c` reads it too. (In the JSON it
+    would be in the way of readers: claims.json is a list.)"""
+    return Path(f"{path}.sha256")
+
+
+def write_json(path, document, indent=1, **style):
+    """Write plain Python with finite numbers as JSON, whole or not at all, then its checksum, so
+    that a kill between them leaves none; style: of json.dumps."""
+    text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False, **style)
+    content = f"{text}\n".encode()
+    checksum_file(path).unlink(missing_ok=True)
+    with replaced(path) as temporary:
+        Path(temporary).write_bytes(content)
+    with replaced(checksum_file(path)) as temporary:
+        line = f"{hashlib.sha256(content).hexdigest()}  {Path(path).name}\n"
+        Path(temporary).write_text(line, encoding="utf-8")
+
+
 def read_json(path):
-    """What a job has written as JSON; Damaged if it is none any more."""
+    """What a job has written as JSON.
+
+    Raises Damaged if it is not what was written. A file without a checksum, of an older version or
+    another hand, is read as it is.
+    """
+    content = Path(path).read_bytes()
     try:
-        return json.loads(Path(path).read_bytes())
+        told = checksum_file(path).read_bytes()[:64]
+    except FileNotFoundError:
+        told = None
+    if told not in (None, hashlib.sha256(content).hexdigest().encode()):
+        raise Damaged(path, "its SHA-256 is another")
+    try:
+        return json.loads(content)
     except ValueError as error:
         raise Damaged(path, error) from None
 

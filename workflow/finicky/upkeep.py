@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow.compute
 
-from finicky import parquet
+from finicky import documents, parquet
 from finicky.errors import Damaged, InputError
 from finicky.questions import experiments
 from finicky.runs import Run, of_record, plan
@@ -85,10 +85,17 @@ def damaged_runs(store, needs):
     return found
 
 
-def damaged_tables(results, needs):
-    """{path: what is wrong} of the parquet files below the folder of results: tables, shards,
-    experiments, evidence, benchmark and reference."""
+def damaged_files(results, needs):
+    """{path: what is wrong} of the files below the folder of results that carry a hash: parquet
+    files (tables, shards, experiments, evidence), JSON, benchmark and reference."""
     found = {}
+    for checksum in sorted(Path(results).glob("**/*.json.sha256")):
+        path = checksum.with_suffix("")
+        try:
+            if path.is_file():
+                documents.read_json(path)
+        except Damaged:
+            found[path] = "is damaged"
     for path in sorted(Path(results).glob("**/*.parquet")):
         try:
             table = parquet.read(path)

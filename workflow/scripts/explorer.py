@@ -1,13 +1,11 @@
 """Gather what the page's explorer shows: the grid's tables, with those of the reference's seeds."""
 
-import json
 from pathlib import Path
 
 from job import job
 
-from finicky import provenance
+from finicky import documents, provenance
 from finicky.page import explorer
-from finicky.store import replaced
 
 with job(snakemake):
     given = snakemake.input
@@ -16,6 +14,5 @@ with job(snakemake):
     every = {Path(path).parent.name: Path(path).parent / "tables" for path in given.references}
     folders += [every[name] for name in sets]
     shown = explorer.view([explorer.read(folder) for folder in folders], snakemake.config)
-    with replaced(snakemake.output[0]) as temporary:
-        text = json.dumps(shown, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        Path(temporary).write_text(text, encoding="utf-8")
+    packed = {"indent": None, "separators": (",", ":")}
+    documents.write_json(snakemake.output[0], shown, sort_keys=True, **packed)

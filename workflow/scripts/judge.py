@@ -1,13 +1,9 @@
 """Judge every claim of the ledger."""
 
-import json
-from pathlib import Path
-
 from job import job
 
 from finicky import documents, parquet, provenance
 from finicky.evidence import judge, ledger
-from finicky.store import replaced
 
 with job(snakemake):
     tables = {
@@ -28,8 +24,6 @@ with job(snakemake):
     judge.add_other_seeds(claims, references)
     documents.check(claims, "claims-output.schema.yaml", snakemake.output.claims)
     parquet.write(evidence, snakemake.output.evidence)
-    text = json.dumps(claims, indent=1, ensure_ascii=False, allow_nan=False)
     for path in (snakemake.output.claims, snakemake.output.of_device):
-        with replaced(path) as temporary:
-            Path(temporary).write_text(text + "\n", encoding="utf-8")
+        documents.write_json(path, claims)
     print(evidence.groupby("verdict").size().to_string())

@@ -1,12 +1,8 @@
 """Record where a preset's numbers came from."""
 
-import json
-from pathlib import Path
-
 from job import job
 
-from finicky import parquet, provenance
-from finicky.store import replaced
+from finicky import documents, parquet, provenance
 
 with job(snakemake):
     runs = parquet.read_frame(snakemake.input.runs)
@@ -15,7 +11,4 @@ with job(snakemake):
         runs, params.config, params.benchmarks, params.planned, params.failures,
         snakemake.input.experiments, params.code,
     )  # fmt: skip
-    with replaced(snakemake.output[0]) as temporary:
-        Path(temporary).write_text(
-            json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8"
-        )
+    documents.write_json(snakemake.output[0], record)

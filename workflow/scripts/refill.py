@@ -1,12 +1,11 @@
 """Refill one table of the chapter: JSON, which the page prints, and CSV."""
 
 import importlib
-import json
 from pathlib import Path
 
 from job import job
 
-from finicky import parquet
+from finicky import documents, parquet
 from finicky.evidence import ledger
 from finicky.exhibits import tables
 from finicky.store import replaced
@@ -21,9 +20,8 @@ with job(snakemake):
         print(f"{name}: no runs to refill it from")
         for path in snakemake.output:
             Path(path).write_bytes(b"")
+        documents.checksum_file(snakemake.output.json).unlink(missing_ok=True)  # of the last time
     else:
-        with replaced(snakemake.output.json) as temporary:
-            text = json.dumps(tables.as_json(table), indent=1, ensure_ascii=False, allow_nan=False)
-            Path(temporary).write_text(text + "\n", encoding="utf-8")
+        documents.write_json(snakemake.output.json, tables.as_json(table))
         with replaced(snakemake.output.csv) as temporary:
             Path(temporary).write_text(tables.as_csv(table), encoding="utf-8")

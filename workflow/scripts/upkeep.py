@@ -47,14 +47,14 @@ def verify():
     was any."""
     check_idle()
     store, needed = Store(RESULTS / "store"), needs()
-    tables, runs = upkeep.damaged_tables(RESULTS, needed), upkeep.damaged_runs(store, needed)
-    for path, why in tables.items():
+    files, runs = upkeep.damaged_files(RESULTS, needed), upkeep.damaged_runs(store, needed)
+    for path, why in files.items():
         if path.is_relative_to(RESULTS / "reference"):
             print(f"{path} {why}: git has it (git checkout -- {path})")
         else:
             path.unlink()
             print(f"{path} {why}: removed, the next make report makes it again where it needs it")
-    shards = [path for path in sorted(RESULTS.glob("*/shards/*.parquet")) if path not in tables]
+    shards = [path for path in sorted(RESULTS.glob("*/shards/*.parquet")) if path not in files]
     for run_id, why in runs.items():
         path = store.path(run_id)
         path.unlink()
@@ -66,8 +66,8 @@ def verify():
         path.unlink()
     if left:
         print(f"{len(left)} temporary files of killed jobs: removed")
-    print(f"{len(store.files()):,} stored runs are whole, and so are all tables that are left")
-    return int(bool(tables or runs))
+    print(f"{len(store.files()):,} stored runs are whole, and so are all files with a hash")
+    return int(bool(files or runs))
 
 
 def prune(yes=""):
