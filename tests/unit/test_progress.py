@@ -2,6 +2,8 @@
 
 import io
 import json
+import math
+import os
 from types import SimpleNamespace
 
 import pyarrow.parquet as parquet
@@ -9,7 +11,7 @@ import pytest
 
 from finicky import progress, runs, tables
 from finicky.durations import duration
-from finicky.progress import Line, Times, announcement, left
+from finicky.progress import Job, Line, Times, announcement, left, makespan
 from finicky.runs import Run, seconds
 from finicky.store import Store
 
@@ -61,7 +63,7 @@ def work_of(planned, store, jobs=(), times=None, slots=1, experiments=None):
 # ---------------------------------------------------------------- how long things take
 
 
-CONFIG = {"device": "cpu", "seeds": 2}
+CONFIG = {"device": "cpu", "seeds": 2, "experiments": {"adam": {}, "losses": {"trials": 4}}}
 
 
 def reference(folder, pace, device="cpu", date="2026-01-01", seeds=1, **stages):
@@ -70,8 +72,10 @@ def reference(folder, pace, device="cpu", date="2026-01-01", seeds=1, **stages):
     some = {run.id: vars(run) | {"seconds": pace * seconds(run)} for run in make_runs(3)}
     some = {run: record | {"device": device} for run, record in some.items()}
     parquet.write_table(tables.shard_table(some), folder / "tables/runs.parquet")
-    config = {"seeds": seeds, "experiments": {"adam": {}, "losses": {}, "bench": None}}
-    record = {"date": date, "config": config, "seconds": stages}
+    theirs = {"adam": {}, "losses": {"trials": 2}, "bench": None}
+    config = {"seeds": seeds, "experiments": theirs}
+    each = stages.pop("each", {})
+    record = {"date": date, "config": config, "seconds": stages, "experiment_seconds": each}
     (folder / "provenance.json").write_text(json.dumps(record))
     return folder / "provenance.json"
 
@@ -91,10 +95,37 @@ def test_the_newest_reference_is_the_first_guess(store, tmp_path):
     new = reference(tmp_path / "new", pace=3, seeds=1, experiments=80, tables=5)
     times = progress.times(CONFIG, store, tmp_path, [new, old])
     assert times.pace == pytest.approx(3)
-    # two experiments in 80 s, on one seed; here there are two
-    assert times.of_job("experiments/adam") == 80 and times.of_job("tables") == 5
+    # two experiments in 80 s, on one seed; here there are two, and one does twice as much for each
+    work = 40 - progress.START
+    assert times.of_job("experiments/adam") == progress.START + 2 * work
+    assert times.of_job("experiments/losses") == progress.START + 4 * work
+    assert times.of_job("experiments/other") == times.of_job("experiments/adam")
+    assert times.of_job("tables") == 5
     assert times.of_job("train/mnist-1") == progress.START
     assert times.of_job("page") == progress.JOB
+
+
+def test_a_reference_may_know_what_each_experiment_took(store, tmp_path):
+    new = reference(tmp_path / "new", pace=3, experiments=80, each={"adam": 70, "losses": 1})
+    times = progress.times(CONFIG, store, tmp_path, [new])
+    assert times.of_job("experiments/adam") == progress.START + 2 * (70 - progress.START)
+    assert times.of_job("experiments/losses") == progress.START
+
+
+@pytest.mark.parametrize(
+    "ours, theirs, expected",
+    [
+        ({}, {}, 1),
+        ({"images": 200, "epochs": 6}, {"images": 100, "epochs": 2}, 3),
+        ({"images": 100, "epochs": 6}, {"images": 1000, "epochs": 2}, 0.1),
+        ({"rates": [0.1, 1e-3], "keep": 0.9}, {"rates": [0.5], "keep": 0.1}, 2),
+        ({"images": [100, 900], "new": 7}, {"images": [100]}, 10),
+        ({"rates": {"sgd": [0.1], "adam": [0.1, 1e-3]}}, {"rates": {"sgd": [0.1]}}, 3),
+        ({"decays": [0, 0.1]}, {"decays": [0]}, 2),
+    ],
+)
+def test_the_work_of_an_experiment_grows_with_what_differs_most(ours, theirs, expected):
+    assert progress.growth(ours, theirs) == pytest.approx(expected)
 
 
 def test_a_cpu_says_nothing_of_a_gpu(store, tmp_path):
@@ -120,6 +151,9 @@ def test_what_a_job_took_the_last_time(store, tmp_path):
     leave_benchmark(tmp_path, "judge", "killed", "")
     times = progress.times(CONFIG, store, tmp_path, [])
     assert times.jobs == {"experiments/adam": 12.5, "figures/F01": 2} and times.memory == 2
+    assert times.measured == times.jobs.keys()
+    known = reference(tmp_path / "known", pace=1, experiments=80)
+    assert progress.times(CONFIG, store, tmp_path, [known]).of_job("experiments/adam") == 12.5
 
 
 # ---------------------------------------------------------------- the whole of the work
@@ -146,6 +180,73 @@ def test_a_long_job_is_not_shared(store):
     planned = make_runs(1)
     finish(store, planned)
     assert left(work_of(planned, store, times.jobs, times, slots=50)) == 100
+
+
+# ---------------------------------------------------------------- the whole, on other machines
+
+
+CHAIN = {"a": Job(3), "b": Job(4, ("a",)), "c": Job(5, ("b",))}
+FORK = {"a": Job(2), **{name: Job(3, ("a",)) for name in "bcd"}, "e": Job(1, tuple("bcd"))}
+LONG_FIRST = {"long": Job(10), **{name: Job(2) for name in "abcd"}}
+LONG_LAST = {**{name: Job(2) for name in "abcd"}, "long": Job(10)}
+ALONE = {"a": Job(3), "b": Job(4), "alone": Job(5, cores=math.inf), "c": Job(1, ("a",))}
+TWO = {"a": Job(3), "wide": Job(5, cores=2), "b": Job(4, ("a",))}
+
+
+@pytest.mark.parametrize(
+    "jobs, cores, overhead, expected",
+    [
+        ({}, 4, 1, 0),
+        (CHAIN, 1, 0, 12),
+        (CHAIN, 8, 0, 12),
+        (CHAIN, 8, 1, 15),
+        (FORK, 1, 0, 12),
+        (FORK, 2, 0, 9),  # 2 + two rounds of 3 + 1
+        (FORK, 3, 0, 6),
+        (FORK, 2, 1, 13),
+        (FORK, 512, 0, 6),
+        (LONG_FIRST, 2, 0, 10),  # the others fit beside it
+        (LONG_LAST, 2, 0, 14),  # it starts after two rounds of 2
+        (LONG_LAST, 4, 0, 12),
+        (LONG_LAST, 5, 0, 10),
+        (LONG_LAST, 5, 4.5, 14.5),
+        (ALONE, 1, 0, 13),
+        (ALONE, 2, 0, 9),  # c, which is ready at 3, goes first
+        (ALONE, 64, 0, 9),  # however many cores: all of them
+        (TWO, 2, 0, 12),  # a, b in its place, then both cores are free
+        (TWO, 3, 0, 7),
+        (TWO, math.inf, 0, 7),
+    ],
+)
+def test_the_makespan_of_small_graphs(jobs, cores, overhead, expected):
+    assert makespan(jobs, cores, overhead) == pytest.approx(expected)
+
+
+def test_jobs_of_a_whole_preset_wait_as_the_rules_say():
+    shards = {"x": make_runs(2), "y": make_runs(1)}
+    experiments = {
+        "grid": SimpleNamespace(reads=["runs"], alone=False),
+        "bench": SimpleNamespace(reads=[], alone=True),
+    }
+    times = Times(jobs={"judge": 7.0})
+    jobs = progress.whole(shards, experiments, {"F1": "grid"}, {"T1": "bench"}, times, alone=8)
+    one = seconds(make_runs(1)[0])
+    assert jobs == {
+        "train/x": Job(pytest.approx(progress.START + 2 * one)),
+        "train/y": Job(pytest.approx(progress.START + one)),
+        "tables": Job(progress.JOB, ("train/x", "train/y")),
+        "experiments/grid": Job(progress.JOB, ("tables",)),
+        "experiments/bench": Job(progress.JOB, (), 8),
+        "judge": Job(7.0, ("experiments/grid", "experiments/bench")),
+        "figures/F1": Job(progress.JOB, ("experiments/grid",)),
+        "refilled/T1": Job(progress.JOB, ("experiments/bench",)),
+        "provenance": Job(
+            progress.JOB,
+            ("tables", "judge", "experiments/grid", "experiments/bench", "figures/F1"),
+        ),
+        "explorer": Job(progress.JOB, ("tables",)),
+        "page": Job(progress.JOB, ("judge", "provenance", "explorer", "figures/F1", "refilled/T1")),
+    }
 
 
 # ---------------------------------------------------------------- the announcement
@@ -280,6 +381,25 @@ def test_what_a_preset_lacks(store, tmp_path):
     ]  # fmt: skip
     finish(store, sum(plan.shards.values(), []))
     assert unmade(["adam"], ["F01"], []) == []
+
+
+def test_what_a_finished_preset_took_by_stage(tmp_path):
+    """Two trained beside each other for 10 s, an experiment beside the second, which went on for 4;
+    a figure later, for 6. What left no time, or is no stage, does not count."""
+    spans = {
+        "train/a": (100, 110), "train/b": (100, 120), "experiments/adam": (110, 124),
+        "figures/F01": (200, 203), "refilled/T01": (203, 206), "bench": (0, 1000),
+    }  # fmt: skip
+    for name, (start, end) in spans.items():
+        leave_benchmark(tmp_path, name, end - start, "-")
+        os.utime(tmp_path / f"benchmarks/{name}.tsv", (end, end))
+    leave_benchmark(tmp_path, "judge", "killed", "")
+    took = progress.taken(tmp_path)
+    assert took == pytest.approx({"training": 15, "experiments": 9, "figures": 6})
+    assert progress.taken_in_words(took) == (
+        "jobs at work for 30 s, 50 % beside training: experiments 30 %, figures 20 %"
+    )
+    assert progress.taken_in_words(progress.taken(tmp_path / "nothing")) == ""
 
 
 def test_levels_are_what_a_record_has():

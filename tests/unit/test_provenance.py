@@ -133,6 +133,9 @@ def test_times_are_summed_by_stage_and_training_comes_from_the_runs(benchmarks):
     assert record["seconds"] == {"training": 40.0, "figures": 6.0, "judge": 1.2}
     # b trained for 30 s, a beside it in the last 10 of these, and the other jobs at once, later.
     assert record["wall_seconds"] == pytest.approx(30 + 3.5, abs=0.2)
+    assert record["experiment_seconds"] == {}
+    each = benchmarks | {"experiments": benchmarks["figures"]}
+    assert provenance.record(runs, CONFIG, each)["experiment_seconds"] == {"F01": 2.5, "F02": 3.5}
 
 
 @pytest.mark.parametrize(

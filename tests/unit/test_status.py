@@ -1,25 +1,43 @@
-"""`make status`: a line for each preset, whatever is wrong with the others."""
+"""`make status`: a line for each preset, whatever is wrong with the others; and the times that it,
+`make check` and README say.
+"""
 
 import importlib.util
+import os
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from finicky import machine
+from finicky import machine, progress
+from finicky.durations import duration
+from finicky.store import Store
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def status(tmp_path, monkeypatch, capsys):
-    """`status(presets)`: exit status, stdout and stderr in a folder with these presets, {name:
-    text}, where a run takes a minute."""
-    path = ROOT / "workflow/scripts/status.py"
-    spec = importlib.util.spec_from_file_location("status", path)
+def loaded(name):
+    """A script as a module."""
+    path = ROOT / f"workflow/scripts/{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
+    return script
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """The script."""
+    monkeypatch.chdir(ROOT)  # where it looks for the reference
+    return loaded("status")
+
+
+@pytest.fixture
+def status(script, tmp_path, monkeypatch, capsys):
+    """`status(presets)`: exit status, stdout and stderr in a folder with these presets, {name:
+    text}, where a run takes a minute."""
     minutes = SimpleNamespace(of_run=lambda run: 60.0, of_job=lambda name: 0.0, memory=1.5)
     monkeypatch.setattr(script.progress, "times", lambda *of: minutes)
     monkeypatch.chdir(tmp_path)
@@ -77,3 +95,64 @@ def test_failures_are_counted(status):
         (logs / f"{name}.log").write_text(f"a line\n{text}\n")
     _, [line], _ = status({"a": preset("a")})
     assert ", 1 job failed, " in line
+
+
+def test_a_finished_preset_says_what_it_took(status, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "unmade", lambda *of: [])
+    for name, seconds in {"train/x": 30, "tables": 10}.items():
+        file = Path(f"results/a/benchmarks/{name}.tsv")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"s\n{seconds}\n")
+        os.utime(file, (1000 + seconds,) * 2)
+    _, [line], _ = status({"a": preset("a")})
+    assert line.endswith("; jobs at work for 30 s, 17 % beside training: tables 17 %")
+
+
+# What README says that a preset takes, and the plan's figure for it.
+SAID = {
+    "config": r"took (\d+) minutes on two",
+    "smoke": r"`smoke` takes about (\d+) minutes on two",
+}
+
+
+@pytest.mark.parametrize("name, said", SAID.items(), ids=list(SAID))
+def test_readme_and_plan_agree_within_a_half(script, tmp_path, monkeypatch, name, said):
+    """With nothing stored: what README says, a start and `make status` (Work), and `make check`."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").replace("\n", " ")
+    told = 60 * int(re.search(said, readme)[1])
+    monkeypatch.setattr(script, "results_of", lambda config: tmp_path / "results")
+    store = Store(tmp_path / "store")
+    config, plan = script.planned(f"config/{name}.yaml")
+    times, parts = script.times_of(config, store), script.content(config)
+    jobs = progress.whole(plan.shards, *parts, times)
+    work = progress.work(plan.subgrids, frozenset(), jobs, parts[0], times, 2)
+    for guess in (progress.left(work), progress.makespan(jobs, 2)):
+        assert told / 1.5 < guess < 1.5 * told
+
+
+def test_readme_and_plan_agree_on_the_training_of_full(script):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").replace("\n", " ")
+    told = 3600 * int(re.search(r"about (\d+) core-hours of training", readme)[1])
+    config, plan = script.planned("config/full.yaml")
+    times = progress.first_guess(config, script.REFERENCES)
+    assert told / 1.5 < sum(map(times.of_run, plan.subgrids)) < 1.5 * told
+
+
+def test_check_lays_the_whole_out_on_more_cores(script, monkeypatch):
+    """132 runs of a minute each, and jobs that take nothing but what SLURM adds."""
+    monkeypatch.syspath_prepend(str(ROOT / "workflow/scripts"))
+    config, plan = script.planned("config/smoke.yaml")
+    longest = max(map(len, plan.shards.values()))
+    times = SimpleNamespace(
+        of_run=lambda run: 60.0, of_job=lambda name: 0.0, measured={"experiments/adam"}
+    )
+    first, head, *rows, least, guessed = loaded("check").on_many_cores(config, plan, times)
+    count = len(progress.whole(plan.shards, *script.content(config), times))
+    assert first.endswith(f": {count} jobs, or {count} of SLURM")
+    assert head.split() == ["cores", "one", "machine", "SLURM"]
+    overhead = duration(132 * 60 + count * progress.ON_SLURM)
+    assert rows[0].split() == ["1", "2", "h", "12", "min", *overhead.split()]
+    assert [row.split()[0] for row in rows] == ["1", "8", "64", "512"]
+    assert rows[3].split()[1:3] == [f"{longest}", "min"]
+    assert f", {longest} min" in least
+    assert "40 of 41 experiments never ran here" in guessed

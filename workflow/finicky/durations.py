@@ -1,7 +1,9 @@
-"""Lengths of time: how they are said, and what a job took."""
+"""Lengths of time: how they are said, what a job took, and what many took together."""
 
 import csv
 import math
+import os
+from collections import Counter
 
 
 def duration(seconds):
@@ -30,3 +32,28 @@ def benchmark(file):
         return seconds, float(first["max_rss"]) / 1024
     except (ValueError, KeyError, TypeError):
         return seconds, 0.0
+
+
+def span(file):
+    """(start, end) of a job in seconds since 1970, from the same file, which is written as the job
+    ends; None where `benchmark` knows none."""
+    found = benchmark(file)
+    if found is None:
+        return None
+    end = os.stat(file).st_mtime
+    return end - found[0], end
+
+
+def shares(spans):
+    """Seconds of wall time of each stage, of {stage: (start, end) of its jobs}. Each moment is
+    shared alike by the jobs at work in it, so their sum is the length of the union of all spans."""
+    ends = [(at, change, stage) for stage, jobs in spans.items() for job in jobs
+            for at, change in zip(job, (1, -1), strict=True)]  # fmt: skip
+    found, at_work, before = dict.fromkeys(spans, 0.0), Counter(), 0.0
+    for at, change, stage in sorted(ends):
+        for each, count in at_work.items():
+            if count:
+                found[each] += (at - before) * count / at_work.total()
+        at_work[stage] += change
+        before = at
+    return found

@@ -1,23 +1,30 @@
 """How far a preset is, and how long the rest will take: what a start announces, the line that runs
 beside the jobs, and `make status`, all from the same times."""
 
+import heapq
+import math
 import os
 import shutil
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from finicky import documents, runs
-from finicky.durations import benchmark, duration
+from finicky.durations import benchmark, duration, shares, span
 from finicky.sources import core_code
 from finicky.store import replaced
 
 SAMPLE = 300  # stored runs whose times are looked at
 WEIGHT = 60  # seconds of what was measured that weigh as much as what was guessed before
-START = 6.0  # seconds of a training job beside its runs: Python, PyTorch, the images
+# Seconds of a training job beside its runs, and of an experiment: Python, PyTorch, the images
+START = 6.0
 JOB = 3.0  # seconds of a job that nothing is known of
+# Seconds of a job on SLURM beside what it takes here, for its two starts of Snakemake: the mean of
+# jobs that do nothing (3 to 6 s), on one node of 2 cores with SLURM 22.05 and snakemake 9.27.1. Not
+# in it: waiting for others' jobs, and until Snakemake looks, which it first does after 40 s.
+ON_SLURM = 4.1
 MEMORY = 1.5  # GiB of a job that nothing is known of
 CLOSING = ("tables", "judge", "provenance", "explorer", "page")  # jobs that all others wait for
 
@@ -33,6 +40,7 @@ class Times:
     pace: float = 1.0
     jobs: dict[str, float] = field(default_factory=dict)  # by the names of their benchmarks
     usual: dict[str, float] = field(default_factory=dict)  # by stage, the first part of a name
+    measured: frozenset[str] = frozenset()  # which of the jobs were timed here
     memory: float = MEMORY
 
     def of_run(self, run):
@@ -64,8 +72,9 @@ def times(config, store, results, references):
     measured = {name: found for name, found in measured.items() if found}
     return Times(
         pace=(taken + guess.pace * WEIGHT) / (nominal + WEIGHT),
-        jobs={name: seconds for name, (seconds, _) in measured.items()},
+        jobs=guess.jobs | {name: seconds for name, (seconds, _) in measured.items()},
         usual=guess.usual,
+        measured=frozenset(measured),
         memory=max((gib for _, gib in measured.values()), default=MEMORY),
     )
 
@@ -83,18 +92,42 @@ def stored_seconds(store, device):
 
 
 def first_guess(config, references):
-    """The Times of the newest reference, its experiments by the number of seeds."""
+    """The Times of the newest reference. An experiment's work, what it takes beside its start,
+    grows with the seeds and with its settings."""
     found = [(documents.read_json(path), path.parent) for path in references]
     if not found:
         return Times()
     theirs, folder = max(found, key=lambda one: one[0]["date"])
     seeds = config["seeds"] / theirs["config"]["seeds"]
-    stages = theirs["seconds"]
-    experiments = [one for one in theirs["config"]["experiments"].values() if one is not None]
+    stages, jobs = theirs["seconds"], {}
+    known = {slug: one for slug, one in theirs["config"]["experiments"].items() if one is not None}
     usual = {stage: stages[stage] for stage in ("tables", "judge") if stage in stages}
-    if experiments and "experiments" in stages:
-        usual["experiments"] = seeds * stages["experiments"] / len(experiments)
-    return Times(pace=reference_pace(folder, config["device"]), usual=usual)
+    if known and "experiments" in stages:
+        mean = stages["experiments"] / len(known)
+        took = dict.fromkeys(known, mean) | theirs.get("experiment_seconds", {})
+        usual["experiments"] = START + seeds * max(0.0, mean - START)
+        for slug, settings in config["experiments"].items():
+            if slug in known and settings is not None:
+                work = seeds * growth(settings, known[slug]) * max(0.0, took[slug] - START)
+                jobs[f"experiments/{slug}"] = START + work
+    return Times(pace=reference_pace(folder, config["device"]), jobs=jobs, usual=usual)
+
+
+def growth(ours, theirs):
+    """How many times the work an experiment has by our settings as by theirs: a guess, the ratio of
+    those that differ most. Its parts add up, so the product of all would be far too much."""
+    ratios = [amount(ours[name]) / amount(theirs[name]) for name in ours.keys() & theirs.keys()]
+    return max(ratios, key=lambda ratio: (abs(math.log(ratio)), ratio), default=1.0)
+
+
+def amount(setting):
+    """How much there is to do by a setting: a whole number of images or steps, or of all in a list
+    or mapping; a rate, a share or a name is one thing."""
+    if isinstance(setting, dict):
+        setting = list(setting.values())
+    if isinstance(setting, list):
+        return sum(map(amount, setting)) or 1
+    return max(1, setting) if isinstance(setting, int) else 1
 
 
 def reference_pace(folder, device):
@@ -167,6 +200,82 @@ def work(planned, stored, jobs, experiments, times, slots):
 def left(work):
     """Seconds of a Work of which nothing is done yet, by the guess alone."""
     return work.seconds(work.runs, {})
+
+
+# ---------------------------------------------------------------- the whole, on other machines
+
+
+@dataclass(frozen=True)
+class Job:
+    """What decides when a job runs: its seconds, the names of those that it waits for, and how many
+    cores it asks for (inf: all), which are scaled down to those that there are."""
+
+    seconds: float
+    after: tuple[str, ...] = ()
+    cores: float = 1
+
+
+def makespan(jobs, cores, overhead=0.0):
+    """Seconds until all jobs, {name: Job}, are done on so many cores, each `overhead` seconds
+    longer, by list scheduling (Graham 1966): whenever a job ends, those that wait for nothing more
+    start in the order of `jobs`, if there is room. One that asks for all cores waits for idle ones.
+    """
+    waits_for = {name: len(job.after) for name, job in jobs.items()}
+    asks = {name: min(job.cores, cores) for name, job in jobs.items()}
+    place = {name: i for i, name in enumerate(jobs)}
+    followers = defaultdict(list)
+    for name, job in jobs.items():
+        for before in job.after:
+            followers[before].append(name)
+
+    ready, running, now, free = [name for name, n in waits_for.items() if not n], [], 0.0, cores
+    while ready or running:
+        waiting = []
+        for name in ready:
+            if asks[name] > free:
+                waiting.append(name)
+                continue
+            free -= asks[name]
+            heapq.heappush(running, (now + jobs[name].seconds + overhead, place[name], name))
+        now = running[0][0]
+        while running and running[0][0] == now:
+            _, _, ended = heapq.heappop(running)
+            free += asks[ended]
+            for name in followers[ended]:
+                waits_for[name] -= 1
+                if not waits_for[name]:
+                    waiting.append(name)
+        ready = sorted(waiting, key=place.get)
+    return now
+
+
+def whole(shards, experiments, figures, tables, times, alone=math.inf):
+    """All jobs of a preset, {name: Job}, in the workflow's order, as its rules make them wait.
+
+    shards: {name: runs}; experiments: {slug: declarations.Experiment}; figures, tables: {name: slug
+    of the experiment that it shows}; alone: how many cores those ask for that must run alone.
+    """
+
+    def job(name, *after, cores=1, runs=()):
+        jobs[name] = Job(times.of_job(name) + sum(map(times.of_run, runs)), after, cores)
+        return name
+
+    jobs = {}
+    job("tables", *(job(f"train/{name}", runs=members) for name, members in shards.items()))
+    measured = []
+    for slug, one in experiments.items():
+        reads, cores = ["tables"] if one.reads else [], alone if one.alone else 1
+        measured.append(job(f"experiments/{slug}", *reads, cores=cores))
+    job("judge", *measured)
+    shown = [job(f"figures/{name}", f"experiments/{slug}") for name, slug in figures.items()]
+    refilled = [job(f"refilled/{name}", f"experiments/{slug}") for name, slug in tables.items()]
+    job("provenance", "tables", "judge", *measured, *shown)
+    job("explorer", "tables")
+    job("page", "judge", "provenance", "explorer", *shown, *refilled)
+    return jobs
+
+
+# ---------------------------------------------------------------- the announcement
 
 
 def announcement(planned, work, folder):
@@ -294,6 +403,38 @@ def unmade(plan, stored, results, experiments, figures, tables):
     if jobs or "index.html" not in listed(results / "report"):
         jobs += CLOSING
     return jobs
+
+
+# The stages of a report's jobs in words, by the first part of their names.
+IN_WORDS = {
+    "train": "training", "tables": "tables", "experiments": "experiments", "judge": "judging",
+    "figures": "figures", "refilled": "figures", "provenance": "page", "explorer": "page",
+    "page": "page",
+}  # fmt: skip
+
+
+def taken(results):
+    """Wall time of a preset's jobs, each of the last time that it ran, in seconds by stage
+    (durations.shares); empty where they have left none."""
+    spans = defaultdict(list)
+    for file in sorted(results.glob("benchmarks/**/*.tsv")):
+        first = file.relative_to(results / "benchmarks").with_suffix("").parts[0]
+        if first in IN_WORDS and (found := span(file)):
+            spans[IN_WORDS[first]].append(found)
+    return shares(spans)
+
+
+def taken_in_words(seconds):
+    """For example: jobs at work for 1 h 15 min, 36 % beside training: experiments 33 %, figures
+    3 %."""
+    total = sum(seconds.values())
+    if not total:
+        return ""
+    parts = {stage: 100 * s / total for stage, s in seconds.items() if stage != "training"}
+    parts = sorted(parts.items(), key=lambda part: -part[1])
+    words = ", ".join(f"{stage} {share:.0f} %" for stage, share in parts)
+    beside = sum(share for _, share in parts)
+    return f"jobs at work for {duration(total)}, {beside:.0f} % beside training: {words}"
 
 
 def listed(folder):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 
 from finicky import data, documents, machine
-from finicky.durations import benchmark
+from finicky.durations import benchmark, shares, span
 
 PACKAGES = ("torch", "torchvision", "snakemake", "numpy", "scipy", "pandas", "pyarrow", "seaborn",
             "matplotlib", "jinja2")  # fmt: skip
@@ -26,8 +26,8 @@ def record(runs, config, benchmarks, planned=None, failures=(), experiments=(), 
     workflow leaves the time of each of its jobs}, without training; planned: how many runs there
     should be; failures: what failed, a sentence each; experiments: paths of their tables; code: the
     folder where the workflow lies. Times are in seconds: `seconds` are summed over the jobs of a
-    stage, `wall_seconds` is `wall`. `commit` and `dirty` are None where `checkout` does not know
-    them.
+    stage, `wall_seconds` is `wall`, `experiment_seconds` are by experiment. `commit` and `dirty`
+    are None where `checkout` does not know them.
     """
     counts = runs["outcome"].value_counts()
     columns = ["run", "dataset", "depth", "block", "activation", "init", "optimizer",
@@ -54,6 +54,11 @@ def record(runs, config, benchmarks, planned=None, failures=(), experiments=(), 
         "diverged": diverged[columns].assign(step=steps.astype(int)).to_dict("records"),
         "seconds": {"training": round(float(runs["seconds"].sum()), 1)} | times,
         "wall_seconds": round(wall(runs, benchmarks), 1),
+        "experiment_seconds": {
+            Path(file).stem: round(found[0], 1)
+            for file in benchmarks.get("experiments", [])
+            if (found := benchmark(file))
+        },
     }
 
 
@@ -186,12 +191,5 @@ def wall(runs, benchmarks):
     end."""
     ends = runs["finished"].map(lambda text: datetime.fromisoformat(text).timestamp()).astype(float)
     spans = set(zip(ends - runs["seconds"] * runs["fused"], ends, strict=True))
-    for file in itertools.chain(*benchmarks.values()):
-        if found := benchmark(file):
-            end = os.stat(file).st_mtime
-            spans.add((end - found[0], end))
-    covered, reach = 0.0, float("-inf")
-    for start, end in sorted(spans):
-        covered += max(0.0, end - max(start, reach))
-        reach = max(reach, end)
-    return covered
+    spans |= set(filter(None, map(span, itertools.chain(*benchmarks.values()))))
+    return shares({"all": spans})["all"]

@@ -10,6 +10,8 @@ rule provenance:
         f"{HERE}/provenance.json",
     log:
         f"{HERE}/logs/provenance.log",
+    benchmark:
+        f"{HERE}/benchmarks/provenance.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -38,6 +40,8 @@ rule explorer:
         f"{HERE}/report/explorer.json",
     log:
         f"{HERE}/logs/explorer.log",
+    benchmark:
+        f"{HERE}/benchmarks/explorer.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -85,6 +89,8 @@ rule page:
         f"{HERE}/report/index.html",
     log:
         f"{HERE}/logs/page.log",
+    benchmark:
+        f"{HERE}/benchmarks/page.tsv"
     conda:
         ENVIRONMENT
     params:

@@ -4,15 +4,17 @@ Not a rule's script: python workflow/scripts/check.py config/mine.yaml. What is 
 line, and the exit status is 1. The workflow makes the same checks before it starts.
 """
 
+import math
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from status import planned, state  # noqa: E402
+from status import content, planned, state, times_of  # noqa: E402
 
 from finicky import config as presets  # noqa: E402
-from finicky import declarations, machine  # noqa: E402
+from finicky import declarations, documents, machine, progress, runs  # noqa: E402
+from finicky.durations import duration  # noqa: E402
 from finicky.errors import InputError  # noqa: E402
 from finicky.evidence import asked, ledger, rules  # noqa: E402
 from finicky.evidence.intervals import POWER, decided_distance, decided_share  # noqa: E402
@@ -21,13 +23,16 @@ from finicky.numbers import number  # noqa: E402
 from finicky.store import Store  # noqa: E402
 
 LEDGER, BASE = "config/claims.yaml", "config/config.yaml"
+PROFILES = Path(__file__).resolve().parents[1] / "profiles"
+CORES = (1, 8, 64, 512)
 
 
 def main(file):
     """Print what there is to say about a preset; 1 if it is bad, else 0."""
     try:
         config, plan = planned(file)
-        print(state(config, plan, Store("results/store")), flush=True)
+        store = Store("results/store")
+        print(state(config, plan, store), flush=True)
         own = asked.compiled(config, plan, file, asked.taken("report", declarations.exhibits()))
         chapter = config.get("chapter", not own.claims)
         claims = ledger.load(LEDGER if chapter else None, own=own.claims, file=own.file)["claims"]
@@ -36,6 +41,8 @@ def main(file):
         return 1
     if memory := machine.memory_gib():
         print(f"memory: {memory} GiB are here")
+    if config["device"] == "cpu":
+        print(*on_many_cores(config, plan, times_of(config, store)), sep="\n")
     for name in presets.shared_grids([BASE, file]):
         print(f"grid.{name}: laid over {BASE}'s of that name, whose other keys it keeps")
     names = [name for name, one in config["experiments"].items() if one is not None]
@@ -44,6 +51,34 @@ def main(file):
     for claim in own.claims:
         print(f"  {claim['id']}: {decidable(claim, own)}")
     return 0
+
+
+def on_many_cores(config, plan, times):
+    """What the whole preset would take on more cores, nothing of it stored, as lines: on a machine
+    like this, and as jobs of SLURM, where its profile says how long shards are, and the site how
+    many cores a job gets that runs alone."""
+    parts = content(config)
+    here = progress.whole(plan.shards, *parts, times)
+    site = documents.read(PROFILES / "site.yaml", "a cluster's facts")
+    [longer] = documents.read(PROFILES / "slurm/config.yaml", "a profile")["config"]
+    shards = runs.shards(plan.subgrids, float(longer.removeprefix("shard_seconds=")))
+    there = progress.whole(shards, *parts, times, alone=site["cores"])
+
+    yield f"all of it, if each job takes what it should: {len(here)} jobs, or {len(there)} of SLURM"
+    yield f"  {'cores':>5}  {'one machine':>13}  {'SLURM':>13}"
+    for cores in CORES:
+        one = duration(progress.makespan(here, cores))
+        many = duration(progress.makespan(there, cores, progress.ON_SLURM))
+        yield f"  {cores:>5}  {one:>13}  {many:>13}"
+    name, longest = max(there.items(), key=lambda item: item[1].seconds)
+    least = progress.makespan(there, math.inf, progress.ON_SLURM)
+    yield (
+        f"  no less than {duration(least)} on any number; the longest job is {name}, "
+        f"{duration(longest.seconds)}"
+    )
+    guessed = [slug for slug in parts[0] if f"experiments/{slug}" not in times.measured]
+    if guessed:
+        yield f"  ({len(guessed)} of {len(parts[0])} experiments never ran here: theirs is a guess)"
 
 
 def decidable(claim, own):

@@ -1,4 +1,5 @@
-"""Say how far each preset is, and what the rest will take here: `make status`.
+"""Say how far each preset is, what the rest will take here, and what a finished one took: `make
+status`.
 
 Not a rule's script: python workflow/scripts/status.py [config file ...]. Exit status 1 if a preset
 is bad; the others are told all the same.
@@ -44,18 +45,33 @@ def planned(file):
     return config, runs.plan(config)
 
 
+def content(config):
+    """A preset's experiments, {slug: declarations.Experiment}, and its figures and tables, {name:
+    slug of the experiment that it shows}."""
+    declared, exhibits = declarations.experiments(), declarations.exhibits()
+    experiments = {slug: declared[slug] for slug in questions.experiments(config)}
+    shown = {slug: exhibits[slug] for slug in experiments if slug in exhibits}
+    figures = {name: slug for slug, one in shown.items() for name in one.figures}
+    tables = {name: slug for slug, one in shown.items() for name in one.tables}
+    return experiments, figures, tables
+
+
+def results_of(config):
+    """The folder of a preset's results."""
+    return Path("results") / config["preset"]
+
+
+def times_of(config, store):
+    """The progress.Times of a preset."""
+    return progress.times(config, store, results_of(config), REFERENCES)
+
+
 def state(config, plan, store):
     """How far a preset is, as a line."""
-    declared, stored = declarations.experiments(), store.ids()
-    experiments = {slug: declared[slug] for slug in questions.experiments(config)}
-    exhibits = declarations.exhibits()
-    shown = [exhibits[slug] for slug in experiments if slug in exhibits]
-    figures = [name for one in shown for name in one.figures]
-    tables = [name for one in shown for name in one.tables]
-
-    results = Path("results") / config["preset"]
+    stored, results = store.ids(), results_of(config)
+    experiments, figures, tables = content(config)
     jobs = progress.unmade(plan, stored, results, experiments, figures, tables)
-    times = progress.times(config, store, results, REFERENCES)
+    times = times_of(config, store)
     work = progress.work(plan.subgrids, stored, jobs, experiments, times, machine.cores())
     total = len(plan.subgrids)
     line = f"{config['preset']}: {total - len(work.runs):,} of {total:,} runs stored"
@@ -68,6 +84,8 @@ def state(config, plan, store):
         at_once = min(work.slots, len(jobs))
         line += f", about {duration(progress.left(work))} left on {work.place}"
         line += f", up to {at_once * times.memory:.1f} GiB of memory"
+    elif took := progress.taken_in_words(progress.taken(results)):
+        line += f"; {took}"
     return line
 
 
