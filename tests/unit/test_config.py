@@ -37,7 +37,7 @@ def check(tmp_path):
     def check(preset, base=None):
         below = merged(BASE, base or {})
         for name, document in ("config.yaml", below), ("mine.yaml", preset):
-            (tmp_path / name).write_text(yaml.safe_dump(document))
+            (tmp_path / name).write_text(yaml.safe_dump(document, sort_keys=False))
         files = [tmp_path / "config.yaml", tmp_path / "mine.yaml"]
         config.check(config.merged(files), files, EXPERIMENTS)
 
