@@ -72,6 +72,7 @@ AXES = {
     "cause": ("cause", "after {}"),
     "underfit": ("kind of underfitting", "with {}"),
     "scale": ("input scale", "with inputs scaled to {}"),
+    "way": ("way of running", "running {}"),
     "order": ("image order", "with images {}"),
     "placement": ("position", "for {} images"),
     "images": ("training-set size", "with {} training images"),
