@@ -171,7 +171,7 @@ def test_a_missing_file_is_named(tmp_path):
         ({"experiments": None}, "experiments: found None; allowed: none, all, a list of names, or"),
         ({"experiments": {}}, "experiments: found {}, which says nothing; allowed: none, all, a l"),
         ({"chapter": False}, "chapter: found False; allowed: True, or claims of your own"),
-        ({"claims": 1}, "claims: found 1; allowed: a list or text"),
+        ({"claims": 1}, "claims: found 1; allowed: a list of claims, each"),
         ({"experiments": {1: {}}}, "experiments: found no experiment 1; allowed: activations"),
         ({"grid": {1: GRID}}, "grid: found 1; allowed: text"),
         ({"optimizers": {1: [0.1]}}, "optimizers.1: found 1; allowed: sgd, momentum"),
