@@ -173,7 +173,7 @@ def test_a_missing_file_is_named(tmp_path):
         ({"chapter": False}, "chapter: found False; allowed: True, or claims of your own"),
         ({"claims": 1}, "claims: found 1; allowed: a list of claims, each"),
         ({"experiments": {1: {}}}, "experiments: found no experiment 1; allowed: activations"),
-        ({"grid": {1: GRID}}, "grid: found 1; allowed: text"),
+        ({"grid": {1: GRID}}, "grid: found 1; allowed: small letters, digits"),
         ({"optimizers": {1: [0.1]}}, "optimizers.1: found 1; allowed: sgd, momentum"),
         ({"matched_init": {1: "he"}}, "matched_init: found 1; allowed: text"),
         ({"matched_init": {"relu": "matched"}}, "matched_init.relu: found 'matched'; allowed: any"),
