@@ -33,7 +33,7 @@ def folder(tmp_path):
         shutil.copy(COMMITTED / name, made)
     (made / "figures").mkdir()
     drawn = make_inputs()["figures"]["F15"]["svg"]
-    many = '<path d="M1 2L3 4"/>' * (EXAMPLE_MOST // 10) + "</svg>"
+    many = '<path d="M0 0' + "L12 34" * (EXAMPLE_MOST // 5) + '"/></svg>'
     (made / "figures/F15.svg").write_text(drawn)
     (made / "figures/F16.svg").write_text(many.join(drawn.rsplit("</svg>", 1)))
     return tmp_path

@@ -217,7 +217,7 @@ COMPARE = LEAKY["compare"]
         ([claim(metric=["test_loss"])], "metric: found ['test_loss']; allowed: text"),
         ([claim(id="leaky helps")], "claims[leaky helps].id: found 'leaky helps'; allowed: small "),
         ([claim(says=None)], "claims[leaky-helps]: found no key 'says'; allowed: every one of id"),
-        ({"leaky-helps": claim()}, "claims: found {'leaky-helps': {'id': 'leaky-helps', 'says': '"),
+        ({"leaky-helps": claim()}, "; allowed: a list of claims, each beginning with `- id:`, or"),
         ([claim(where={"optimizer": "adamm"})], "where.optimizer: found 'adamm'; allowed: what the "
          "grid trains: adam, sgd"),
         ([claim(where={"depth": "10"})], "where.depth: found '10'; allowed: what the grid trains: "
