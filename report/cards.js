@@ -84,10 +84,11 @@
     return { parts, verdict: combineParts(parts.map((part) => part.verdict)) };
   }
 
-  // A number to so many significant digits, its minus as the page writes it.
+  // A number to so many significant digits, as the page writes numbers.
   function significant(value, digits) {
     const [mantissa, exponent] = Number(value.toPrecision(digits)).toString().split("e");
-    return (mantissa + (exponent ? "·10^" + exponent : "")).replaceAll("-", "−");
+    const apart = Number(mantissa).toLocaleString("en", { maximumFractionDigits: 20 });
+    return (apart + (exponent ? "·10^" + exponent : "")).replaceAll("-", "−");
   }
 
   if (typeof module !== "undefined") {
@@ -345,22 +346,30 @@
 
   // ---- Opening a card ----------------------------------------------------------------------------
 
-  const claims = JSON.parse(document.getElementById("conditions-data").textContent);
-  const built = new WeakSet();
+  const source = document.getElementById("conditions-data");
+  const folded = new Map(); // the bodies of open cards, as text, by their card
 
   // Where scripts run, the parser has left the body of a card as text.
   function unfold(card) {
-    const folded = card.querySelector("noscript");
+    const text = card.querySelector("noscript");
     const body = document.createElement("template");
-    body.innerHTML = folded.textContent;
-    folded.replaceWith(body.content);
+    body.innerHTML = text.textContent;
+    text.replaceWith(body.content);
+    folded.set(card, text);
+  }
+
+  // A closed card is what it was before it was opened, so that a long visit costs no more than a
+  // short one.
+  function fold(card) {
+    if (!folded.has(card)) return;
+    card.replaceChildren(card.querySelector("summary"), folded.get(card));
+    folded.delete(card);
   }
 
   function build(card) {
-    if (built.has(card)) return;
-    built.add(card);
+    if (folded.has(card)) return;
     unfold(card);
-    const claim = claims[card.id];
+    const claim = JSON.parse(source.textContent)[card.id];
     if (!claim) return;
     const maps = Array.from(card.querySelectorAll(".counted"), (text) => {
       const part = Number(text.dataset.part);
@@ -379,7 +388,9 @@
   document.addEventListener(
     "toggle",
     (event) => {
-      if (event.target.open && event.target.matches("details.card")) build(event.target);
+      if (!event.target.matches("details.card")) return;
+      if (event.target.open) build(event.target);
+      else fold(event.target);
     },
     true,
   );

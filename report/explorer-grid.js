@@ -149,21 +149,37 @@ const ExplorerGrid = (function () {
   // ---- A network in words, and what was trained nearest to it ----
 
   const SYNONYMS = [
-    [/batch ?norm(ali[sz]ation)?/g, "bn"],
-    [/resnet|skip connections?|residual connections?/g, "residual"],
+    [/\b\d+(\.\d+)?e-?\d+\b/g, (number) => String(Number(number))],
+    [/batch[ -]?norm(ali[sz](ation|ed))?/g, "bn"],
+    [/w\/o /g, "without "],
+    [/\bres-?net[ -]?(?=\d+\b(?![ -]?layer))/g, "residual depth "],
+    [/\bres-?nets?|(skip|residual)[ -](connections?|blocks?|net(work)?)|\bskips?\b/g, "residual"],
     [/kaiming/g, "he"],
     [/glorot/g, "xavier"],
-    [/-?layers?\b/g, " layers"],
+    [/rms prop/g, "rmsprop"],
+    [/sgd (with )?momentum/g, "momentum"],
+    [/\b(lr|eta)\b|η/g, "rate"],
+    [/[ -]?layers?( deep)?\b/g, " layers"],
+    [/(\d)[ -]deep\b/g, "$1 layers"],
+    [/depth (?=\d+ layers)/g, ""],
+    // what is denied, one after the other: "without batch norm and residual connections"
+    [
+      /\b(neither|no|non|not)[ -](any )?(bn|residual)(( or| nor) (bn|residual))*\b|\bwithout (any )?(bn|residual)(( and| or| nor) (bn|residual))*\b/g,
+      (denied) => denied.match(/bn|residual/g).map((part) => "no-" + part).join(" "),
+    ],
   ];
+  const EMPTY = "a an and at init initiali[sz]ation activations? net(work)? of optimi[sz]er the using with";
+  const SAYS_NOTHING = new RegExp(`^(${EMPTY.replaceAll(" ", "|")})$`);
 
   // Words without what makes no difference, a space around each.
   function simple(text) {
     let words = text
       .toLowerCase()
-      .replace(/[_,;:+·()]+/g, " ")
+      .replace(/(\d),(?=\d{3}(?!\d))/g, "$1")
+      .replace(/[_,;:=+·()]+/g, " ")
       .replace(/\s+/g, " ");
     for (const [other, word] of SYNONYMS) words = words.replace(other, word);
-    words = words.split(" ").filter((word) => word && !["and", "with", "at", "of"].includes(word));
+    words = words.split(" ").filter((word) => word && !SAYS_NOTHING.test(word));
     return ` ${words.join(" ")} `;
   }
 
@@ -175,10 +191,37 @@ const ExplorerGrid = (function () {
     if (axis.key === "learning_rate") return [value, `rate ${value}`, `learning rate ${value}`];
     if (axis.key === "training" || axis.key === "seeds") return [label];
     if (SIZES.includes(axis.key)) return [label, `${axis.label} ${value}`];
-    return [label, value, ...(value === "batch_norm_residual" ? ["residual bn"] : [])];
+    return value in BLOCKS ? [] : [label, value];
   }
 
-  // "tanh, 20 layers, RMSProp" becomes {at: {axis: value}, rest: words that mean nothing here}.
+  // What blocks have: batch norm, residual connections.
+  const BLOCKS = {
+    plain: [false, false],
+    batch_norm: [true, false],
+    residual: [false, true],
+    batch_norm_residual: [true, true],
+  };
+
+  // The block that words mean, and the words: of "no batch norm" the plain one.
+  function blockIn(words) {
+    const parts = ["plain", "bn", "residual", "no-bn", "no-residual"].filter((part) =>
+      words.includes(` ${part} `),
+    );
+    const has = ["bn", "residual"].map((part) => parts.includes(part));
+    const value = Object.keys(BLOCKS).find((block) => BLOCKS[block].join() === has.join());
+    return { parts, value: parts.length ? value : null };
+  }
+
+  // Numbers in words, of axes whose levels are numbers: the grid may have other levels.
+  const NUMBERED = {
+    depth: /(?: (\d+) layers| depth (\d+)) /,
+    learning_rate: /(?: (?:learning )?rate (\d*\.?\d+)| (0?\.\d+)) /,
+    width: /(?: (\d+) units| width (\d+)) /,
+    batch_size: /(?: (\d+) images a step| batch size (\d+)) /,
+  };
+
+  // "tanh, 20 layers, RMSProp" becomes {at: {axis: value}, off: {axis: a number that is no level},
+  // rest: words that mean nothing here}.
   function understand(g, text) {
     const names = [];
     for (const axis of g.axes) {
@@ -188,50 +231,94 @@ const ExplorerGrid = (function () {
     }
     names.sort((a, b) => b[0].length - a[0].length);
     const at = {};
+    const off = {};
     let rest = simple(text);
+    const block = blockIn(rest);
+    if (g.axis("block").places.has(block.value)) {
+      at.block = block.value;
+      for (const part of block.parts) rest = rest.replaceAll(` ${part} `, " | ");
+    }
     for (const [name, axis, level] of names) {
-      if (!(axis.key in at) && rest.includes(name)) {
+      const denied = [" no", " without"].some((word) => rest.includes(word + name));
+      if (!(axis.key in at) && rest.includes(name) && !denied) {
         at[axis.key] = level.value;
         rest = rest.replace(name, " | ");
       }
     }
+    for (const [key, pattern] of Object.entries(NUMBERED)) {
+      const found = !(key in at) && rest.match(pattern);
+      if (!found) continue;
+      const number = Number(found.slice(1).find(Boolean));
+      const level = g.axis(key).levels.find((one) => Number(one.value) === number);
+      if (level) at[key] = level.value;
+      else off[key] = number;
+      rest = rest.replace(pattern, " | ");
+    }
     return {
       at,
+      off,
       rest: rest
         .split("|")
-        .map((words) => words.trim())
+        .map((words) => words.trim().replaceAll("no-", "no ").replace(/\bbn\b/g, "batch norm"))
         .filter(Boolean),
     };
   }
 
+  // What a network in words left open, and the levels that stand for it, in words.
+  function filledIn(g, at, off, places) {
+    return g.axes
+      .filter((axis) => axis.levels.length > 1 && !(axis.key in at) && !(axis.key in off))
+      .map((axis) => {
+        const level = levelLabel(axis, places[axis.key]);
+        const usual =
+          axis.usual && axis.usual.levels[places[axis.usual.by]] === places[axis.key];
+        return `${axis.label} ${level}` + (usual ? ` (${axis.usual.label})` : "");
+      });
+  }
+
   // How far two levels of an axis lie apart, from 0 to 1.
-  function distance(axis, a, b) {
+  function distance(key, a, b) {
     if (a === b) return 0;
-    if (!["depth", "learning_rate", "batch_size", "width"].includes(axis.key)) return 1;
-    const [one, other] = [a, b].map((place) => Number(axis.levels[place].value));
-    return Math.min(1, 0.2 + Math.abs(Math.log(one / other)) / Math.log(10));
+    if (!(key in NUMBERED)) return 1;
+    return Math.min(1, 0.2 + Math.abs(Math.log(Number(a) / Number(b))) / Math.log(10));
   }
 
   // Trained cells by their distance to these places, nearest first: [{cell, differ: [axis]}]. Axes
-  // that nobody asked for hardly count.
-  function nearest(g, places, asked, count) {
+  // that nobody asked for hardly count, and of cells that differ in these alone there is one. `off`:
+  // {axis: number} where what was asked for is no level.
+  function nearest(g, places, asked, count, off = {}) {
     const found = [];
     for (let cell = 0; cell < g.size; cell++) {
       let far = 0;
       const differ = [];
       for (const axis of g.axes) {
-        const apart = distance(axis, axis.column[cell], places[axis.key]);
+        const level = off[axis.key] ?? axis.levels[places[axis.key]].value;
+        const apart = distance(axis.key, axis.levels[axis.column[cell]].value, level);
         const counted = !asked || asked.includes(axis.key);
         far += apart * (counted ? 1 : 0.01);
         if (apart && counted) differ.push(axis);
       }
       found.push({ cell, differ, far });
     }
-    return found.sort((a, b) => a.far - b.far || a.cell - b.cell).slice(0, count);
+    found.sort((a, b) => a.far - b.far || a.cell - b.cell);
+    if (!asked) return found.slice(0, count);
+    const met = new Map();
+    for (const one of found) {
+      const as = asked.map((key) => g.axis(key).column[one.cell]).join();
+      if (!met.has(as)) met.set(as, one);
+      if (met.size === count) break;
+    }
+    return [...met.values()];
   }
 
-  // The places that a network in words means: what it says, else what the view shows, else usual.
-  function wanted(g, state, at) {
+  // The places that a network in words means: what it says, or the level nearest to a number that
+  // is none; else what the view shows, else usual.
+  function wanted(g, state, at, off = {}) {
+    at = { ...at };
+    for (const [key, number] of Object.entries(off)) {
+      const apart = (level) => distance(key, level.value, number);
+      at[key] = g.axis(key).levels.reduce((a, b) => (apart(b) < apart(a) ? b : a)).value;
+    }
     const whole = { ...g.data.start, ...state.at, ...at };
     for (const axis of g.axes) {
       if (axis.usual && !(axis.key in at)) whole[axis.key] = "usual";
@@ -259,8 +346,10 @@ const ExplorerGrid = (function () {
       const [digits, power] = value.toExponential(1).split("e");
       return (digits + "·10" + superscript(Number(power))).replace("-", MINUS);
     }
-    return String(Number(value.toPrecision(digits))).replace("-", MINUS);
+    return whole(Number(value.toPrecision(digits))).replace("-", MINUS);
   }
+  // A number with all its digits, its thousands apart, as everywhere on the page (numbers.py).
+  const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 6 }).format;
   const percent = (hundredths, digits = 1) =>
     hundredths == null ? "–" : (hundredths / 100).toFixed(digits) + "\u00a0%";
   const points = (hundredths) =>
@@ -307,8 +396,8 @@ const ExplorerGrid = (function () {
   function box(g, measure, cell) {
     const { cells } = g.data;
     const [n, diverged] = [cells.n[cell], cells.diverged[cell]];
-    const count = `${diverged} of ${n}`;
-    if (measure === "diverged") return { text: count, more: "", state: "" };
+    const share = `${diverged} of ${n}`;
+    if (measure === "diverged") return { text: share, more: "", state: "" };
     if (diverged === n && measure !== "gradient") {
       return { text: "diverged", more: "", state: "diverged" };
     }
@@ -316,7 +405,7 @@ const ExplorerGrid = (function () {
     const said = { accuracy: (v) => (v / 100).toFixed(1), dead: (v) => v.toFixed(0) }[measure];
     return {
       text: value == null ? "–" : (said || three)(value),
-      more: diverged ? `${count} diverged` : "",
+      more: diverged ? `${share} diverged` : "",
       state: diverged ? "partly" : "",
     };
   }
@@ -404,10 +493,11 @@ const ExplorerGrid = (function () {
   }
 
   // A sub-grid that trains exactly these places, as the text of a config file, and its command.
-  function recipe(g, places) {
-    const at = valuesOf(g, places);
+  // `off`: {axis: number} where what was asked for is no level.
+  function recipe(g, places, off = {}) {
+    const at = { ...valuesOf(g, places), ...off };
     const [first, last] = at.seeds.split("-").map(Number);
-    const cell = cellAt(g, places);
+    const cell = Object.keys(off).length ? null : cellAt(g, places);
     const [images, epochs] = at.training.split("x");
     const own = g.data.datasets[at.dataset]; // as the config declares it
     const lines = [
@@ -541,10 +631,12 @@ const ExplorerGrid = (function () {
     read,
     joined,
     understand,
+    filledIn,
     wanted,
     nearest,
     recipe,
     three,
+    whole,
     percent,
     points,
     median,

@@ -18,10 +18,12 @@
     read,
     joined,
     understand,
+    filledIn,
     wanted,
     nearest,
     recipe,
     three,
+    whole,
     percent,
     points,
     median,
@@ -56,10 +58,11 @@
   // A chunk's cells, unpacked when one of them is opened; the last few are kept.
   const unpacked = new Map();
   async function detail(cell) {
-    const { chunk, details } = g.data;
+    const { chunk } = g.data;
     const number = Math.floor(cell / chunk);
     if (!unpacked.has(number)) {
-      const bytes = Uint8Array.from(atob(details[number]), (c) => c.charCodeAt(0));
+      const packed = document.getElementById("explorer-details").textContent.split("\n")[number];
+      const bytes = Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
       const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
       unpacked.set(number, JSON.parse(await new Response(stream).text()));
       if (unpacked.size > 3) unpacked.delete(unpacked.keys().next().value);
@@ -117,7 +120,7 @@
             ? axis.usual.label
             : levelLabel(axis, axis.places.get(option.value));
         option.textContent = found[option.value]
-          ? `${label} (${found[option.value]})`
+          ? `${label} (${whole(found[option.value])})`
           : `${label} –`;
       }
       one.value = state.at[axis.key];
@@ -303,8 +306,9 @@
     const every = some.filter((cell) => cells.diverged[cell] === cells.n[cell]).length;
     const details = find("diverged");
     const [summary, list] = details.children;
-    const throughout = `${every} with every seed`;
-    summary.textContent = `Which cells diverged: ${some.length} of ${g.size}, ${throughout}`;
+    const throughout = `${whole(every)} with every seed`;
+    summary.textContent =
+      `Which cells diverged: ${whole(some.length)} of ${whole(g.size)}, ${throughout}`;
     details.hidden = !some.length;
     details.addEventListener("toggle", () => {
       list.replaceChildren(
@@ -399,12 +403,17 @@
     );
   }
 
-  // The trained cells nearest to places that were not trained; `asked`: the axes that matter.
-  function near(places, asked) {
-    const found = nearest(g, places, asked, 4).map(({ cell, differ }) => {
+  // A level in words, or the number that was asked for and is none.
+  const nameOf = (axis, places, off) =>
+    axis.key in off ? `${axis.label} ${whole(off[axis.key])}` : levelLabel(axis, places[axis.key]);
+
+  // The trained cells nearest to places that were not trained; `asked`: the axes that matter; `off`:
+  // the numbers asked for that are no level.
+  function near(places, asked, off = {}) {
+    const found = nearest(g, places, asked, 4, off).map(({ cell, differ }) => {
       const instead = differ.map(
         (axis) =>
-          `${levelLabel(axis, axis.column[cell])} instead of ${levelLabel(axis, places[axis.key])}`,
+          `${levelLabel(axis, axis.column[cell])} instead of ${nameOf(axis, places, off)}`,
       );
       return make(
         "li",
@@ -458,11 +467,11 @@
     if (cells.diverged[cell]) {
       said.push(
         `${cells.diverged[cell]} of ${n} diverged: the loss became infinite or NaN at step ` +
-          `${[...new Set(lost)].sort((a, b) => a - b).join(", ")}.`,
+          `${[...new Set(lost)].sort((a, b) => a - b).map(whole).join(", ")}.`,
       );
     } else said.push("No seed diverged.");
     if (large)
-      said.push(`In ${large} of ${n} a batch's loss grew to more than 1000 times the first one.`);
+      said.push(`In ${large} of ${n} a batch's loss grew to more than 1,000 times the first one.`);
     return said.join(" ");
   }
 
@@ -488,8 +497,8 @@
     );
   }
 
-  function exactRun(places) {
-    const { file, yaml, command } = recipe(g, places);
+  function exactRun(places, off) {
+    const { file, yaml, command } = recipe(g, places, off);
     return make(
       "details",
       { class: "run" },
@@ -541,7 +550,7 @@
           seeds.map((seed, i) => [
             seed,
             words[outcomes[i]],
-            steps[i] ?? "–",
+            steps[i] == null ? "–" : whole(steps[i]),
             accuracy[i].map((v) => (v == null ? "–" : (v / 100).toFixed(2))).join("  "),
             three(loss[i].at(-1)),
             three(running[i].at(-1)),
@@ -637,25 +646,37 @@
 
   function ask(event) {
     event.preventDefault();
-    const { at, rest } = understand(g, find("words").value);
-    const keys = Object.keys(at);
-    const names = g.axes
-      .filter((axis) => keys.includes(axis.key))
-      .map((axis) => levelLabel(axis, axis.places.get(at[axis.key])));
-    const left = rest.length ? ` Not in this grid: ${rest.join(", ")}.` : "";
+    const { at, off, rest } = understand(g, find("words").value);
+    const keys = Object.keys({ ...at, ...off });
+    const asked = g.axes.filter((axis) => keys.includes(axis.key));
+    const left = rest.length ? `Not understood: ${rest.map((one) => `“${one}”`).join(", ")}.` : "";
     const answer = find("answer");
     if (!keys.length) {
-      answer.textContent = `Nothing understood.${left} Try “tanh, 20 layers, batch norm”.`;
+      answer.textContent = `Nothing understood. ${left} Try “tanh, 20 layers, batch norm”.`;
       return;
     }
-    const places = wanted(g, state, at);
-    const cell = cellAt(g, places);
+    const places = wanted(g, state, at, off);
+    const cell = Object.keys(off).length ? undefined : cellAt(g, places);
     const result = cell === undefined ? "not trained in this report" : ending(cell);
-    answer.replaceChildren(make("p", {}, make("b", {}, `${names.join(" · ")}: ${result}.`), left));
+    const names = asked.map((axis) => nameOf(axis, places, off)).join(" · ");
+    const filled = filledIn(g, at, off, places);
+    answer.replaceChildren(
+      make("p", {}, make("b", {}, `${names}: ${result}.`)),
+      ...Object.keys(off).map((key) => make("p", {}, levelsOf(g.axis(key)))),
+      ...(left ? [make("p", {}, left)] : []),
+      ...(filled.length ? [make("p", { class: "filled" }, `Filled in: ${filled.join("; ")}.`)] : []),
+    );
     if (cell === undefined) {
-      answer.append(near(places, keys), exactRun(places));
-      go(placesOfCell(g, nearest(g, places, keys, 1)[0].cell));
+      answer.append(near(places, keys, off), exactRun(places, off));
+      go(placesOfCell(g, nearest(g, places, keys, 1, off)[0].cell));
     } else go(places);
+  }
+
+  // "The grid has depth 2, 6 and 10 layers."
+  function levelsOf(axis) {
+    const labels = axis.levels.map((level) => level.label);
+    const listed = labels.length > 1 ? `${labels.slice(0, -1).join(", ")} and ${labels.at(-1)}` : labels[0];
+    return `${axis.label} in this grid: ${listed}.`;
   }
 
   function build() {

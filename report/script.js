@@ -5,9 +5,9 @@
 
   // ---- Words, links, decks: nothing here needs a page --------------------------------------------
 
-  // The words of a text: letters and digits; x² is x2, 97.82 is one word.
+  // The words of a text: letters and digits; x² is x2, 97.82 is one word, 10,000 is 10000.
   function tokens(text) {
-    const plain = text.normalize("NFKC").toLowerCase();
+    const plain = text.normalize("NFKC").toLowerCase().replace(/(\d),(?=\d{3}(?!\d))/g, "$1");
     return plain.match(/\d+(?:\.\d+)+|[\p{L}\p{M}\p{N}]+/gu) || [];
   }
 

@@ -22,6 +22,21 @@ def test_a_card_that_is_closed_has_no_body_yet_and_an_open_one_has(visit, movabl
     assert tab.locator(f"#{name} noscript").count() == 0
 
 
+def test_closed_again_a_card_costs_what_it_cost_before(visit, movable):
+    tab = visit()
+    count = "document.querySelectorAll('*').length"
+    before = tab.evaluate(count)
+    for name in list(movable)[:3]:
+        tab.click(f"#{name} > summary")
+        tab.locator(f"#{name} .margin output").wait_for()
+        assert tab.evaluate(count) > before
+        tab.click(f"#{name} > summary")
+        tab.locator(f"#{name} .margin").wait_for(state="detached")
+        assert tab.evaluate(count) == before
+    tab.click(f"#{name} > summary")  # and it opens once more
+    assert tab.locator(f"#{name} .margin output").text_content()
+
+
 def test_moving_the_margin_moves_the_verdict_and_comes_back(visit, movable, claims):
     name = next(
         name for name in movable

@@ -1,8 +1,13 @@
 """The explorer as somebody uses it: a network in words, a cell, another one beside it, a link."""
 
+import base64
+import json
 import re
+import zlib
 
 import pytest
+
+from finicky.page import explorer
 
 
 def selected(tab):
@@ -24,6 +29,39 @@ def test_it_is_built_when_it_comes_into_view(visit):
     tab.locator("#explore").scroll_into_view_if_needed()
     tab.locator("#explore-map td").first.wait_for()
     assert tab.evaluate("location.hash") == ""
+
+
+def test_nothing_of_the_grid_is_read_before_it_comes_into_view_nor_a_cell_before_it_opens(visit):
+    """What stands in the page until then can still be changed."""
+    tab = visit()
+    tab.evaluate(
+        """() => {
+          const data = document.querySelector("#explorer-data");
+          data.textContent = data.textContent.replaceAll("initialisation", "read late");
+        }"""
+    )
+    tab.locator("#explore").scroll_into_view_if_needed()
+    tab.locator("#explore-map td").first.wait_for()
+    assert "read late" in tab.locator("#explore-map .corner").inner_text()
+    known, first = "document.querySelector('#explorer-details').textContent", "#explore-map td"
+    chunks = tab.evaluate(f"{known}.split('\\n')")
+    tab.evaluate(f"{known} = Array(1000).fill({json.dumps(packed(LATE))}).join('\\n')")
+    assert len(chunks) > 1
+    tab.locator(f"{first}:not(.untrained)").first.click()
+    tab.locator("#explore-cells article").first.wait_for()
+    tab.locator("#explore-cells .run > summary", has_text="All numbers").click()
+    assert "4711" in tab.locator("#explore-cells .run table").first.inner_text()
+
+
+# A chunk of cells whose only seed is 4711.
+LATE = [
+    {"seeds": [4711], "outcomes": [0], "steps": [None], "accuracy": [[9000]], "loss": [[0.5]],
+     "running": [[0.5]], "layers": {}}
+] * explorer.CHUNK  # fmt: skip
+
+
+def packed(values):
+    return base64.b64encode(zlib.compress(json.dumps(values).encode())).decode()
 
 
 def test_a_cell_opens_with_its_curves_and_its_exact_run(visit):
@@ -130,10 +168,36 @@ def test_a_network_in_words_is_answered_in_one_step(visit, words):
     tab.locator("#explore-cells article").wait_for()
 
 
+def answer_to(tab, words):
+    tab.fill("#explore-words", words)
+    tab.keyboard.press("Enter")
+    return tab.locator("#explore-answer").inner_text()
+
+
+def test_the_answer_names_what_was_filled_in_and_what_was_not_understood(visit):
+    told = answer_to(visit("#explore"), "10-layer tanh, no batch norm, dropout")
+    assert re.match(r"10 layers · plain · tanh: \d+\.\d+\s%\.", told), told
+    assert "Not understood: “dropout”." in told
+    assert "Filled in: dataset MNIST; " in told
+    assert "initialisation Xavier (the one meant for the activation)" in told
+
+
+def test_a_depth_that_the_grid_lacks_is_said_and_the_nearest_ones_shown(visit):
+    tab = visit("#explore")
+    told = answer_to(tab, "ResNet-50, Adam")
+    assert told.startswith("depth 50 · residual · Adam: not trained in this report.")
+    assert re.search(r"depth in this grid: 2 layers, .* and 56 layers\.", told)
+    near = tab.locator("#explore-answer .near li").all_inner_texts()
+    assert "56 layers" in near[0] and "instead of depth 50" in near[0]
+    assert len({re.search(r"\d+ layers", one)[0] for one in near}) == len(near) > 1
+    tab.locator("#explore-answer .run > summary").click()
+    assert "depth: [50]" in tab.locator("#explore-answer pre").inner_text()
+
+
 def test_diverged_and_untrained_are_said_in_words_and_drawn_as_patterns(visit):
     tab = visit("#explore")
     summary = tab.locator("#explore-diverged > summary")
-    assert re.match(r"Which cells diverged: \d+ of \d+", summary.inner_text())
+    assert re.match(r"Which cells diverged: [\d,]+ of [\d,]+", summary.inner_text())
     summary.click()
     tab.locator("#explore-diverged li button").first.click()
     cell = selected(tab)

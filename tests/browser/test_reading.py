@@ -4,6 +4,7 @@ import copy
 import re
 
 import pytest
+from bs4 import BeautifulSoup
 from html5lib import HTMLParser
 
 from finicky.page import build
@@ -21,6 +22,26 @@ def test_two_renders_are_the_same_bytes(html, inputs):
 
 def test_the_whole_page_is_valid_html(html):
     HTMLParser(strict=True).parse(html)
+
+
+# What has four digits and is no quantity: names, addresses, code.
+NAMES = "script, style, code, pre, .id, .hashes, a[href^=http], time"
+NO_QUANTITY = re.compile(
+    r"arXiv:\S+|\b(19|20)\d\d(-\d\d-\d\d\S*)?\b|\b[Ll]ines? \d+|\b10\d\d(?=, 10\d\d)|"
+    r"(?<=, )10\d\d\b|PRL 97, 160201|PRL 98, 150201"
+)
+
+
+def test_thousands_are_set_apart_by_commas_everywhere(html):
+    """In sentences, tables, figures and the bodies of cards, which stand in <noscript>."""
+    page = BeautifulSoup(html, "html.parser")
+    for one in page.select(NAMES):
+        one.decompose()
+    texts = [NO_QUANTITY.sub("", text) for text in page.find_all(string=True)]
+    bare = [text for text in texts if re.search(r"(?<![\d.,#–-])\d{4,}(?![\d\w-])", text)]
+    assert bare == []
+    assert [text for text in texts if re.search(r"\d[ \u202f\u2009\xa0]\d{3}(?!\d)", text)] == []
+    assert sum(bool(re.search(r"\d,\d{3}(?!\d)", text)) for text in texts) > 100
 
 
 @pytest.mark.parametrize("width", [360, 768, 1024, 1366, 1920])

@@ -312,7 +312,7 @@ def test_what_is_the_same_in_all_conditions_is_said_once(entries, render, words)
     for condition in entries["C064"]["conditions"]:
         condition["levels"] |= {"images": 10000}
     said = words(render().find(id="C064").select_one(".counted"))
-    assert said.endswith("Throughout: images 10 000.")
+    assert said.endswith("Throughout: images 10,000.")
 
 
 def test_the_conditions_travel_to_the_script(page, entries):

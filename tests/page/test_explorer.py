@@ -318,7 +318,9 @@ def test_the_page_has_it_only_with_data(inputs, shown, render):
     section = page.find(id="explore")
     assert section.find(id="explore-app").has_attr("hidden")  # until the script fills it
     assert "JavaScript" in section.noscript.decode_contents()
-    assert json.loads(page.find(id="explorer-data").string) == json.loads(json.dumps(shown))
+    data = json.loads(page.find(id="explorer-data").string)
+    data["details"] = page.find(id="explorer-details").string.split("\n")
+    assert data == json.loads(json.dumps(shown))
     assert build.render(**inputs, grid=shown) == build.render(**inputs, grid=shown)
 
 
@@ -467,12 +469,85 @@ def test_exchanged_axes_keep_the_open_cell(said):
         ("tanh, 10 layers, SGD", {"activation": "tanh", "depth": "10", "optimizer": "sgd"}, []),
         ("Glorot with ReLU at 0.3", {"init": "xavier", "activation": "relu",
                                      "learning_rate": "0.3"}, []),
-        ("10-layer Kaiming net", {"depth": "10", "init": "he"}, ["net"]),
+        ("10-layer Kaiming net", {"depth": "10", "init": "he"}, []),
+        ("depth=10 and lr 1e-2", {"depth": "10", "learning_rate": "0.01"}, []),
+        ("depth 10", {"depth": "10"}, []),
+        ("640 images, 2 epochs", {"training": "640x2"}, []),
         ("dropout", {}, ["dropout"]),
+        ("no Adam, tanh", {"activation": "tanh"}, ["no adam"]),
     ],
 )  # fmt: skip
 def test_a_network_in_words(said, text, at, rest):
-    assert said(f"return E.understand(g, {json.dumps(text)});") == {"at": at, "rest": rest}
+    understood = said(f"return E.understand(g, {json.dumps(text)});")
+    assert understood == {"at": at, "off": {}, "rest": rest}
+
+
+@pytest.fixture(scope="module")
+def blocks(tables):
+    """The grid of these tests with a cell of each block."""
+    runs = tables["runs"].copy()
+    names = ["batch_norm", "residual", "batch_norm_residual"]
+    for (_, rows), name in zip(runs.groupby(CELL), names, strict=False):
+        runs.loc[rows.index, "block"] = name
+    return explorer.view([tables | {"runs": runs}], CONFIG)
+
+
+@pytest.mark.parametrize(
+    "text, block",
+    [
+        ("batch norm", "batch_norm"), ("no batch norm", "plain"), ("without BN", "plain"),
+        ("no residual", "plain"), ("ResNet", "residual"), ("skip connections", "residual"),
+        ("residual, no batch norm", "residual"), ("batch-normalised ResNet", "batch_norm_residual"),
+        ("no batch norm, residual", "residual"), ("BN + residual", "batch_norm_residual"),
+        ("without batch norm and residual connections", "plain"),
+        ("neither batch normalization nor skip connections", "plain"),
+        ("batch norm without residual connections", "batch_norm"), ("plain", "plain"),
+    ],
+)  # fmt: skip
+def test_blocks_in_words_and_what_is_denied(said, blocks, text, block):
+    understood = said(f"return E.understand(g, {json.dumps(text)});", blocks)
+    assert understood == {"at": {"block": block}, "off": {}, "rest": []}
+
+
+@pytest.mark.parametrize(
+    "text, at, off",
+    [
+        ("ResNet-50", {"block": "residual"}, {"depth": 50}),
+        ("resnet 50, tanh", {"block": "residual", "activation": "tanh"}, {"depth": 50}),
+        ("50-layer ReLU", {"activation": "relu"}, {"depth": 50}),
+        ("depth 50", {}, {"depth": 50}),
+        ("sgd at 0.02, width 1,024", {"optimizer": "sgd"}, {"learning_rate": 0.02, "width": 1024}),
+    ],
+)
+def test_a_number_that_is_no_level_is_told_from_what_means_nothing(said, blocks, text, at, off):
+    understood = said(f"return E.understand(g, {json.dumps(text)});", blocks)
+    assert understood == {"at": at, "off": off, "rest": []}
+
+
+def test_of_a_depth_that_is_no_level_the_nearest_ones_are_shown_and_a_recipe_trains_it(said, shown):
+    cells, differ, yaml_text = said(
+        """const u = E.understand(g, "he, relu, sgd, 4 layers");
+        const p = E.wanted(g, start(), u.at, u.off), asked = Object.keys({...u.at, ...u.off});
+        const near = E.nearest(g, p, asked, 2, u.off);
+        return [near.map((one) => one.cell), near.map((one) => one.differ.map((a) => a.key)),
+            E.recipe(g, p, u.off).yaml];"""
+    )
+    same = {"activation": "relu", "init": "he", "optimizer": "sgd", "learning_rate": "0.01"}
+    assert cells == [number_of(shown, depth=depth, **same) for depth in ("2", "10")]
+    assert differ == [["depth"], ["depth"]]
+    assert yaml.safe_load(yaml_text)["grid"]["my-cell"]["depth"] == [4]
+
+
+def test_what_was_not_said_is_filled_in_and_named(said):
+    filled = said(
+        """const u = E.understand(g, "tanh, 10 layers");
+        return E.filledIn(g, u.at, u.off, E.wanted(g, start(), u.at, u.off));"""
+    )
+    assert filled == [
+        "initialisation Xavier (the one meant for the activation)",
+        "optimizer Adam",
+        "learning rate 0.001 (the optimizer's usual one)",
+    ]
 
 
 def test_a_network_in_words_finds_its_cell_or_says_what_is_near(said, shown):

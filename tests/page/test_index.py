@@ -30,8 +30,8 @@ def test_the_index_leads_to_elements_and_filters_offer_what_it_holds(page):
 def test_data_sets_come_from_conditions_parts_and_budget(inputs, entries, claims, render):
     inputs["record"]["data"] = {"mnist": {}, "fashion_mnist": {}}
     entries["C064"]["conditions"][0]["levels"]["dataset"] = "fashion_mnist"
-    entries["C062"]["budget"] = "10 000 images of Fashion-MNIST, 3 epochs"
-    entries["C180"]["budget"] = "10 000 images of MNIST and Fashion-MNIST, 3 epochs"
+    entries["C062"]["budget"] = "10,000 images of Fashion-MNIST, 3 epochs"
+    entries["C180"]["budget"] = "10,000 images of MNIST and Fashion-MNIST, 3 epochs"
     claims["C183"]["parts"][0]["where"] = {"dataset": "mnist"}
     page = render()
     found = {claim: one["data"] for claim, one in of(page).items()}

@@ -35,6 +35,7 @@ TEXTS = [
     ["C002", "Networks with He's start", "Adam at 0.001"],
     ["C064", "Xavier starts lower", "he is ahead by 97.82 pp"],
     ["C065", "N(0, σ²) weights: NaN", ""],
+    ["C066", "On 10,000 images", ""],
 ]
 RANKED = "r.rank(texts.map((t) => r.entry(...t)), query).map((i) => texts[i][0])"
 
@@ -46,13 +47,16 @@ RANKED = "r.rank(texts.map((t) => r.entry(...t)), query).map((i) => texts[i][0])
         ("hel", ["C001"]),  # from three letters on, beginnings of words
         ("start", ["C002", "C064"]),  # a whole word before a beginning
         ("c064", ["C064"]),
-        ("c06", ["C064", "C065"]),
+        ("c06", ["C064", "C065", "C066"]),
         ("97.82", ["C064"]),
         ("97", []),
         ("σ2", ["C065"]),
         ("adam he", ["C002"]),
         ("nan momentum", []),
-        ("", ["C001", "C002", "C064", "C065"]),
+        ("10,000", ["C066"]),
+        ("10000 images", ["C066"]),
+        ("000", []),
+        ("", ["C001", "C002", "C064", "C065", "C066"]),
     ],
 )
 def test_search_ranks_words(node, query, found):

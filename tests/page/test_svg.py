@@ -67,6 +67,18 @@ def test_what_is_not_seen_and_groups_that_say_nothing_are_dropped():
     assert path.get("d") == "M 0 0 L 1 1" and path.get("clip-path") == "url(#F1-p)"
 
 
+def test_turns_by_nothing_and_digits_that_nobody_sees_are_dropped():
+    source = (
+        '<svg viewBox="0 0 9 9"><path d="M 1.23456 2.00004 L 3 4.5" stroke="#000"/>'
+        '<text x="1.00071" transform="rotate(-0 1.5 2)">a</text>'
+        '<text transform="translate(1 2.3456) rotate(-90)">b</text></svg>'
+    )
+    path, level, turned = ET.fromstring(svg.adopt(source, "F1", "x"))
+    assert path.get("d") == "M 1.23 2 L 3 4.5"
+    assert level.get("x") == "1" and level.get("transform") is None
+    assert turned.get("transform") == "translate(1 2.35) rotate(-90)"
+
+
 def joined(*marks):
     """The elements that a drawing of these marks has in the page, but for its definitions."""
     shapes = (

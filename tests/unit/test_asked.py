@@ -178,7 +178,7 @@ def test_forms_and_metrics(compiled, given, rule, name, unit):
 def test_a_claim_of_one_setting_says_where_it_looks(compiled):
     [made] = compiled([claim(where=ONE)]).claims
     assert "conditions" not in made
-    assert "(MNIST, images 10\N{NARROW NO-BREAK SPACE}000" in made["parts"][0]["name"]
+    assert "(MNIST, images 10,000" in made["parts"][0]["name"]
 
 
 def test_what_is_taken_before_training_counts_once(compiled):

@@ -17,15 +17,11 @@ def said(template, table, settings=None):
     return budgets.words(template, trainings.variants(template, table, settings or {}))
 
 
-def spaced(text):
-    """With the narrow spaces that set thousands apart."""
-    return text.replace("_", "\N{NARROW NO-BREAK SPACE}")
-
-
 def test_conditions_say_it_where_they_are():
     table = rows(("mnist", 10_000, 3), ("mnist", 60_000, 10), ("fashion_mnist", 10_000, 3))
-    assert said(GRID, table) == spaced(
-        "10_000 images of MNIST and Fashion-MNIST, 3 epochs; 60_000 images of MNIST, 10 epochs"
+    assert (
+        said(GRID, table)
+        == "10,000 images of MNIST and Fashion-MNIST, 3 epochs; 60,000 images of MNIST, 10 epochs"
     )
     shuffled = table.iloc[[2, 0, 1, 1]]
     assert said(GRID, shuffled) == said(GRID, table)
@@ -36,7 +32,7 @@ def test_settings_say_what_no_column_says():
     assert said(GRID, table, {"images": 300, "epochs": 2}) == (
         "300 images of MNIST and Fashion-MNIST, 2 epochs"
     )
-    assert said("{steps} steps of Adam", table, {"steps": 1500}) == spaced("1_500 steps of Adam")
+    assert said("{steps} steps of Adam", table, {"steps": 1500}) == "1,500 steps of Adam"
 
 
 def test_a_budget_that_nothing_says_is_left_out():
@@ -70,8 +66,9 @@ def test_settings_in_mappings_vary_together():
     one = {"trainings": {"images": 500, "epochs": 30}}
     assert said(template, rows((0,), columns=["seed"]), one) == "500 images, 30 epochs"
     settings = {"trainings": [{"images": 500, "epochs": 30}, {"images": 2000, "epochs": 10}]}
-    assert said(template, rows((0,), columns=["seed"]), settings) == spaced(
-        "500 images, 30 epochs; 2_000 images, 10 epochs"
+    assert (
+        said(template, rows((0,), columns=["seed"]), settings)
+        == "500 images, 30 epochs; 2,000 images, 10 epochs"
     )
 
 
@@ -81,12 +78,12 @@ def test_settings_in_mappings_vary_together():
         ("{n} epochs of them", 1, "1 epoch of them"),
         ("{n} passes", 1, "1 pass"),
         ("{n} epochs", 21, "21 epochs"),
-        ("{n} epochs", 10_001, "10_001 epochs"),
+        ("{n} epochs", 10_001, "10,001 epochs"),
         ("{n} epochs", 0.1, "0.1 epochs"),
     ],
 )
 def test_one_is_singular(template, value, words):
-    assert said(template, rows((value,), columns=["n"])) == spaced(words)
+    assert said(template, rows((value,), columns=["n"])) == words
 
 
 # ---- In the judge's records ---------------------------------------------------------------------

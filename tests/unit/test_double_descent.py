@@ -171,10 +171,10 @@ def test_a_peak_is_claimed_only_where_the_runs_decide_it(samples):
             return exhibit.f07(table)[0].get_label()
 
     assert "shows for random features (" in said()
-    assert "does not show for two-layer network with true labels" in said()
-    assert "undecided for two-layer network with 25 % of labels wrong (3 of 5 runs)" in said()
+    assert "does not show for a two-layer network with true labels and is " in said()
+    assert "undecided for a two-layer network with 25 % of labels wrong (3 of 5 runs)" in said()
     table.loc[open_, "value"] = 1.0
-    assert "shows for random features and two-layer network with 25 % of" in said()
+    assert "shows for random features and a two-layer network with 25 % of" in said()
     assert "undecided" not in said()
 
 

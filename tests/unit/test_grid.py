@@ -366,7 +366,7 @@ def test_heat_maps_of_a_rich_grid(rich_tables, drawing):
     median = rows_at(data, trained_by="SGD at 0.01", **cell)["median"].tolist()
     sgd = {"optimizer": "sgd", "learning_rate": 0.01, "images": 10_000}
     assert median == [rows_at(table, quantity="test_accuracy", **cell, **sgd)["value"].median()]
-    assert "10 000 images, 3 epochs" in finding(fig).replace("\N{NARROW NO-BREAK SPACE}", " ")
+    assert "10,000 images, 3 epochs" in finding(fig)
 
 
 def test_heat_maps_keep_to_two_depths_if_they_can(make_tables, drawing):

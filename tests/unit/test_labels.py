@@ -15,7 +15,7 @@ from finicky import declarations, labels
         ("my_activation", "my activation"),
         (True, "yes"),
         (False, "no"),
-        (60000, "60 000"),
+        (60000, "60,000"),
         (10.0, "10"),
         (0.0001, "0.0001"),
         (1e-5, "10⁻⁵"),
@@ -24,7 +24,7 @@ from finicky import declarations, labels
     ],
 )
 def test_levels_as_people_write_them(level, said):
-    assert labels.label(level).replace("\N{NARROW NO-BREAK SPACE}", " ") == said
+    assert labels.label(level) == said
 
 
 def test_two_numbers_never_share_a_label():

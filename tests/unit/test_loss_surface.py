@@ -218,5 +218,4 @@ def test_a_small_measurement_is_tidy_and_shown(dataset, monkeypatch):
     table.loc[chapter & (table["block"] == "batch_norm"), "value"] = 0.05
     table.loc[chapter & (table["block"] == "batch_norm") & last, "value"] = 0.2
     said = finding(exhibit.f24(table)[0])
-    assert "residual 0.5, plain 0.1 (former higher), BN + residual 0.1, batch norm 0." in said
-    assert said.endswith("(undecided).")
+    assert "residual 0.5 above plain 0.1, BN + residual 0.1 level with batch norm 0." in said

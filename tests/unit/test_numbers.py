@@ -32,7 +32,8 @@ def test_printed_digits(value, places):
         (97.816, 2, "97.82"),
         (-0.5, 1, "−0.5"),
         (-0.001, 2, "0.00"),
-        (60000, 0, "60\N{NARROW NO-BREAK SPACE}000"),
+        (60000, 0, "60,000"),
+        (-1234.5, 1, "−1,234.5"),
         (6.1e6, 2, "6.1·10⁶"),
         (3.24e-5, 4, "3.2·10⁻⁵"),
         (-3.2e-7, 4, "−3·10⁻⁷"),
@@ -57,12 +58,21 @@ def test_number(value, places, text):
         (-0.00034, 5, "−3.4·10⁻⁴"),
         (math.inf, 5, "∞"),
         (-math.inf, 5, "−∞"),
-        (60000, 4, "60000"),
+        (60000, 4, "60,000"),
+        (1234.56, 6, "1,234.56"),
         (6.12e6, 4, "6.1·10⁶"),
     ],
 )
 def test_significant_digits(value, digits, text):
     assert numbers.significant(value, digits) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("10000", "10,000"), ("−1200.25", "−1,200.25"), ("999", "999"), ("0.00015", "0.00015")],
+)
+def test_thousands_of_what_is_text_already(text, said):
+    assert numbers.grouped(text) == said
 
 
 def test_exact_reads_back():

@@ -126,6 +126,15 @@ def test_accuracies_spaced_by_the_error_left():
     assert (places[3] - places[2]) > (places[2] - places[1])
 
 
+def test_ticks_set_thousands_apart():
+    with style.context():
+        _, axes = style.panels([1], columns=1)
+        axes[0, 0].set(xlim=(0, 20_000), ylim=(0, 0.001))
+        along = [tick.get_text() for tick in axes[0, 0].get_xticklabels()]
+        up = [tick.get_text() for tick in axes[0, 0].get_yticklabels()]
+    assert "10,000" in along and not any("," in tick for tick in up)
+
+
 def test_a_value_beyond_the_limits_is_not_drawn():
     with style.context():
         fig, axes = style.panels([2.0], columns=1)

@@ -222,8 +222,8 @@ def reported(trained, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory):
-    """The smoke preset as it is, run in a fresh copy; it fetches the images by itself. What the call
-    said, with Snakemake's account of its scheduling, is `said`."""
+    """The smoke preset as it is, run in a fresh copy; it fetches the images by itself. What the
+    call said, with Snakemake's account of its scheduling, is `said`."""
     project = Project.fresh(tmp_path_factory.mktemp("smoke") / "with a space")
     if (ROOT / "results/reference").exists():  # committed, so a clone has it
         shutil.copytree(ROOT / "results/reference", project.folder / "results/reference")

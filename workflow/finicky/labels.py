@@ -1,6 +1,6 @@
 """What a reader calls the axes and their levels, in figures, tables and sentences alike."""
 
-from finicky.numbers import MINUS, NARROW_SPACE, scientific
+from finicky.numbers import MINUS, scientific
 
 LABELS = {
     # initialisers
@@ -92,7 +92,7 @@ def label(level) -> str:
 def _number(level):
     """All digits of a number, unlike a measured one's; beyond Python's `g` a power of ten."""
     mantissa, _, exponent = f"{level:,.10g}".partition("e")
-    mantissa = mantissa.replace(",", NARROW_SPACE).replace("-", MINUS)
+    mantissa = mantissa.replace("-", MINUS)
     if not exponent:
         return mantissa
     power = scientific(float(f"1e{exponent}"))

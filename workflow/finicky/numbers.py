@@ -1,9 +1,9 @@
-"""How many digits a number deserves, and how it is written."""
+"""How many digits a number deserves, and how it is written: its thousands apart by commas."""
 
 import math
+import re
 
 MINUS = "\N{MINUS SIGN}"
-NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 MOST_DECIMALS = 4
 SMALL, LARGE = 1e-3, 1e5  # beyond them, significant digits are written with a power of ten
 ROUNDING = 1e-6  # below it, numbers are errors of rounding
@@ -42,7 +42,7 @@ def number(value, places=2):
         return "\N{EN DASH}"
     if value and (abs(value) >= LARGE or abs(value) < 0.5 * 10 ** -max(places, MOST_DECIMALS)):
         return scientific(value)
-    text = f"{value:,.{places}f}".replace(",", NARROW_SPACE)
+    text = f"{value:,.{places}f}"
     if float(f"{value:.{places}f}") == 0:
         text = text.lstrip("-")
     return text.replace("-", MINUS)
@@ -61,13 +61,18 @@ def scientific(value):
 
 
 def significant(value, digits):
-    """A number to so many significant digits, like Python's format `g` but for powers of ten."""
+    """A number to so many significant digits, like Python's format `,g` but for powers of ten."""
     if math.isinf(value):
         return "∞" if value > 0 else f"{MINUS}∞"
     if value and not SMALL <= abs(value) < LARGE:
         return scientific(value)
-    text = f"{value:.{digits}g}"
-    return (f"{value:.0f}" if "e" in text else text).replace("-", MINUS)
+    text = f"{value:,.{digits}g}"
+    return (f"{value:,.0f}" if "e" in text else text).replace("-", MINUS)
+
+
+def grouped(text):
+    """A number that is text already, its thousands apart: `10000.5` is 10,000.5."""
+    return re.sub(r"(?<![\d.])\d{4,}", lambda whole: f"{int(whole[0]):,}", text)
 
 
 def exact(value):

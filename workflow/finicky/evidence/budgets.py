@@ -10,7 +10,6 @@ import re
 from finicky import declarations
 from finicky.evidence.words import FEW, listed
 from finicky.labels import in_order, label, place
-from finicky.numbers import NARROW_SPACE
 
 LISTED = 3  # so many numbers are listed one by one
 DATASET = "dataset"
@@ -18,8 +17,8 @@ NOUNS = "epochs|images|steps|passes|rounds|layers|bits"
 
 
 def words(template, found):
-    """The variants of one template in words: "10 000 images of MNIST and Fashion-MNIST, 3 epochs;
-    60 000 images of MNIST, 1 or 10 epochs". Empty without any."""
+    """The variants of one template in words: "10,000 images of MNIST and Fashion-MNIST, 3 epochs;
+    60,000 images of MNIST, 1 or 10 epochs". Empty without any."""
     names = declarations.placeholders(template)
     groups = [{name: (value,) for name, value in zip(names, one, strict=True)} for one in found]
     groups.sort(key=lambda group: [_order(group[name][0]) for name in names])
@@ -67,7 +66,7 @@ def _filled(template, group):
     text = template
     for name, values in group.items():
         text = text.replace("{" + name + "}", _said(values))
-    one = rf"(?<![\w{NARROW_SPACE}.])1 ({NOUNS})\b"
+    one = rf"(?<![\w,.])1 ({NOUNS})\b"
     return re.sub(one, lambda found: f"1 {_singular(found[1])}", text)
 
 

@@ -57,7 +57,7 @@ def with_unit(text, unit):
 
 def many(number, noun):
     """A count with its noun: `1 seed`, `5 seeds`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def some(number, of):
@@ -308,7 +308,7 @@ def finding(entry):
 
 def trained(parts, budget):
     """For how long networks were trained behind a claim, and with how many seeds:
-    `10 000 images of MNIST, 3 epochs; 5 seeds`. None where none was trained."""
+    `10,000 images of MNIST, 3 epochs; 5 seeds`. None where none was trained."""
     if not budget:
         return None
     n = {condition.n for part in parts for condition in part.kept or part.conditions}

@@ -1,6 +1,5 @@
 """The verdict rules, judged: the figure and the table of how often they decide wrongly."""
 
-import itertools
 from dataclasses import replace
 
 import pandas as pd
@@ -12,13 +11,12 @@ from finicky.exhibits.tables import Body, Cell, Column, Row, Table, rows_at
 from finicky.numbers import number
 
 FIGURES = {
-    "calibration": "How often the verdict rules decide wrongly and how often not at all, by the "
-    "distance of the truth from the limit that decides. A line is one rule, or several that come "
-    "out the same, at the worst of four shapes of the seeds’ numbers, of the shares of their "
-    "variance that seeds have in common, and of both sides; the level line above is the promise, "
-    "5 % a side. On the limit nothing is right: what counts there is how rarely anything is said "
-    "at all. Claims about what happens sometimes were tried with 200 conditions on the limit only, "
-    "a single dot.",
+    "calibration": "How often the verdict rules decide wrongly and how often not at all, by what a "
+    "claim consists of and by where the truth lies. A mark is the rule with the largest share, at "
+    "the worst of four shapes of the seeds’ numbers, of the shares of their variance that seeds "
+    "have in common, and of both sides; its line reaches to the rule with the smallest. The "
+    "upright line is the promise, 5 % a side. On the limit nothing is right: what counts there is "
+    "how rarely anything is said at all.",
 }
 TABLES = {
     "calibration-table": "Verdicts on simulated seeds whose truth is known, in % of the claims, ± "
@@ -34,64 +32,60 @@ CHANCELESS = ["identity", "construction"]  # rules on which chance has no say
 
 # ---- The figure ---------------------------------------------------------------------------------
 
-PANELS = {
+SIZES = {
     "one condition": ("conditions", 1), "20 conditions": ("conditions", 20),
     "200 conditions": ("conditions", 200), "4 parts": ("parts", 4), "20 parts": ("parts", 20),
 }  # fmt: skip
-DISTANCES = {
-    "zero": "no effect", "inside": "¼ SD inside", "on": "on the limit",
-    "outside": "¼ SD outside", "clear": "clear effect",
-}  # fmt: skip
-COLOURS = [
-    style.BLUE, style.VERMILLION, style.SAGE, style.PLUM, style.TAN, style.OLIVE, style.GREY,
-]  # fmt: skip
+# Where the truth lies: the distances that are one case, its colour and marker.
+CASES = {
+    "on the limit": (["on"], style.VERMILLION, "o"),
+    "¼ SD beside it": (["inside", "outside"], style.TAN, "P"),
+    "clear effect": (["clear"], style.BLUE, "s"),
+    "no effect": (["zero"], style.OLIVE, "v"),
+}
 PROMISED = 5  # % wrong on either side of the limit
 
 
 def calibration(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """Wrong verdicts above, undecided ones below, by the distance of the truth from the limit: a
-    line for each rule, of the fewest and of the most seeds."""
-    shown = pd.MultiIndex.from_frame(table[["combined", "count"]]).isin(PANELS.values())
+    """Wrong verdicts on the left, undecided ones on the right: a row for each size of claim, in it
+    lines for each place of the truth over the rules, with the fewest and with the most seeds."""
+    shown = pd.MultiIndex.from_frame(table[["combined", "count"]]).isin(SIZES.values())
     data = table[~table["rule"].isin(CHANCELESS) & shown]
     data = data.assign(said=data["quantity"].where(data["quantity"] == "undecided", "wrong"))
     cell = ["said", "rule", "seeds", "distance", "combined", "count"]
     data = data.loc[data.groupby(cell)["value"].idxmax()]  # of sides, shapes and shares the worst
     wrong = data[data["said"] == "wrong"]
     few, many = data["seeds"].min(), data["seeds"].max()
-    drawn = data[data["seeds"].isin([few, many])]
-    same = _same(drawn.set_index([c for c in cell if c != "rule"] + ["rule"])["value"].unstack())
-    rules = dict(zip(same, itertools.cycle(COLOURS), strict=False))
-    fig, axes = style.panels(
-        [1.7, 1.3], columns=len(PANELS), left=0.5, right=0.1, bottom=1.5, between=(0.14, 0.25)
-    )
-    for column, (name, (combined, count)) in enumerate(PANELS.items()):
-        above, below = axes[:, column]
-        here = drawn[(drawn["combined"] == combined) & (drawn["count"] == count)]
-        here = here[here["rule"].isin(rules)]
-        for ax, said in ((above, "wrong"), (below, "undecided")):
-            _lines(ax, here[here["said"] == said], rules, dashed=many if many > few else None)
-            ax.set_xlim(-0.4, len(DISTANCES) - 0.6)
-            ax.set_xticks(range(len(DISTANCES)), [""] * len(DISTANCES))
-            ax.tick_params(labelleft=column == 0)
-        above.set_title(name)
-        above.set_ylim(-0.5, max(16, 1.05 * wrong["value"].max()))
-        above.axhline(PROMISED, color=style.INK, linewidth=0.8)
-        below.set_ylim(-4, 104)
-        below.set_xticks(range(len(DISTANCES)), DISTANCES.values(), rotation=90)
-    axes[0, 0].set_ylabel("decided wrongly, %")
-    axes[1, 0].set_ylabel("undecided, %")
+    fig, axes = style.panels([3.4], columns=2, left=1.15, right=0.15, bottom=0.7, between=(0.3, 0))
+    for ax, said, highest in (
+        (axes[0, 0], "wrong", max(16, 1.05 * wrong["value"].max())),
+        (axes[0, 1], "undecided", 100),
+    ):
+        for row, (combined, count) in enumerate(SIZES.values()):
+            here = data[(data["combined"] == combined) & (data["count"] == count)]
+            _ranges(ax, here[here["said"] == said], row, sorted({few, many}))
+        ax.set_ylim(len(SIZES) - 0.5, -0.5)
+        ax.set_yticks(range(len(SIZES)), SIZES if said == "wrong" else [""] * len(SIZES))
+        ax.set_xlim(-0.02 * highest, 1.02 * highest)
+        ax.grid(False, axis="y")
+        ax.grid(True, axis="x")
+        for edge in range(1, len(SIZES)):
+            ax.axhline(edge - 0.5, color=style.INK, linewidth=0.6, alpha=0.14)
+    axes[0, 0].axvline(PROMISED, color=style.INK, linewidth=0.8)
+    axes[0, 0].set_title("Decided wrongly, %")
+    axes[0, 1].set_title("Undecided, %")
     handles = [
-        Line2D([], [], color=colour, label=", ".join([rule, *same[rule]]))
-        for rule, colour in rules.items()
+        Line2D([], [], color=colour, marker=marker, label=case)
+        for case, (_, colour, marker) in CASES.items()
     ]
     handles += [
-        Line2D([], [], color=style.INK, label=f"{n} seeds", linestyle=dashes)
-        for n, dashes in sorted({many: style.DASHES, few: "-"}.items())
-    ]
-    fig.legend(
-        handles=handles, ncols=4, fontsize=8, loc="lower left", borderaxespad=0.3,
-        handlelength=2.4,
-    )  # fmt: skip
+        Line2D(
+            [], [], color=style.INK, linestyle="none", marker="o", label=f"{seeds} seeds",
+            markerfacecolor="none" if hollow else style.INK,
+        )
+        for seeds, hollow in {many: True, few: False}.items()
+    ]  # fmt: skip
+    fig.legend(handles=handles, ncols=6, fontsize=8, loc="lower left", borderaxespad=0.3)
     single = wrong[(wrong["combined"] == "conditions") & (wrong["count"] == 1)]
     several = wrong.drop(single.index)
     fig.set_label(
@@ -108,19 +102,22 @@ def calibration(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     return fig, data.drop(columns="said")
 
 
-def _same(values):
-    """{rule: other rules whose values are the same wherever they have any}, each in one place;
-    values: a column for each rule."""
-    same = {}
-    for rule in values[values.count().sort_values(ascending=False, kind="stable").index]:
-        known = values[values[rule].notna()]
-        like = (first for first in same if (known[first] == known[rule]).all())
-        first = next(like, None)
-        if first is None:
-            same[rule] = []
-        else:
-            same[first].append(rule)
-    return same
+def _ranges(ax, data, row, sizes):
+    """A line for each case and number of seeds from the smallest to the largest share of any rule,
+    about a row."""
+    step = 0.8 / (len(CASES) * len(sizes))
+    y = row - 0.4 + step / 2
+    for distances, colour, marker in CASES.values():
+        for seeds in sizes:
+            here = data[data["distance"].isin(distances) & (data["seeds"] == seeds)]
+            values = here.groupby("rule")["value"].max()
+            if len(values):
+                ax.plot([values.min(), values.max()], [y, y], color=colour, linewidth=1)
+                ax.plot(
+                    values.max(), y, color=colour, marker=marker, markersize=3.6, clip_on=False,
+                    markerfacecolor=colour if seeds == sizes[0] else "none",
+                )  # fmt: skip
+            y += step
 
 
 def _worst_case(rows):
@@ -135,17 +132,6 @@ def _claims(combined, count, clear):
     if not pd.isna(clear):
         how = f"{int(clear)} of them clear"
     return ", ".join(filter(None, [f"{count} {noun}" if count > 1 else "one condition", how]))
-
-
-def _lines(ax, data, rules, dashed):
-    """A line for each rule; those of so many seeds are dashed."""
-    places = list(DISTANCES)
-    for (rule, seeds), rows in data.groupby(["rule", "seeds"]):
-        rows = rows.assign(place=rows["distance"].map(places.index)).sort_values("place")
-        ax.plot(
-            rows["place"], rows["value"], color=rules[rule], linewidth=1.3, marker=".",
-            linestyle=style.DASHES if seeds == dashed else "-", markersize=4,
-        )  # fmt: skip
 
 
 # ---- The table ----------------------------------------------------------------------------------

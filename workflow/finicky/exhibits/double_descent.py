@@ -62,7 +62,8 @@ def _finding(table):
         alike = len({peaks[model, share] for share in shares}) == 1
         for some in [shares] if alike else [[share] for share in shares]:
             peak, flags = peaks[model, some[0]], sum((runs[model, share] for share in some), [])
-            words = model if alike else f"{model} with {said(some[0])}"
+            words = f"a {model}" if model == TRAINED else model
+            words += "" if alike else f" with {said(some[0])}"
             count = f" ({sum(flags):.0f} of {len(flags)} runs)" * (peak is None)
             sides[peak].append(words + count)
 
@@ -82,7 +83,7 @@ def _finding(table):
         largest = errors[errors["size"] == errors.groupby("model")["size"].transform("max")]
         last = largest.groupby(["model", "share_of_wrong_labels"])["value"].median()
         found[-1] += f"; with the largest it is {span(last, '%', 1)}"
-    return f"A peak of test error near the smallest model that fits {', '.join(found)}."
+    return f"A peak of test error near the smallest model that fits {listed(found)}."
 
 
 def _decided(flags):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from finicky.evidence.words import listed
 from finicky.exhibits import style
 from finicky.exhibits.phrases import span
 from finicky.labels import in_order, label
@@ -50,7 +51,7 @@ def _finding(probes):
     return (
         f"In trained networks of {probes['depth'].max()} layers a linear probe gains "
         f"{span(by.max() - by.iloc[0], 'points', 1)} from the pixels to hidden layer "
-        f"{span(best, places=0)} of {by.index.max()}{end}."
+        f"{listed([label(layer) for layer in sorted(set(best))], 'or')} of {by.index.max()}{end}."
     )
 
 

@@ -68,11 +68,11 @@ def _finding(even, planes, depth):
     for pair in zip(RESIDUAL, PLAIN, strict=True):
         if set(pair) <= set(even.index):
             one, other = (even.loc[block] for block in pair)
-            found = compared(one, other, ("former lower", "undecided", "former higher"))
+            found = compared(one, other, ("below", "level with", "above"))
             sizes = (
                 f"{label(block)} {significant(even.loc[block, 'median'], 2)}" for block in pair
             )
-            pairs.append(f"{', '.join(sizes)} ({found})")
+            pairs.append(f" {found} ".join(sizes))
     said = f"; evenness of eigenvalues: {', '.join(pairs)}" if pairs else ""
     return f"Loss around networks of {depth} layers, in nats: {spans}{said}."
 

@@ -129,8 +129,9 @@ def t05(table: pd.DataFrame, ledger: dict) -> Table:
     groups = [("Chapter", 2), ("Images in a batch", len(shown)), ("", 1)]
     ranks = medians.groupby(level=["network", "batch_size"]).idxmax().map(lambda cell: cell[-1])
     wins = ranks.value_counts()
-    said = listed(f"{name} in {wins[name]}" for name in in_order(wins.index))
-    finding = f"Of {len(ranks)} pairs of network and batch size, highest accuracy has {said}."
+    first, *others = (f"{name}{{}} in {wins[name]}" for name in in_order(wins.index))
+    said = listed([first.format(" has the highest accuracy"), *(one.format("") for one in others)])
+    finding = f"Of {len(ranks)} pairs of network and batch size, {said}."
     every = listed([label(int(size)) for size in sizes])
     notes = [_budget(table), f"Highest at: of all batch sizes measured, {every}."]
     return with_digits(["Method"], groups, columns, bodies, notes, finding=finding)

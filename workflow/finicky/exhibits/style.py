@@ -27,12 +27,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnnotationBbox, DrawingArea, HPacker, TextArea
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import ScalarFormatter
 from matplotlib.transforms import ScaledTranslation
 
 from finicky import labels
 from finicky.data import CHANCE
 from finicky.labels import label, optimizer_rates
-from finicky.numbers import significant
+from finicky.numbers import grouped, significant
 from finicky.runs import FAILED
 
 WIDTH = 7.5  # inches: the page's text column
@@ -178,6 +179,13 @@ def context():
     return matplotlib.rc_context(STYLE)
 
 
+class Ticks(ScalarFormatter):
+    """The numbers of a linear axis as matplotlib writes them, their thousands apart."""
+
+    def __call__(self, x, pos=None):
+        return grouped(super().__call__(x, pos))
+
+
 def panels(
     heights: list[float],
     columns: int,
@@ -204,7 +212,10 @@ def panels(
         y -= high
         for column in range(columns):
             x = left + column * (each + gap_x)
-            axes[row, column] = fig.add_axes((x / width, y / height, each / width, high / height))
+            ax = fig.add_axes((x / width, y / height, each / width, high / height))
+            ax.xaxis.set_major_formatter(Ticks())
+            ax.yaxis.set_major_formatter(Ticks())
+            axes[row, column] = ax
         y -= gap_y
     return fig, axes
 

@@ -81,7 +81,7 @@ def _ranks(ax, ranks):
     steps = sorted(set(ranks["step"]))
     ax.set_xlim(-0.15, 1.25 * steps[-1])
     shown = [0, *(2**power for power in range(0, 30, 2) if 2**power <= steps[-1])]
-    ax.set_xticks(shown, [str(step) for step in shown])
+    ax.set_xticks(shown, [label(step) for step in shown])
     ax.set_xticks([], minor=True)
     last = ranks[ranks["step"] == steps[-1]]
     names = []

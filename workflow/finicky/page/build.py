@@ -77,7 +77,10 @@ def render(
         (device, agreement(by_id(claims), by_id(theirs)))
         for device, theirs in sorted((other_devices or {}).items())
     ]
-    context["grid"] = None if grid is None else as_json(grid)
+    context["grid"] = None
+    if grid is not None:
+        context["grid"] = as_json({key: grid[key] for key in grid if key != "details"})
+        context["details"] = Markup("\n".join(grid["details"]))  # base64
 
     def text(name):
         return (templates / name).read_text(encoding="utf-8")

@@ -201,7 +201,7 @@ def _axis_name(axis):
 
 
 def _level_name(axis, level):
-    """A place on an axis below the axis's name: `Adam 0.001`; `10 000, 3` of images and epochs."""
+    """A place on an axis below the axis's name: `Adam 0.001`; `10,000, 3` of images and epochs."""
     if len(axis) > 1 and isinstance(level[0], str):
         known = {c: one for c, one in zip(axis, level, strict=True) if one is not None}
         return words.level_words(known)

@@ -24,6 +24,11 @@ FONT = re.compile(
     r"(?P<size>[\d.]+px)(?:/\S+)?\s+(?P<family>.+)"
 )
 REFERENCE = re.compile(r"url\(\s*['\"]?#([^)'\"]+)['\"]?\s*\)")
+# Where coordinates stand; more digits than a hundredth of a point nobody sees.
+PLACES = {"d", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "width", "height", "points",
+          "transform"}  # fmt: skip
+LONG = re.compile(r"-?\d+\.\d{3,}(?![\de])")
+UNTURNED = re.compile(r"rotate\(-?0(\.0*)?\s[^)]*\)")
 UNSAFE = re.compile(r"[{}<@\\]|url\((?!#)")
 
 
@@ -34,8 +39,9 @@ def adopt(source, name, label):
     `label` is the accessible name. Inline styles, which a strict policy forbids, become attributes
     of the same names, so a drawing needs no style sheet. Metadata, namespaces, style elements,
     groups that say nothing and whatever is not drawing are dropped, as are references that leave
-    the document. Marks of one kind that follow each other become one path: ticks, grid lines and
-    points are most of a drawing's elements, and a page of forty figures has to hold them all.
+    the document, turns by nothing and digits that nobody sees. Marks of one kind that follow each
+    other become one path: ticks, grid lines and points are most of a drawing's elements, and a page
+    of forty figures has to hold them all.
     Raises xml.etree.ElementTree.ParseError if `source` is not XML, ValueError if it is not SVG.
     """
     root = ET.fromstring(source)
@@ -86,8 +92,9 @@ def _clean(element, name, used):
         elif local == "id":
             if value in used:
                 element.set("id", f"{name}-{value}")
-        elif local == "d":
-            element.set("d", " ".join(value.split()))
+        elif local in PLACES:
+            if place := " ".join(LONG.sub(_short, UNTURNED.sub("", value)).split()):
+                element.set(local, place)
         elif not local.startswith("on") and local not in {"space", "class"}:
             element.set(local, _rename(value, name))
     for child in list(element):
@@ -167,7 +174,7 @@ def _moved(outline, right, down):
             number = float(word)
         except ValueError:
             return None
-        words.append(f"{number + (down if place % 2 else right):.7g}")
+        words.append(_decimals(number + (down if place % 2 else right)))
         place += 1
     return " ".join(words)
 
@@ -220,6 +227,15 @@ def _fit(root):
     if "viewBox" not in root.attrib and width and height:
         root.set("viewBox", f"0 0 {_points(width)} {_points(height)}")
     root.attrib.pop("version", None)
+
+
+def _short(found):
+    return _decimals(float(found[0]))
+
+
+def _decimals(number):
+    """A coordinate to a hundredth."""
+    return f"{round(number, 2) + 0.0:.2f}".rstrip("0").rstrip(".")
 
 
 def _points(length):
