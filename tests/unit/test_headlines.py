@@ -226,7 +226,7 @@ def test_every_claim_that_is_judged_has_a_headline():
 MOST_WORDS = 45
 FAULTS = {
     "an answer instead of a sentence": r"[:;,] (yes|no)[.,;:)]|– ",
-    "a doubled or dangling mark": r"[,;:.]{2}|\s[,;:.)]|\(\s|\(\)|\s\s",
+    "a doubled or dangling mark": r"(?<!al)[.][,;:.]|[,;:][,;:.]|\s[,;:.)]|\(\s|\(\)|\s\s",
     "a level or a part by its raw name": r"[a-z]{3,}_[a-z]|\b(nan|inf|None|True|False)\b",
     "a limit in signs": r"[≤≥]",
     "a unit that is none in words": r"\bpp\b|0/1",
@@ -259,10 +259,11 @@ def said(request):
 
 
 def test_the_reference_needs_no_plain_headline(said):
-    """Whatever was found there, the ledger's own words say it."""
-    assert [
-        name for name, (headline, entry) in said.items() if headline == headlines._plain(entry)
-    ] == []
+    """Whatever was found there, the ledger's own words say it; but not every undecided claim has
+    words of its own."""
+    decided = {name: one for name, one in said.items() if one[1]["verdict"] != "undecided"}
+    for name, (headline, entry) in decided.items():
+        assert headline != headlines._plain(entry), name
 
 
 @pytest.mark.parametrize("fault", FAULTS)
