@@ -11,6 +11,7 @@ from finicky.experiments import dead_relus as experiment
 from finicky.experiments import tidy, training
 
 from .engine_fixtures import TinyDataset
+from .measurements import assert_whole
 from .sentences import finding
 
 SETTINGS = {
@@ -164,10 +165,7 @@ def test_a_share_of_nan_networks_is_unknown():
 def test_a_small_measurement_is_tidy_and_shown(dataset, monkeypatch):
     monkeypatch.setattr(train, "Dataset", lambda *arguments: dataset)
     table = experiment.measure(SETTINGS, {})
-    tidy.check(table, experiment)
-    assert set(table["quantity"]) == set(experiment.QUANTITIES)
-    columns = [column for column in table if column not in ("value", "a", "b", "outcome")]
-    assert not table.duplicated(columns).any()
+    assert_whole(table, experiment)
     zeros = table[(table["quantity"] == "killed_by_start") & (table["init"] == "zeros")]
     assert (zeros["value"] > 40).all()
     figure, behind = exhibit.f31(table)

@@ -9,11 +9,12 @@ from torch.nn import functional
 
 from finicky.engine import train
 from finicky.exhibits import gradient_highway as exhibit
-from finicky.experiments import chains, tidy
+from finicky.experiments import chains
 from finicky.experiments import gradient_highway as experiment
 from finicky.experiments.chains import NOTHING, RELU
 
 from .engine_fixtures import TinyDataset
+from .measurements import assert_whole
 from .sentences import finding
 
 SETTINGS = {
@@ -177,10 +178,7 @@ def test_xavier_takes_a_half_of_the_squared_gradient_in_each_relu_layer(dataset)
 def test_a_small_measurement_is_tidy_and_shown(dataset, monkeypatch):
     monkeypatch.setattr(train, "Dataset", lambda *arguments: dataset)
     table = experiment.measure(SETTINGS, {})
-    tidy.check(table, experiment)
-    assert set(table["quantity"]) == set(experiment.QUANTITIES)
-    keys = ["quantity", "seed", *experiment.CONDITIONS]
-    assert not table.duplicated(keys).any()
+    assert_whole(table, experiment)
     fig, behind = exhibit.f21(table)
     assert "back through 8 layers" in finding(fig) and len(behind)
     assert "kinds of networks at the start" in finding(exhibit.t08(table, {}))

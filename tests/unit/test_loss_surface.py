@@ -10,10 +10,11 @@ from torch.nn import functional
 from finicky.engine import train
 from finicky.engine.network import Stacked
 from finicky.exhibits import loss_surface as exhibit
-from finicky.experiments import chains, tidy
+from finicky.experiments import chains
 from finicky.experiments import loss_surface as experiment
 
 from .engine_fixtures import TinyDataset
+from .measurements import assert_whole
 from .sentences import finding
 
 SETTINGS = {
@@ -198,9 +199,7 @@ def test_comparisons_say_what_they_are_called():
 def test_a_small_measurement_is_tidy_and_shown(dataset, monkeypatch):
     monkeypatch.setattr(train, "Dataset", lambda *arguments: dataset)
     table = experiment.measure(SETTINGS, {})
-    tidy.check(table, experiment)
-    assert set(table["quantity"]) == set(experiment.QUANTITIES)
-    assert not table.duplicated(["quantity", "seed", *experiment.CONDITIONS]).any()
+    assert_whole(table, experiment)
     densities = table[table["quantity"] == "density_at"]
     assert densities.groupby("block")["value"].sum().to_numpy() == pytest.approx(1)
     assert set(densities["depth"]) == {8} and set(densities["seed"]) == {0}

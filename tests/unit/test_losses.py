@@ -5,7 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from finicky.experiments import losses, tidy
+from finicky.experiments import losses
+
+from .measurements import assert_whole
 
 
 @pytest.fixture
@@ -190,8 +192,5 @@ def test_wrong_targets_are_where_absolute_error_saves(random):
 def test_the_table_has_every_quantity():
     settings = {"seeds": [3, 4], "trials": 10, "data_sets": 1, "share": [0.5, 50]}
     table = losses.measure(settings, {})
-    tidy.check(table, losses)
-    assert set(table["quantity"]) == set(losses.QUANTITIES)
+    assert_whole(table, losses)
     assert not table["value"].isna().any()
-    kinds = ["quantity", "seed", *losses.CONDITIONS]
-    assert not table.duplicated(kinds).any()

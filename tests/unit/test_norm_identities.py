@@ -13,10 +13,11 @@ from finicky.exhibits import norm_identities as exhibit
 from finicky.exhibits import style
 from finicky.experiments import norm_formulas as formulas
 from finicky.experiments import norm_identities as experiment
-from finicky.experiments import normalised_start, tidy
+from finicky.experiments import normalised_start
 from finicky.experiments.identities import relative_error
 
 from .engine_fixtures import TinyDataset, training_process
+from .measurements import assert_whole
 from .sentences import finding
 
 SETTINGS = {
@@ -241,12 +242,9 @@ def test_the_table_and_its_figure(monkeypatch, tmp_path):
     monkeypatch.setattr(experiment.training, "prepared", lambda *_: TinyDataset())
     with training_process():
         table = experiment.measure(SETTINGS, {})
-    tidy.check(table, experiment)
-    assert set(table["quantity"]) == set(experiment.QUANTITIES)
+    assert_whole(table, experiment)
     calm = table[table["quantity"] == "does_not_explode"]
     assert len(calm) == 2 * 2 * len(normalised_start.LEVELS)  # seeds, depths, activations
-    keys = ["quantity", "seed", *experiment.CONDITIONS]
-    assert not table.duplicated(keys).any()
     missing = table[table["quantity"] == "network_variance_missing"].groupby("init")["value"]
     assert missing.median()["normal_std_0.001"] > 10 * missing.median()["he"]
     with style.context():

@@ -9,10 +9,11 @@ import torch
 
 from finicky.engine import train
 from finicky.exhibits import paths as exhibit
-from finicky.experiments import chains, tidy
+from finicky.experiments import chains
 from finicky.experiments import paths as experiment
 
 from .engine_fixtures import TinyDataset
+from .measurements import assert_whole
 from .sentences import finding
 
 SETTINGS = {
@@ -262,9 +263,7 @@ def test_slower_growth_than_log_counts_as_log():
 def test_a_small_measurement_is_tidy_and_shown(dataset, monkeypatch):
     monkeypatch.setattr(train, "Dataset", lambda *arguments: dataset)
     table = experiment.measure(SETTINGS, {})
-    tidy.check(table, experiment)
-    assert set(table["quantity"]) == set(experiment.QUANTITIES)
-    assert not table.duplicated(["quantity", "seed", *experiment.CONDITIONS]).any()
+    assert_whole(table, experiment)
     shares = table[table["quantity"] == "share_of_length"]
     keys = ["depth", "block", "after_the_sum", "stage", "paths", "seed"]
     assert shares.groupby(keys)["value"].sum().to_numpy() == pytest.approx(100)

@@ -19,12 +19,12 @@ from finicky.experiments import (
     residual_identity,
     residual_training,
     stacked,
-    tidy,
 )
 from finicky.experiments import residual_variants as experiment
 from finicky.experiments.residual_blocks import POST, PRE, RESIDUAL
 
 from .engine_fixtures import TinyDataset, training_process
+from .measurements import assert_whole
 from .sentences import finding
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -293,10 +293,7 @@ def table():
 
 
 def test_a_small_measurement_is_tidy(table):
-    tidy.check(table, experiment)
-    assert set(table["quantity"]) == set(experiment.QUANTITIES)
-    columns = [column for column in table if column not in ("value", "a", "b", "outcome")]
-    assert not table.duplicated(columns).any()
+    assert_whole(table, experiment)
     identity = table[(table["quantity"] == "plain_over_residual") & (table["rate"] == "own best")]
     assert (
         identity[identity["target"] == "identity"].groupby("activation")["value"].median() > 0

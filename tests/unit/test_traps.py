@@ -9,10 +9,11 @@ from torch import nn
 
 from finicky.engine import train
 from finicky.exhibits import traps as exhibit
-from finicky.experiments import nan_losses, stacked, tidy
+from finicky.experiments import nan_losses, stacked
 from finicky.experiments import traps as experiment
 
 from .engine_fixtures import TinyDataset, make_run
+from .measurements import assert_whole
 from .sentences import finding
 
 SETTINGS = {
@@ -194,10 +195,7 @@ def test_a_small_measurement_is_tidy_and_shown(dataset, monkeypatch):
     monkeypatch.setattr(train, "Dataset", lambda *arguments: dataset)
     monkeypatch.setattr(experiment, "ASKED", 60)
     table = experiment.measure(SETTINGS, {})
-    tidy.check(table, experiment)
-    assert set(table["quantity"]) == set(experiment.QUANTITIES)
-    columns = [column for column in table if column not in ("value", "a", "b", "outcome")]
-    assert not table.duplicated(columns).any()
+    assert_whole(table, experiment)
     raw = table[(table["quantity"] == "scaled_minus_raw") & (table["optimizer"] == "sgd")]
     assert (raw["a"] - raw["b"] == raw["value"]).all()
     figure, behind = exhibit.f34(table)

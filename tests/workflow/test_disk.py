@@ -50,25 +50,31 @@ def whole(trained, tmp_path_factory):
 
 
 @pytest.fixture
-def small(trained, tmp_path):
-    """The project with its results on a disk of 16 MB, and two runs to train."""
-    project = trained.copy(tmp_path / "project")
-    configure(project)
-    results, aside = project.folder / "results", tmp_path / "aside"
-    results.rename(aside)
-    results.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(results)]
-    if os.geteuid() or subprocess.run(mount, stderr=subprocess.DEVNULL).returncode:
-        pytest.skip("only root may mount a small disk")
-    try:
+def on_a_small_disk(tmp_path):
+    """`on_a_small_disk(project)`: a copy of it with its results on a disk of 16 MB."""
+    results, aside = tmp_path / "project/results", tmp_path / "aside"
+
+    def on_a_small_disk(project):
+        project = project.copy(tmp_path / "project")
+        configure(project)
+        results.rename(aside)
+        results.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(results)]
+        if os.geteuid() or subprocess.run(mount, stderr=subprocess.DEVNULL).returncode:
+            pytest.skip("only root may mount a small disk")
         shutil.copytree(aside, results, symlinks=True, dirs_exist_ok=True)
-        yield project
-    finally:
+        return project
+
+    yield on_a_small_disk
+    if results.is_mount():
         subprocess.run(["umount", "--lazy", str(results)], check=True)
 
 
 @pytest.mark.parametrize("script, line", FULL.values(), ids=list(FULL))
-def test_a_disk_is_full_in_the_middle(small, whole, script, line):
+def test_a_disk_is_full_in_the_middle(on_a_small_disk, trained, whole, script, line):
+    """Two runs are to be trained, or the page alone is to be made."""
+    small = on_a_small_disk(whole if script == "page.py" else trained)
+    (small.folder / "results/tiny/report/index.html").unlink(missing_ok=True)
     path = f"workflow/scripts/{script}"
     good, stored = (small.folder / path).read_text(encoding="utf-8"), small.store()
     indent = re.match(" *", line)[0]
@@ -95,7 +101,8 @@ def test_a_disk_is_full_in_the_middle(small, whole, script, line):
     assert (small.folder / "results/tiny/report/index.html").stat().st_size > 100_000
 
 
-def test_nothing_starts_on_a_full_disk(small):
+def test_nothing_starts_on_a_full_disk(on_a_small_disk, trained):
+    small = on_a_small_disk(trained)
     small.write("fill.py", FILL)
     small.call(["python3", "fill.py"])
     done = small.call(small.command("tiny"))

@@ -17,6 +17,7 @@ from torch.nn import functional
 from finicky import machine
 from finicky import runs as planning
 from finicky.data import CHANCE
+from finicky.engine.activations import Activation
 from finicky.engine.network import BN_EPS, Architecture, Network, Stacked
 from finicky.experiments import training, tuning
 from finicky.experiments.best_rates import CHAPTER, OWN
@@ -207,44 +208,20 @@ def folded(
 
 
 class CleanNetwork(Network):
-    """The engine's residual networks, but without the ReLU after a sum."""
+    """The engine's residual networks, but without the ReLU after a sum.
 
-    def forward(self, buffers, update_statistics=True):
-        """As the engine's."""
-        p, h = self.parameters, None
-        for layer, z in enumerate(buffers.z):
-            if layer:
-                torch.baddbmm(p.biases[layer], h, p.weights[layer], out=z)
-            else:
-                self._first_forward(buffers, z)
-            u = self._normalise(buffers, layer) if self.architecture.batch_norm else z
-            if self.architecture.adds_input(layer):
-                h = u.add_(buffers.y[layer - 2])
-            else:
-                h = self.activation.forward(u)
-            buffers.u[layer] = buffers.y[layer] = h
-        if self.architecture.batch_norm and update_statistics:
-            self._update_statistics(buffers)
-        return torch.baddbmm(p.biases[-1].mT, p.weights[-1].mT, h.mT, out=buffers.logits)
+    The engine asks its activation for one hidden layer after the other, upwards and then downwards;
+    behind a sum, this one lets all through. So it serves whole passes, and no `probe`.
+    """
 
-    def _deltas(self, buffers):
-        """As the engine's; behind a sum the gradient has no slope to pass."""
-        p = self.parameters
-        delta = torch.bmm(buffers.delta.mT, p.weights[-1].mT)
-        carried = None  # the gradient by the output of the block that the layers belong to
-        for layer in reversed(range(self.architecture.hidden)):
-            if self.architecture.adds_input(layer):
-                carried = delta
-            else:
-                delta = self.activation.pull_back(delta, buffers.y[layer], buffers.u[layer])
-            if self.architecture.batch_norm:
-                delta = self._normalise_backward(buffers, layer, delta)
-            here = delta
-            if layer:
-                delta = torch.bmm(here, p.weights[layer].mT)
-                if self.architecture.adds_input(layer + 1):
-                    delta += carried
-            yield layer, here
+    def __init__(self, architecture, *parts):
+        super().__init__(architecture, *parts)
+        relu, sums = self.activation, [*map(architecture.adds_input, range(architecture.hidden))]
+        up, down = itertools.cycle(sums), itertools.cycle(reversed(sums))
+        self.activation = Activation(
+            lambda u: u if next(up) else relu.forward(u),
+            lambda delta, y: delta if next(down) else relu.backward(delta, y),
+        )
 
 
 class CleanBatch(training.Batch):
