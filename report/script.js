@@ -349,7 +349,8 @@
   const WIDTH = 33 * parseFloat(getComputedStyle(document.documentElement).fontSize); // at least
   const heights = Array.from(document.querySelectorAll(".drawing"), (drawing) => {
     const [, , width, height] = drawing.querySelector("svg").getAttribute("viewBox").split(" ");
-    return [drawing, (Math.max(WIDTH, drawing.clientWidth) * height) / width];
+    const wide = Math.max(WIDTH, drawing.getBoundingClientRect().width);
+    return [drawing, (wide * height) / width];
   });
   for (const [drawing, height] of heights) {
     drawing.style.containIntrinsicHeight = "auto " + height + "px";
