@@ -342,6 +342,20 @@
     unfolded = [];
   });
 
+  // ---- Drawings ----------------------------------------------------------------------------------
+
+  // One that is not laid out yet (style.css) keeps the place that it will take, so that a link leads
+  // where it should. All are read before the first is written to.
+  const WIDTH = 33 * parseFloat(getComputedStyle(document.documentElement).fontSize); // at least
+  const heights = Array.from(document.querySelectorAll(".drawing"), (drawing) => {
+    const [, , width, height] = drawing.querySelector("svg").getAttribute("viewBox").split(" ");
+    const wide = Math.max(WIDTH, drawing.getBoundingClientRect().width);
+    return [drawing, (wide * height) / width];
+  });
+  for (const [drawing, height] of heights) {
+    drawing.style.containIntrinsicHeight = "auto " + height + "px";
+  }
+
   // ---- Start -------------------------------------------------------------------------------------
 
   form.hidden = false;

@@ -28,7 +28,7 @@ def test_the_whole_page_is_valid_html(html):
 NAMES = "script, style, code, pre, .id, .hashes, a[href^=http], time"
 NO_QUANTITY = re.compile(
     r"arXiv:\S+|\b(19|20)\d\d(-\d\d-\d\d\S*)?\b|\b[Ll]ines? \d+|\b10\d\d(?=, 10\d\d)|"
-    r"(?<=, )10\d\d\b|PRL 97, 160201|PRL 98, 150201"
+    r"(?<=, )10\d\d\b|^10\d\d$|PRL 97, 160201|PRL 98, 150201"
 )
 
 
@@ -64,6 +64,31 @@ def test_refilled_tables_show_all_their_columns_on_a_laptop(page):
           .map((one) => [one.closest(".exhibit").id, one.scrollWidth, one.clientWidth])"""
     )
     assert wider == []
+
+
+@pytest.mark.parametrize("width", [390, 1366])
+def test_drawings_are_laid_out_when_they_come_near_in_the_place_kept_for_them(visit, width):
+    tab = visit(viewport={"width": width, "height": 768})
+    seen = "(all) => all.map((one) => one.checkVisibility({ contentVisibilityAuto: true }))"
+    heights = "(all) => all.map((one) => one.getBoundingClientRect().height)"
+    drawings, inside = tab.locator(".drawing"), tab.locator(".drawing > svg")
+    assert not any(inside.evaluate_all(seen))
+    before = drawings.evaluate_all(heights)
+    for drawing in drawings.all():
+        drawing.scroll_into_view_if_needed()
+        tab.wait_for_timeout(100)
+    assert drawings.evaluate_all(heights) == pytest.approx(before, abs=1)
+    assert inside.last.evaluate("(one) => one.checkVisibility({ contentVisibilityAuto: true })")
+
+
+def test_a_tables_first_column_leaves_room_for_its_numbers_on_a_phone(visit):
+    tab = visit(viewport={"width": 390, "height": 844})
+    widest = tab.evaluate(
+        """Math.max(...Array.from(document.querySelectorAll(".numbers tbody th:first-child"))
+          .filter((one) => !one.matches(".group"))
+          .map((one) => one.getBoundingClientRect().width))"""
+    )
+    assert 0 < widest < 195
 
 
 def test_three_findings_are_above_the_fold_of_a_laptop(page):
