@@ -300,15 +300,19 @@
   // ---- Which cells diverged ----
 
   function showDiverged() {
-    const { cells } = g.data;
-    const some = [];
-    for (let cell = 0; cell < g.size; cell++) if (cells.diverged[cell]) some.push(cell);
+    const { cells, start } = g.data;
+    const seeds = g.axis("seeds").levels;
+    // A network counts once: with the page's own seeds, not with those of a reference as well.
+    const own = Array.from({ length: g.size }, (_, cell) => cell).filter(
+      (cell) => seeds[placesOfCell(g, cell).seeds].value === start.seeds,
+    );
+    const some = own.filter((cell) => cells.diverged[cell]);
     const every = some.filter((cell) => cells.diverged[cell] === cells.n[cell]).length;
     const details = find("diverged");
     const [summary, list] = details.children;
     const throughout = `${whole(every)} with every seed`;
     summary.textContent =
-      `Which cells diverged: ${whole(some.length)} of ${whole(g.size)}, ${throughout}`;
+      `Which cells diverged: ${whole(some.length)} of ${whole(own.length)}, ${throughout}`;
     details.hidden = !some.length;
     details.addEventListener("toggle", () => {
       list.replaceChildren(

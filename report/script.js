@@ -11,20 +11,20 @@
     return plain.match(/\d+(?:\.\d+)+|[\p{L}\p{M}\p{N}]+/gu) || [];
   }
 
-  // What search knows of a claim: the words that one reads first, and all others.
-  function entry(id, first, rest) {
-    return { id: id.toLowerCase(), first: new Set(tokens(id + " " + first)), rest: new Set(tokens(rest)) };
+  // What search knows of a claim: the words of what is claimed, of what was found, and all others.
+  function entry(id, claimed, found, rest) {
+    return { id: id.toLowerCase(), texts: [id + " " + claimed, found, rest].map((text) => new Set(tokens(text))) };
   }
 
-  // How well an entry has a word: its id, a whole word, the beginning of one, in what one reads
-  // first or elsewhere; 0 for not at all. A word of one or two letters is no beginning.
+  // How well an entry has a word: its id, a whole word, the beginning of one, in the first, second or
+  // third of its texts; 0 for not at all. A word of one or two letters is no beginning.
   function strength(one, word) {
-    if (one.id === word) return 5;
-    if (one.first.has(word)) return 4;
-    if (one.rest.has(word)) return 3;
+    if (one.id === word) return 7;
+    const whole = one.texts.findIndex((text) => text.has(word));
+    if (whole >= 0) return 6 - whole;
     if (word.length < 3) return 0;
-    const begins = (other) => other.startsWith(word);
-    return Array.from(one.first).some(begins) ? 2 : Array.from(one.rest).some(begins) ? 1 : 0;
+    const begun = one.texts.findIndex((text) => Array.from(text).some((other) => other.startsWith(word)));
+    return begun >= 0 ? 3 - begun : 0;
   }
 
   // Places of the entries that have every word of a query, best first: the weakest word decides,
@@ -146,7 +146,7 @@
       entries = ids.map((id) => {
         const one = index[id];
         // the body of a card that was never opened is still markup (cards.js)
-        return entry(id, one.says + " " + one.headline, $(id).textContent.replace(/<[^>]*>/g, " "));
+        return entry(id, one.says, one.headline, $(id).textContent.replace(/<[^>]*>/g, " "));
       });
     }
     return entries;
@@ -196,7 +196,7 @@
       ? found.length + " of " + ids.length + " claims" + (values.q ? ", best match first" : "")
       : "Nothing matches. A word matches whole words and, from three letters on, their beginnings.";
     $("found-title").textContent = found.length ? "Found" : "Nothing matches";
-    $("found-elsewhere").hidden = found.length > 0;
+    $("found-elsewhere").hidden = !values.q && found.length > 0;
   }
 
   function search() {

@@ -197,8 +197,10 @@ def test_a_depth_that_the_grid_lacks_is_said_and_the_nearest_ones_shown(visit):
 def test_diverged_and_untrained_are_said_in_words_and_drawn_as_patterns(visit):
     tab = visit("#explore")
     summary = tab.locator("#explore-diverged > summary")
-    assert re.match(r"Which cells diverged: [\d,]+ of [\d,]+", summary.inner_text())
+    told = re.match(r"Which cells diverged: ([\d,]+) of [\d,]+", summary.inner_text())
     summary.click()
+    listed = tab.locator("#explore-diverged li").all_inner_texts()
+    assert len(listed) == int(told[1]) and not any("seeds" in one for one in listed)
     tab.locator("#explore-diverged li button").first.click()
     cell = selected(tab)
     assert "diverged" in cell.get_attribute("aria-label")

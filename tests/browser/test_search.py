@@ -1,7 +1,5 @@
 """Deep links, search, filters: what the hash says, the page shows."""
 
-import pytest
-
 SHOWN = "() => Array.from(document.querySelectorAll('#found-claims > *'), (one) => one.id)"
 
 
@@ -29,21 +27,12 @@ def test_a_link_on_the_page_opens_its_card_and_back_returns(visit):
     assert tab.evaluate("location.hash") == ""
 
 
-def test_a_link_to_what_is_folded_away_unfolds_it(visit, claims):
-    rolled = [name for name, one in claims.items() if one["verdict"] == "not measured"]
-    if not rolled:
-        pytest.fail("every claim is measured: take this test out, or fold something else")
-    tab = visit(f"#{rolled[0]}")
-    assert tab.locator(f"#{rolled[0]}").is_visible()
-    assert 0 <= top(tab, f"#{rolled[0]}") <= 400
-
-
 def test_search_ranks_shows_what_it_found_and_is_cleared(visit, claims):
     tab = visit()
     everywhere = tab.locator(".claim").count()
     tab.fill("#search", "he xavier")
     found = tab.evaluate(SHOWN)
-    assert 0 < len(found) < 60
+    assert found[0] == "C064" and len(found) < 60
     assert tab.locator("#matches").text_content() == (
         f"{len(found)} of {len(claims)} claims, best match first"
     )

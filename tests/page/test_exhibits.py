@@ -82,7 +82,7 @@ def test_a_cell_whose_interval_is_far_wider_than_its_columns_has_the_digits_of_i
     inputs["tables"]["T13"]["table"]["columns"][1]["places"] = places
     row["cells"][1] |= {"value": 4610.6777, "low": 430.17159, "high": 85599.2338, "n": 5}
     said = words(render().find(id="T13").select("tbody td")[1])
-    assert said == "4 611 [430, 85 599]"
+    assert said == "4,611 [430, 85,599]"
     row["cells"][1] |= {"value": 32.0, "low": 31.999, "high": 32.001}
     assert words(render().find(id="T13").select("tbody td")[1]) == "32.0000 [31.9990, 32.0010]"
 

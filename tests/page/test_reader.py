@@ -31,11 +31,12 @@ def node():
 
 
 TEXTS = [
-    ["C001", "Here the helper is held", "nothing"],
-    ["C002", "Networks with He's start", "Adam at 0.001"],
-    ["C064", "Xavier starts lower", "he is ahead by 97.82 pp"],
-    ["C065", "N(0, σ²) weights: NaN", ""],
-    ["C066", "On 10,000 images", ""],
+    ["C001", "Here the helper is held", "", "nothing"],
+    ["C002", "", "Networks with He's start", "Adam at 0.001"],
+    ["C064", "Xavier starts lower", "", "he is ahead by 97.82 pp"],
+    ["C065", "N(0, σ²) weights: NaN", "", "Adam"],
+    ["C066", "On 10,000 images", "", ""],
+    ["C067", "With He as with N", "", ""],
 ]
 RANKED = "r.rank(texts.map((t) => r.entry(...t)), query).map((i) => texts[i][0])"
 
@@ -43,11 +44,11 @@ RANKED = "r.rank(texts.map((t) => r.entry(...t)), query).map((i) => texts[i][0])
 @pytest.mark.parametrize(
     ("query", "found"),
     [
-        ("He", ["C002", "C064"]),  # whole words, first those in what one reads first
+        ("He", ["C067", "C002", "C064"]),  # whole words: in what is claimed, found, anywhere
         ("hel", ["C001"]),  # from three letters on, beginnings of words
         ("start", ["C002", "C064"]),  # a whole word before a beginning
         ("c064", ["C064"]),
-        ("c06", ["C064", "C065", "C066"]),
+        ("c06", ["C064", "C065", "C066", "C067"]),
         ("97.82", ["C064"]),
         ("97", []),
         ("σ2", ["C065"]),
@@ -56,7 +57,7 @@ RANKED = "r.rank(texts.map((t) => r.entry(...t)), query).map((i) => texts[i][0])
         ("10,000", ["C066"]),
         ("10000 images", ["C066"]),
         ("000", []),
-        ("", ["C001", "C002", "C064", "C065", "C066"]),
+        ("", ["C001", "C002", "C064", "C065", "C066", "C067"]),
     ],
 )
 def test_search_ranks_words(node, query, found):

@@ -213,7 +213,7 @@ def test_the_claim_is_judged_way_by_way():
     assert record["verdict"] == "reproduced under conditions"
     verdicts = {one["levels"]["way"]: one["verdict"] for one in record["conditions"]}
     assert verdicts[ON_GPU[0]] == "reproduced" and verdicts[bench.MANY] == "not reproduced"
-    assert record["sentence"].startswith("holds for one network, eager; elsewhere behind")
+    assert record["sentence"].startswith("holds running one network, eager; elsewhere behind")
 
 
 def test_without_a_gpu_the_claim_is_undecided():

@@ -148,7 +148,7 @@ def test_what_was_varied_is_told_once():
 
 @pytest.mark.parametrize(
     "unit, values, said",
-    [("doublings", [3.0] * 5, "8"), ("decades", [3.05] * 5, "1100"), ("pp", [3.0] * 5, None)],
+    [("doublings", [3.0] * 5, "8"), ("decades", [3.05] * 5, "1,100"), ("pp", [3.0] * 5, None)],
 )
 def test_a_factor_is_what_a_logarithm_multiplies_by(unit, values, said):
     spec = claim(part(unit=unit), headline={"reproduced": "It is {factor} times."}, **SAYS)

@@ -205,8 +205,8 @@ def test_the_judge_takes_a_claim_of_ones_own(make_tables):
     table = tidy.measured(experiment, {"asked": [COMPARE]}, tables)
     [entry], _ = judge.judge({"claims": [own_claim(COMPARE)]}, {asked.EXPERIMENT: table})
     assert entry["verdict"] == "reproduced under conditions" and entry["line"] is None
-    assert entry["parts"][0]["where"]["words"] == "for SGD"
-    assert entry["trained"].startswith("10\N{NARROW NO-BREAK SPACE}000 images of MNIST, 3 epochs")
+    assert entry["parts"][0]["where"]["words"] == "with SGD"
+    assert entry["trained"].startswith("10,000 images of MNIST, 3 epochs")
 
 
 # Classes of a data set, what a network scores that does not train there, and one that does.

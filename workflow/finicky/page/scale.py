@@ -87,12 +87,13 @@ def _half_length(part):
 
 
 def farthest(entry, groups):
-    """The number that speaks most against a claim: its interval lies farthest outside of what
-    counts as reproduced, or comes closest to its limit.
+    """The number that speaks most against a claim, of those that came out like it, if there are
+    any: its interval lies farthest outside of what counts as reproduced, or closest to its limit.
 
     entry: of claims.json; groups: of its card. A row of theirs that has a plot; None of none.
     """
     rows = [row for group in groups for row in group["rows"] if row["plot"]]
+    rows = [row for row in rows if row["verdict"] == entry["verdict"]] or rows
     parts = {part["name"]: part for part in entry.get("parts") or []}
 
     def against(row):
