@@ -77,7 +77,7 @@ def test_files_become_figures_tables_and_agreement(run, words):
     assert links == {kind: f"../figures/F15.{kind.lower()}" for kind in ("CSV", "SVG", "PNG")}
     links = {link.string: link["href"] for link in page.find(id="T07").select(".source a")}
     assert links == {kind: f"../refilled/T07.{kind.lower()}" for kind in ("CSV", "JSON")}
-    assert "on 6 of 7 claims" in words(page.select_one(".agreement"))
+    assert "on 4 of 5 claims" in words(page.select_one(".agreement"))
 
 
 def test_an_empty_file_is_a_gap(run):

@@ -2,21 +2,21 @@
 
 from finicky import numbers
 from finicky.evidence import words
-from finicky.evidence.rules import NOT_MEASURED, OPINION, subject
+from finicky.evidence.rules import subject
 
 
 def agreement(claims, reference):
     """How verdicts and numbers compare with those of the reference; None without one.
 
-    claims, reference: {id: entry of claims.json}. Compared are the claims that were judged in both.
+    claims, reference: {id: entry of claims.json}. Compared are the claims for which both have
+    measurements.
     """
     if not reference:
         return None
     both = [
         (entry, reference[claim])
         for claim, entry in sorted(claims.items())
-        if claim in reference
-        and not {entry["verdict"], reference[claim]["verdict"]} & {NOT_MEASURED, OPINION}
+        if claim in reference and _measured(entry) and _measured(reference[claim])
     ]
     differ = [ours["id"] for ours, theirs in both if ours["verdict"] != theirs["verdict"]]
     return {
@@ -25,6 +25,10 @@ def agreement(claims, reference):
         "differ": differ,
         "largest": _largest(both),
     }
+
+
+def _measured(entry):
+    return any(part["n"] for part in entry["parts"])
 
 
 def _largest(both):
