@@ -100,6 +100,7 @@ def test_the_newest_reference_is_the_first_guess(store, tmp_path):
     assert times.of_job("experiments/adam") == progress.START + 2 * work
     assert times.of_job("experiments/losses") == progress.START + 4 * work
     assert times.of_job("experiments/other") == times.of_job("experiments/adam")
+    assert times.of_job("experiments/questions") == progress.START
     assert times.of_job("tables") == 5
     assert times.of_job("train/mnist-1") == progress.START
     assert times.of_job("page") == progress.JOB
