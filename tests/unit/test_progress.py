@@ -135,11 +135,15 @@ def test_a_cpu_says_nothing_of_a_gpu(store, tmp_path):
 
 
 def test_stored_runs_outweigh_the_guess(store, tmp_path):
-    """200 of them that took 4 times as long; a GPU's and damaged ones do not count."""
+    """200 of them that took 4 times as long; a GPU's, damaged ones and those on data that this
+    preset does not declare do not count."""
     for run in make_runs(200):
         store.write(run.id, vars(run) | {"seconds": 4 * seconds(run)})
     for run in make_runs(50, device="cuda"):
         store.write(run.id, vars(run) | {"seconds": 1e9})
+    for run in make_runs(50, device="another"):
+        foreign = {"dataset": "of another preset", "device": "cpu", "seconds": 1e9}
+        store.write(run.id, vars(run) | foreign)
     finish(store, make_runs(20, depth=2))
     guess = reference(tmp_path / "guess", pace=1)
     pace = progress.times(CONFIG, store, tmp_path, [guess]).pace
