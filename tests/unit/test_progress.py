@@ -141,7 +141,7 @@ def test_stored_runs_outweigh_the_guess(store, tmp_path):
         store.write(run.id, vars(run) | {"seconds": 4 * seconds(run)})
     for run in make_runs(50, device="cuda"):
         store.write(run.id, vars(run) | {"seconds": 1e9})
-    for run in make_runs(50, device="another"):
+    for run in make_runs(20, device="another"):
         foreign = {"dataset": "of another preset", "device": "cpu", "seconds": 1e9}
         store.write(run.id, vars(run) | foreign)
     finish(store, make_runs(20, depth=2))
