@@ -348,6 +348,7 @@
 
   const source = document.getElementById("conditions-data");
   const folded = new Map(); // the bodies of open cards, as text, by their card
+  let claims = null; // of conditions-data, kept while a card is open
 
   // Where scripts run, the parser has left the body of a card as text.
   function unfold(card) {
@@ -364,12 +365,14 @@
     if (!folded.has(card)) return;
     card.replaceChildren(card.querySelector("summary"), folded.get(card));
     folded.delete(card);
+    if (!folded.size) claims = null;
   }
 
   function build(card) {
     if (folded.has(card)) return;
     unfold(card);
-    const claim = JSON.parse(source.textContent)[card.id];
+    claims = claims || JSON.parse(source.textContent);
+    const claim = claims[card.id];
     if (!claim) return;
     const maps = Array.from(card.querySelectorAll(".counted"), (text) => {
       const part = Number(text.dataset.part);

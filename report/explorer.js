@@ -301,10 +301,10 @@
 
   function showDiverged() {
     const { cells, start } = g.data;
-    const seeds = g.axis("seeds").levels;
+    const seeds = g.axis("seeds");
     // A network counts once: with the page's own seeds, not with those of a reference as well.
     const own = Array.from({ length: g.size }, (_, cell) => cell).filter(
-      (cell) => seeds[placesOfCell(g, cell).seeds].value === start.seeds,
+      (cell) => seeds.levels[seeds.column[cell]].value === start.seeds,
     );
     const some = own.filter((cell) => cells.diverged[cell]);
     const every = some.filter((cell) => cells.diverged[cell] === cells.n[cell]).length;

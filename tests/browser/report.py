@@ -2,7 +2,6 @@
 
 import importlib
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pandas as pd
 
@@ -60,14 +59,9 @@ def reference_grid():
 
 def _experiments(measured):
     """What the rule `page` tells of the experiments; what is not drawn here is a gap."""
-    exhibits = declarations.exhibits()
-
-    def described(slug, one):
-        table = f"results/default/experiments/{slug}.parquet" if slug in measured else None
-        shown = exhibits.get(slug, declarations.Exhibit(file=None))
-        return page_inputs.described(one, shown, table, ROOT)
-
-    return {slug: described(slug, one) for slug, one in declarations.experiments().items()}
+    found = {slug: f"results/default/experiments/{slug}.parquet" for slug in measured}
+    declared, exhibits = declarations.experiments(), declarations.exhibits()
+    return page_inputs.experiments(declared, exhibits, found, ROOT)
 
 
 def _exhibits(chapter, measured, folder):
@@ -82,9 +76,8 @@ def _exhibits(chapter, measured, folder):
             with style.context():
                 figure, _ = _maker(exhibit, name)(measured[slug], *of_ledger)
             style.save_svg(figure, svg, name)
-            text = svg.read_text(encoding="utf-8")
-            finding = ElementTree.fromstring(text).get("aria-label")
-            figures[name] = {"svg": text, "finding": finding, "files": {}}
+            figures |= page_inputs.read_figures([svg])
+            figures[name]["files"] = {}
         for name in declared.tables:
             table = _maker(exhibit, name)(measured[slug], chapter)
             refilled[name] = {"table": tables.as_json(table), "files": {}}

@@ -179,7 +179,7 @@ def check(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(ROOT / "workflow/scripts")
     script = loaded("check")
     monkeypatch.delitem(sys.modules, "status")
-    monkeypatch.setattr(script, "state", lambda config, plan, store: "the state")
+    monkeypatch.setattr(script, "state", lambda config, plan, store, times: "the state")
     monkeypatch.setattr(script, "on_many_cores", lambda config, plan, times: ["the whole"])
     monkeypatch.setattr(script, "times_of", lambda config, store: None)
     (tmp_path / "config").mkdir()

@@ -234,8 +234,3 @@ TABLE_OF = {
     **{slug: f"{HERE}/experiments/{slug}.parquet" for slug in EXPERIMENTS},
     **{"bench": path for path in BENCH},
 }
-
-
-def described(slug):
-    """What the page is told of an experiment."""
-    return inputs.described(DECLARED[slug], exhibit(slug), TABLE_OF.get(slug), ROOT)

@@ -94,7 +94,7 @@ rule page:
     conda:
         ENVIRONMENT
     params:
-        experiments={slug: described(slug) for slug in DECLARED},
+        experiments=inputs.experiments(DECLARED, EXHIBITS, TABLE_OF, ROOT),
         own=OWN.claims,
         chapter=CHAPTER,
     script:

@@ -32,7 +32,8 @@ def main(file):
     try:
         config, plan = planned(file)
         store = Store("results/store")
-        print(state(config, plan, store), flush=True)
+        times = times_of(config, store)
+        print(state(config, plan, store, times), flush=True)
         own = asked.compiled(config, plan, file, asked.taken("report", declarations.exhibits()))
         chapter = config.get("chapter", not own.claims)
         claims = ledger.load(LEDGER if chapter else None, own=own.claims, file=own.file)["claims"]
@@ -43,7 +44,7 @@ def main(file):
     if memory := machine.memory_gib():
         print(f"memory: {memory} GiB are here")
     if config["device"] == "cpu":
-        print(*on_many_cores(config, plan, times_of(config, store)), sep="\n")
+        print(*on_many_cores(config, plan, times), sep="\n")
     for name in presets.shared_grids([BASE, file]):
         print(f"grid.{name}: laid over {BASE}'s of that name, whose other keys it keeps")
     names = [name for name, one in config["experiments"].items() if one is not None]

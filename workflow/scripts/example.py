@@ -68,15 +68,9 @@ def without_files(exhibits):
 
 def experiments(preset, committed):
     """What the page is told of each experiment; only those whose tables are committed are in it."""
-    exhibits = declarations.exhibits()
-
-    def described(slug, one):
-        there = (committed / f"experiments/{slug}.parquet").is_file()
-        table = f"results/{preset}/experiments/{slug}.parquet" if there else None
-        shown = exhibits.get(slug, declarations.Exhibit(file=None))
-        return inputs.described(one, shown, table, ROOT)
-
-    return {slug: described(slug, one) for slug, one in declarations.experiments().items()}
+    there = [path.stem for path in committed.glob("experiments/*.parquet")]
+    tables = {slug: f"results/{preset}/experiments/{slug}.parquet" for slug in there}
+    return inputs.experiments(declarations.experiments(), declarations.exhibits(), tables, ROOT)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ def main(files):
     store, bad = Store("results/store"), 0
     for file in files:
         try:
-            print(state(*planned(file), store), flush=True)
+            config, plan = planned(file)
+            print(state(config, plan, store, times_of(config, store)), flush=True)
         except InputError as error:
             print(error, file=sys.stderr)
             bad = 1
@@ -66,12 +67,11 @@ def times_of(config, store):
     return progress.times(config, store, results_of(config), REFERENCES)
 
 
-def state(config, plan, store):
-    """How far a preset is, as a line."""
+def state(config, plan, store, times):
+    """How far a preset is, as a line; times: its progress.Times."""
     stored, results = store.ids(), results_of(config)
     experiments, figures, tables = content(config)
     jobs = progress.unmade(plan, stored, results, experiments, figures, tables)
-    times = times_of(config, store)
     work = progress.work(plan.subgrids, stored, jobs, experiments, times, machine.cores())
     total = len(plan.subgrids)
     line = f"{config['preset']}: {total - len(work.runs):,} of {total:,} runs stored"

@@ -8,8 +8,8 @@ where a row has it, or a setting: so no number is typed twice, and each preset s
 import re
 
 from finicky import declarations
-from finicky.evidence.words import FEW, listed
-from finicky.labels import in_order, label, place
+from finicky.evidence.words import FEW
+from finicky.labels import in_order, label, listed, place
 
 LISTED = 3  # so many numbers are listed one by one
 DATASET = "dataset"

@@ -11,6 +11,7 @@ import re
 
 from finicky import numbers
 from finicky.evidence import places, rules, words
+from finicky.labels import listed
 
 SLOT = re.compile(r"\{(?:(\d+)\.)?(\w+)\}")
 CHOICE = re.compile(r"\{(\d+):([^{}|]*)\|([^{}|]*)\}")
@@ -308,7 +309,7 @@ def _parts(entry):
     for part in entry["parts"]:
         told.setdefault(_outcome(part, entry), []).append(f"“{part['name']}”")
     return "; ".join(
-        f"{words.listed(names)} {one if len(names) == 1 else several}"
+        f"{listed(names)} {one if len(names) == 1 else several}"
         for (one, several), names in told.items()
     )
 
@@ -332,4 +333,4 @@ def _names(entry, slot):
         "mixed": rules.UNDER_CONDITIONS,
     }[slot]
     found = [f"“{part['name']}”" for part in entry["parts"] if part["verdict"] == wanted]
-    return words.listed(found) if found else ""
+    return listed(found) if found else ""

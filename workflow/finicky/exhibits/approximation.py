@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pandas as pd
 
-from finicky.evidence.words import listed
 from finicky.exhibits import style
 from finicky.exhibits.phrases import span
 from finicky.experiments.approximation import TARGETS, bumps, sigmoid
+from finicky.labels import listed
 
 FIGURES = {
     "F03": "First panel: the chapter's proof, bumps that are differences of two sigmoids add up to "

@@ -4,10 +4,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from finicky.evidence.words import listed
 from finicky.exhibits import style
 from finicky.exhibits.phrases import span
-from finicky.labels import in_order, label
+from finicky.labels import in_order, label, listed
 
 FIGURES = {
     "F31": "Hidden units whose input is positive for no training image, after training, by "

@@ -4,10 +4,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from finicky.evidence.intervals import median_interval
-from finicky.evidence.words import listed
 from finicky.exhibits import style
 from finicky.exhibits.phrases import span
 from finicky.experiments.double_descent import FEATURES, TRAINED
+from finicky.labels import listed
 
 FIGURES = {
     "F07": "Test error (solid) and training error (dashed) by size, with true and with wrong "

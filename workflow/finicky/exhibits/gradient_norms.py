@@ -3,10 +3,9 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from finicky.evidence.words import listed
 from finicky.exhibits import style
 from finicky.exhibits.phrases import span
-from finicky.labels import label
+from finicky.labels import label, listed
 from finicky.numbers import significant
 
 FIGURES = {

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pandas as pd
 
-from finicky.evidence.words import listed
 from finicky.exhibits import style
 from finicky.exhibits.phrases import of_all, span
 from finicky.exhibits.tables import (
@@ -17,7 +16,7 @@ from finicky.exhibits.tables import (
     measured_cell,
     with_digits,
 )
-from finicky.labels import in_order, label
+from finicky.labels import in_order, label, listed
 from finicky.numbers import number
 
 FIGURES = {

@@ -3,11 +3,10 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from finicky.evidence.words import listed
 from finicky.exhibits import style
 from finicky.exhibits.phrases import of_all
 from finicky.exhibits.tables import Body, Cell, Column, Row, Table, measured_cell, with_digits
-from finicky.labels import in_order, label
+from finicky.labels import in_order, label, listed
 from finicky.numbers import number
 
 FIGURES = {

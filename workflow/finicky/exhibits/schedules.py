@@ -5,11 +5,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from finicky.evidence.words import listed
 from finicky.exhibits import style
 from finicky.exhibits.phrases import span
 from finicky.experiments.rate_schedules import CHAPTER
-from finicky.labels import label
+from finicky.labels import label, listed
 
 FIGURES = {
     "F27": "Left: the four formulas, over a training. Middle: what each gains over a constant "

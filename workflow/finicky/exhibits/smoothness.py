@@ -5,11 +5,10 @@ import itertools
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from finicky.evidence.words import listed
 from finicky.exhibits import style
 from finicky.exhibits.covariate_shift import trained_for
 from finicky.exhibits.phrases import of_all, span
-from finicky.labels import in_order, label
+from finicky.labels import in_order, label, listed
 
 FIGURES = {
     "F18": "Plain gradient descent, by learning rate. Left: range of the loss from a half to four "

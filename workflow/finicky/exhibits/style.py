@@ -395,7 +395,7 @@ def heat_map(
     """
     wide = ax.get_position().width * ax.figure.get_figwidth() / len(columns)  # inches a cell
     known = {(row[x], row[y]): row for row in cells.to_dict("records")}
-    trained, colours, empty = [], [], []
+    trained, colours, empty, scale = [], [], [], heat_scale(guess)
     for column, row in np.ndindex(len(columns), len(rows)):
         corner = (column - 0.47, row - 0.46)
         cell = known.get((columns[column], rows[row]))
@@ -405,7 +405,7 @@ def heat_map(
         if cell["failed"] == 1:
             colour, said = to_rgb(GREY), "NaN"
         else:
-            colour = HEAT(heat_scale(guess)(cell["median"]))[:3]
+            colour = HEAT(scale(cell["median"]))[:3]
             said = f"{cell['median']:.1f}" if wide > 0.35 else f"{cell['median']:.0f}"
         trained += [Rectangle(corner, 0.94, 0.92), Rectangle(corner, 0.94 * cell["failed"], 0.14)]
         colours += [colour, VERMILLION]

@@ -5,10 +5,9 @@ import math
 import numpy as np
 import pandas as pd
 
-from finicky.evidence.words import listed
 from finicky.exhibits import style
 from finicky.exhibits.phrases import span
-from finicky.labels import in_order, label
+from finicky.labels import in_order, label, listed
 
 FIGURES = {
     "F11": "Above, networks of two layers with biases, trained by Adam at 0.001: the rank of the "

@@ -3,7 +3,6 @@
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from finicky.evidence.words import listed
 from finicky.exhibits import style
 from finicky.exhibits.phrases import compared, of_all, span
 from finicky.exhibits.tables import (
@@ -16,7 +15,7 @@ from finicky.exhibits.tables import (
     measured_cell,
     with_digits,
 )
-from finicky.labels import in_order, label, optimizer_rates, trained_by
+from finicky.labels import in_order, label, listed, optimizer_rates, trained_by
 from finicky.numbers import number
 from finicky.runs import FAILED
 

@@ -8,6 +8,7 @@ claim behind the answer its id, its verdict and what was found, as a sentence.
 from finicky import numbers
 from finicky.evidence import words
 from finicky.evidence.rules import NOT_MEASURED, VERDICTS
+from finicky.labels import listed
 
 HEADS = ["Question", "The chapter’s answer"]
 CLAIMS = "Claims behind the answer"
@@ -57,7 +58,7 @@ def table(entry, claims):
 def _counted(verdicts):
     """How many of the claims behind the answers have which verdict, in a sentence."""
     tally = [(verdicts.count(verdict), verdict) for verdict in VERDICTS if verdict in verdicts]
-    said = words.listed(f"{count} {verdict}" for count, verdict in tally)
+    said = listed(f"{count} {verdict}" for count, verdict in tally)
     return f"Of the {len(verdicts)} claims behind these answers, {said}."
 
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from xml.etree import ElementTree
 
+from finicky.declarations import Exhibit
 from finicky.documents import read_json
 from finicky.errors import Damaged
 
@@ -19,12 +20,20 @@ def read_tables(paths, place="."):
     return _by_name(paths, lambda path: _table(path, place))
 
 
-def described(one, exhibit, table, root):
-    """What the page is told of an experiment.
+def experiments(declared, exhibits, tables, root):
+    """What the page is told of each experiment: what it and its exhibit declare, and their files.
 
-    one, exhibit: its declarations.Experiment and declarations.Exhibit; table: its parquet file, or
-    None if it is not in the report; root: the workflow's folder, from which modules are named.
+    declared, exhibits: {slug: declarations.Experiment or declarations.Exhibit}; tables: {slug: the
+    parquet file} of those that are in the report; root: the workflow's folder, from which modules
+    are named.
     """
+    return {
+        slug: _described(one, exhibits.get(slug, Exhibit(file=None)), tables.get(slug), root)
+        for slug, one in declared.items()
+    }
+
+
+def _described(one, exhibit, table, root):
     return {
         "title": one.title,
         "file": os.path.relpath(one.file, root),
