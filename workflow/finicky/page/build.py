@@ -107,6 +107,8 @@ def _context(
 ):  # fmt: skip
     """Everything that index.html.j2 reads; `claims` and each of `references` by id."""
     exhibits = Exhibits(ledger, experiments, figures, tables, claims, texts, paths)
+    took = record.get("experiment_seconds") or {}
+    experiments = {slug: one | {"seconds": took.get(slug)} for slug, one in experiments.items()}
     cards = {
         claim["id"]: card(
             claim,

@@ -139,7 +139,8 @@ def _evidence(entry, experiments, paths):
         quantities.setdefault(source["experiment"], []).append(source["quantity"])
     rows = []
     for experiment, names in quantities.items():
-        file = experiments.get(experiment, {}).get("table")
+        known = experiments.get(experiment, {})
+        file = known.get("table")
         rows.append(
             {
                 "experiment": experiment,
@@ -147,6 +148,7 @@ def _evidence(entry, experiments, paths):
                 "file": file,
                 "href": file and paths.href(file),
                 "command": paths.command([file]) if file else "",
+                "seconds": known.get("seconds") or 0,
             }
         )
     return rows
