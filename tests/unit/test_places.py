@@ -52,6 +52,7 @@ def found(clauses, exceptions=False, inside=NOTHING, outside=NOTHING, explains=T
          "for ReLU or without an activation"),
         (((AxisTest("my_axis", IN, ("some_level",)),),), False, "for some level"),
         (((AxisTest("my_axis", AT_LEAST, (3,)),),), False, "at my axis 3 or more"),
+        (((AxisTest("epochs", AT_MOST, (3,)),),), False, "with 3 or fewer epochs"),
         ((), False, "nowhere"),
         ((), True, "everywhere"),
     ],
@@ -65,14 +66,14 @@ def test_a_place_is_said_in_plain_words(clauses, exceptions, said):
     [
         (Tally(6, 0, 0), Tally(0, 4, 0), False, "those with SGD"),
         (Tally(1, 0, 0), Tally(0, 4, 0), False, "the one with SGD"),
-        (Tally(6, 0, 1), Tally(0, 4, 0), False, "all with SGD"),
-        (Tally(6, 1, 0), Tally(0, 9, 0), False, "all with SGD"),
+        (Tally(6, 0, 1), Tally(0, 4, 0), False, "all of them with SGD"),
+        (Tally(6, 1, 0), Tally(0, 9, 0), False, "all of them with SGD"),
         (Tally(2, 0, 1), Tally(0, 4, 0), False, "both with SGD"),
-        (Tally(6, 0, 0), Tally(1, 9, 0), False, "most with SGD"),
+        (Tally(6, 0, 0), Tally(1, 9, 0), False, "most of them with SGD"),
         (Tally(6, 0, 0), Tally(0, 4, 0), True, "all but those with SGD"),
-        (Tally(6, 0, 1), Tally(0, 4, 0), True, "none with SGD"),
+        (Tally(6, 0, 1), Tally(0, 4, 0), True, "none of them with SGD"),
         (Tally(2, 0, 1), Tally(0, 4, 0), True, "neither with SGD"),
-        (Tally(9, 0, 0), Tally(1, 9, 0), True, "most not with SGD"),
+        (Tally(9, 0, 0), Tally(1, 9, 0), True, "only 1 of them with SGD"),
     ],
 )
 def test_which_settings_says_no_more_than_is_true(inside, outside, exceptions, said):
@@ -81,10 +82,19 @@ def test_which_settings_says_no_more_than_is_true(inside, outside, exceptions, s
 
 
 def test_a_place_left_out_is_not_told_where_most_of_the_rest_lies_elsewhere():
-    """3 refuted at the place, 18 open elsewhere: "none there" would hide what is open."""
+    """3 refuted at the place, 18 undecided elsewhere: "none there" would hide these."""
     assert places.which(found(((SGD,),), True, Tally(20, 0, 18), Tally(0, 3, 2))) == ""
-    assert places.which(found(((SGD,),), True, Tally(20, 0, 5), Tally(0, 3, 2))) == "none with SGD"
-    assert places.which(found(((SGD,),), False, Tally(9, 0, 3), Tally(0, 1, 1))) == "all with SGD"
+    few = Tally(20, 0, 5), Tally(0, 3, 2)
+    assert places.which(found(((SGD,),), True, *few)) == "none of them with SGD"
+    some = Tally(9, 0, 3), Tally(0, 1, 1)
+    assert places.which(found(((SGD,),), False, *some)) == "all of them with SGD"
+
+
+def test_each_of_several_places_is_left_out_by_a_word_of_its_own():
+    """`none with SGD, or at depth 10` would leave open whether both must be."""
+    either = found(((SGD,), (DEEP,)), True, Tally(9, 0, 5), Tally(0, 3, 3))
+    assert places.which(either) == "none of them with SGD, none at depth 10 or more"
+    assert places.where_words(either) == "everywhere but with SGD, or at depth 10 or more"
 
 
 def test_a_rule_that_explains_nothing_says_nothing():

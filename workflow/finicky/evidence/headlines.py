@@ -1,10 +1,11 @@
 """A claim's headline: the ledger's sentence for its verdict, its slots filled from the evidence.
 
-A template names what it needs: `{2.measured}` is a number of part 2, counted from 1 in the ledger's
-order; `{measured}` of the claim's only part. `{2.settings}` says in how many of its settings part 2
-holds and in which: `in 6 of 10 settings, those on MNIST`. `{2:is|is not}` is the one if part 2
-holds and the other if it does not; `{parts}` are all parts' names and how they came out. A slot for
-which the evidence has nothing gives no false sentence but the plain one, the claim and its verdict.
+A template names what it needs: `{2.measured}` is a number of part 2, counted from 1 in the
+ledger's order; `{measured}` of the claim's only part. `{2.settings}` says in how many of its
+settings part 2 holds and in which: `in 6 of 10 settings, those on MNIST`; `{2.open}` how many are
+undecided, if any are. `{2:is|is not}` is the one if part 2 holds and the other if it does not;
+`{parts}` are all parts' names and how they came out. Any other slot for which the evidence has
+nothing gives no false sentence but the plain one, the claim and its verdict.
 """
 
 import re
@@ -18,7 +19,7 @@ CHOICE = re.compile(r"\{(\d+):([^{}|]*)\|([^{}|]*)\}")
 # The ends of a range share their unit.
 RANGE = re.compile(r"\{(?P<part>\d+\.)?lowest\}(?P<word> to | and )\{(?P=part)?highest\}")
 EXTREMES = ("lowest", "highest", "lowest_factor", "highest_factor")
-OF_CONDITIONS = ("settings", "rest", "hold", "fail", "of", *EXTREMES)
+OF_CONDITIONS = ("settings", "rest", "open", "hold", "fail", "of", *EXTREMES)
 OF_PART = ("measured", "factor", "interval", "chapter", "runs", "n", *OF_CONDITIONS)
 # The number that a difference on a logarithmic scale multiplies by, `7.4` of 2.88 doublings.
 BASES = {"doublings": 2, "halvings": 2, "halvings per decade": 2, "log2": 2, "decades": 10}
@@ -149,9 +150,9 @@ def _why_undecided(entry):
 
 
 def _rest(part):
-    """The settings in which a part does not hold: `3 refuted, 4 open`."""
+    """The settings in which a part does not hold: `3 refuted, 4 undecided`."""
     counts = part["counts"]
-    return f"{counts['fail'] or 'none'} refuted, {counts['undecided'] or 'none'} open"
+    return f"{counts['fail'] or 'none'} refuted, {counts['undecided'] or 'none'} undecided"
 
 
 def _decided(part):
@@ -165,6 +166,9 @@ def _decided(part):
 
 def _slot(number, name, entry):
     """The text of a slot. Raises NoEvidence where there is nothing to say."""
+    if name == "open":
+        undecided = _part(number, entry)["counts"]["undecided"]
+        return f"; {undecided} undecided" if undecided else ""
     if name in OF_CLAIM:
         text = _parts(entry) if name == "parts" else _names(entry, name)
     else:

@@ -65,8 +65,8 @@ AXES = {
     "constant": ("kind of constant", "for {}"),
     "gradients": ("gradient size", "for {} gradients"),
     "injected": ("kind of shift", "with a shift {}"),
-    "definition": ("measure", "as measured by {}"),
-    "statistic": ("statistic", "for the {}"),
+    "definition": ("measure", "measured in {}"),
+    "statistic": ("measure of size", "for the {}"),
     "metric": ("measure", "as measured by {}"),
     "counterexample": ("counterexample", "for the counterexample “{}”"),
     "cause": ("cause", "after {}"),
@@ -74,7 +74,7 @@ AXES = {
     "scale": ("input scale", "with inputs scaled to {}"),
     "way": ("way of running", "running {}"),
     "order": ("image order", "with images {}"),
-    "placement": ("position", "for {} images"),
+    "placement": ("image position", "for {} images"),
     "images": ("training-set size", "with {} training images"),
     "examples": ("training-set size", "with {} examples"),
     "label": ("class", "for class {}"),
@@ -114,7 +114,7 @@ LEVELS = {
         "own best": "each one's own best rate",
     },
     "tuning": {
-        "same rate": "equal rates",
+        "same rate": "the same learning rate for both",
         "one rate for all": "one rate for all",
         "each at its best": "the best rate of each",
         "own best rate": "the best rate of each",
@@ -134,19 +134,23 @@ LEVELS = {
         "Runge's": "Runge's function",
         "absolute value": "the absolute value",
         "exponential": "the exponential",
-        "wave": "a wave",
+        "wave": "a wave-shaped function",
         "kink": "a kink",
         "root": "a root",
         "dome": "a dome",
         "crease": "a crease",
     },
-    "constant": {"fraction": "fractions", "whole number": "whole numbers", "zero": "zeros"},
+    "constant": {
+        "fraction": "decimal fractions",
+        "whole number": "whole numbers",
+        "zero": "zeros",
+    },
     "along": {"first step": "the first step"},
     "metric": {"error": "test error", "loss": "test loss"},
     "cause": {
         "NaN in an image": "a NaN in an image",
-        "log 0, automatic gradient": "log 0 with the automatic gradient",
-        "log 0, gradient p − y": "log 0 with the gradient p − y",
+        "log 0, automatic gradient": "log 0 with autograd's gradient",
+        "log 0, gradient p − y": "log 0 with prediction minus label as gradient",
         "rate too high": "too high a learning rate",
     },
     "definition": {"moments": "mean and variance", "gradients": "change of the gradient"},
@@ -176,6 +180,7 @@ PHRASES = {
     ("when", "start"): "at the start",
 }  # fmt: skip
 UNITS = {"remaining": " %", "share": " %"}
+COUNTED = ("units", "channels", "images", "examples", "epochs")  # fewer of them, not less
 NAMED = 4  # so many axes are named
 DEVIATION = "normal_std_"
 
@@ -186,26 +191,31 @@ DEVIATION = "normal_std_"
 def where_words(found):
     """A where.Where as it reads after "it holds": `for ReLU at depth 6 or more`, `everywhere but
     for sigmoid or tanh`."""
-    inside, place = _place(found)
-    if not place:
+    inside, places = _places(found)
+    if not places:
         return "everywhere" if found.exceptions else "nowhere"
+    place = ", or ".join(places)
     return place if inside else f"everywhere but {place}"
 
 
 def which(found):
     """The same after "in 6 of 10 settings, ": which of them these are, and not more than is true.
-    `those with SGD` hold all, and no others; of `all with SGD` there are others that do not or are
-    undecided; `most with SGD` knows exceptions. Empty where the rule does not explain, or where it
-    leaves a place out but most of the settings in which it does not hold lie elsewhere."""
-    inside, place = _place(found)
-    hold = found.inside.hold
+    `those with SGD` hold all, and no others; of `all of them with SGD` there are others that do
+    not or are undecided; `most of them with SGD` and `only 2 of them with SGD` know exceptions.
+    Empty where the rule does not explain, or where it leaves a place out but most of the settings
+    in which it does not hold lie elsewhere."""
+    inside, places = _places(found)
+    hold, exceptions = found.inside.hold, found.outside.hold
     there, elsewhere = (side.fail + side.undecided for side in (found.outside, found.inside))
-    if not found.explains or not place or (not inside and there < elsewhere):
+    if not found.explains or not places or (not inside and there < elsewhere):
         return ""
-    if found.outside.hold:
-        return f"most {place}" if inside else f"most not {place}"
+    place = ", or ".join(places)
+    if exceptions:
+        return f"most of them {place}" if inside else f"only {exceptions} of them {place}"
     if found.inside.fail or found.inside.undecided:
-        one, two, more = ("the one", "both", "all") if inside else ("not", "neither", "none")
+        if not inside and hold > 2:
+            return f"none of them {', none '.join(places)}"
+        one, two, more = ("the one", "both", "all of them") if inside else ("not", "neither", "")
         word = {1: one, 2: two}.get(hold, more)
         return f"{word} {place}"
     if inside:
@@ -220,22 +230,22 @@ def sharp(found):
     return told and not (inside.fail or inside.undecided or outside.hold or outside.undecided)
 
 
-def _place(found):
-    """(whether the claim holds there or everywhere else, the place in words)."""
+def _places(found):
+    """(whether the claim holds there or everywhere else, the places in words)."""
     clauses, inside = found.clauses, not found.exceptions
     # What is left out of everything is better told the other way round.
     denied = [tests for tests in clauses if all(test.op == NOT_IN for test in tests)]
     if not denied:
-        return inside, ", or ".join(map(_clause, clauses))
+        return inside, list(map(_clause, clauses))
     turned = [[_turned(test) for test in tests] for tests in denied]
     if len(denied) == 1:
         place = " or ".join(map(_clause, ([test] for test in turned[0])))
         others = [tests for tests in clauses if tests not in denied]
         if others:
             place += f", but not {_clause(others[0])}"
-        return not inside, place
+        return not inside, [place]
     # Not one of several places: in all of them at once.
-    return not inside, " ".join(" or ".join(_phrase(test) for test in tests) for tests in turned)
+    return not inside, [" ".join(" or ".join(map(_phrase, tests)) for tests in turned)]
 
 
 def _turned(test):
@@ -264,7 +274,8 @@ def _phrase(*tests):
     if len(tests) == 2:
         ends = sorted(test.levels[0] for test in tests)
         return _in_phrase(axis, ends[0], f"{_name(axis, ends[0])} to {_name(axis, ends[1])}")
-    more = {AT_LEAST: " or more", AT_MOST: " or less"}.get(tests[0].op, "")
+    fewer = " or fewer" if axis in COUNTED else " or less"
+    more = {AT_LEAST: " or more", AT_MOST: fewer}.get(tests[0].op, "")
     if all(isinstance(level, str) for level in levels):
         levels = in_order(levels)
     said = listed([_name(axis, level) for level in levels], "or")
