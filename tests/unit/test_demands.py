@@ -54,6 +54,14 @@ def test_an_experiment_asks_for_what_it_took_until_that_is_not_enough():
     assert demands.experiment_minutes((600.0, 0), attempt=2) == 2 * unknown
 
 
+def test_an_experiment_that_never_ran_here_asks_for_what_a_reference_tells():
+    assert demands.experiment_minutes(guess=5200.0) == 260
+    assert demands.experiment_minutes(guess=20.0) == demands.FEWEST
+    assert demands.experiment_minutes((600.0, 0), guess=5200.0) == 30
+    assert demands.experiment_minutes(guess=20.0, attempt=2) == 2 * demands.experiment_minutes()
+    assert demands.experiment_minutes(guess=5200.0, attempt=2) == 2 * 260
+
+
 def test_readers_of_a_large_grid_get_more_memory():
     assert demands.experiment_mb(25_000) > demands.experiment_mb(0) > 1350
     assert demands.experiment_mb(0, on_gpu=True) > demands.experiment_mb(0)

@@ -159,6 +159,22 @@ def test_check_lays_the_whole_out_on_more_cores(script, monkeypatch):
     assert "40 of 41 experiments never ran here" in guessed
 
 
+def test_check_goes_by_the_site_of_the_folder(script, monkeypatch, tmp_path):
+    """What runs alone takes as many cores as the site says: nothing else runs beside it."""
+    monkeypatch.syspath_prepend(str(ROOT / "workflow/scripts"))
+    config, plan = script.planned("config/smoke.yaml")
+    times = SimpleNamespace(of_run=lambda run: 0.0, of_job=lambda name: 600.0, measured=set())
+    monkeypatch.chdir(tmp_path)
+
+    def slurm(cores):
+        (tmp_path / "site.yaml").write_text(f"cores: {cores}")
+        return loaded("check").on_many_cores(config, plan, times)
+
+    few, many = (list(slurm(cores))[3].split() for cores in (1, 8))
+    assert few[0] == many[0] == "8"
+    assert few != many
+
+
 # ---------------------------------------------------------------- make check
 
 OWN = """preset: mine

@@ -20,7 +20,8 @@ CACHE = 2**22  # bytes: the largest level-2 cache of a core that counts for a fu
 EVALUATED = 500  # images that a network is evaluated on at a time
 
 # Experiments say nothing of their cost, and a preset may enlarge them. Of those of `default`, the
-# 29 that were timed took 140 seconds, on a busy machine, and 1,350 MB at most.
+# 29 that were timed took 140 seconds, on a busy machine, and 1,350 MB at most. So much is asked for
+# where nothing better is known, or was not enough.
 EXPERIMENT_SECONDS = 1200
 EXPERIMENT_MB = 3000
 ON_GPU_MB = 8000  # host memory of a job on a GPU, whose libraries are large
@@ -61,13 +62,15 @@ def _fused_bytes(run, fuse):
     return count * (1.5 * network + batch + evaluation)
 
 
-def experiment_minutes(last=None, attempt=1):
-    """Minutes for an experiment; last: its durations.benchmark of the last time, if it is known.
+def experiment_minutes(last=None, guess=None, attempt=1):
+    """Minutes for an experiment; last: its durations.benchmark of the last time, guess: the seconds
+    that a reference makes one expect, each None where it is not known.
 
     When that was not enough, it was another time: of other settings, or on another machine.
     """
-    known = last is not None and attempt == 1
-    return minutes(last[0] if known else EXPERIMENT_SECONDS, attempt)
+    if attempt > 1:
+        return minutes(max(guess or 0, EXPERIMENT_SECONDS), attempt)
+    return minutes(last[0] if last else guess or EXPERIMENT_SECONDS)
 
 
 def experiment_mb(rows, on_gpu=False, attempt=1):

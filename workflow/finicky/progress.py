@@ -94,26 +94,60 @@ def stored_seconds(store, device):
 
 
 def first_guess(config, references):
-    """The Times of the newest reference. An experiment's work, what it takes beside its start,
-    grows with the seeds and with its settings."""
-    found = [(documents.read_json(path), path.parent) for path in references]
+    """The Times of the newest reference."""
+    found = newest(references)
     if not found:
         return Times()
-    theirs, folder = max(found, key=lambda one: one[0]["date"])
-    seeds = config["seeds"] / theirs["config"]["seeds"]
-    # Answers to one's own questions are read off the tables, which takes no longer than a start.
-    stages, jobs = theirs["seconds"], {f"experiments/{questions.EXPERIMENT}": START}
-    known = {slug: one for slug, one in theirs["config"]["experiments"].items() if one is not None}
+    theirs, folder = found
+    stages, mean = theirs["seconds"], mean_of_experiments(theirs)
     usual = {stage: stages[stage] for stage in ("tables", "judge") if stage in stages}
-    if known and "experiments" in stages:
-        mean = stages["experiments"] / len(known)
-        took = dict.fromkeys(known, mean) | theirs.get("experiment_seconds", {})
-        usual["experiments"] = START + seeds * max(0.0, mean - START)
-        for slug, settings in config["experiments"].items():
-            if slug in known and settings is not None:
-                work = seeds * growth(settings, known[slug]) * max(0.0, took[slug] - START)
-                jobs[f"experiments/{slug}"] = START + work
+    if mean is not None:
+        usual["experiments"] = START + more_seeds(config, theirs) * max(0.0, mean - START)
+    # Answers to one's own questions are read off the tables, which takes no longer than a start.
+    each = {questions.EXPERIMENT: START} | by_a_reference(config, theirs)
+    jobs = {f"experiments/{slug}": seconds for slug, seconds in each.items()}
     return Times(pace=reference_pace(folder, config["device"]), jobs=jobs, usual=usual)
+
+
+def newest(references):
+    """(provenance, folder) of the newest reference, None where there is none. references: paths of
+    provenance.json files."""
+    found = [(documents.read_json(path), path.parent) for path in references]
+    return max(found, key=lambda one: one[0]["date"], default=None)
+
+
+def expected_experiments(config, references):
+    """{slug: seconds} of those of a preset's experiments of which the newest reference tells."""
+    found = newest(references)
+    return by_a_reference(config, found[0]) if found else {}
+
+
+def by_a_reference(config, theirs):
+    """The same by one reference's provenance. An experiment's work, what it takes beside its start,
+    grows with the seeds and with its settings."""
+    mean = mean_of_experiments(theirs)
+    if mean is None:
+        return {}
+    known = theirs["config"]["experiments"]
+    took = dict.fromkeys(known, mean) | theirs.get("experiment_seconds", {})
+    seeds = more_seeds(config, theirs)
+    return {
+        slug: START + seeds * growth(settings, known[slug]) * max(0.0, took[slug] - START)
+        for slug, settings in config["experiments"].items()
+        if settings is not None and known.get(slug) is not None
+    }
+
+
+def mean_of_experiments(theirs):
+    """Seconds of an experiment of a reference on average; None if it had none."""
+    count = sum(settings is not None for settings in theirs["config"]["experiments"].values())
+    together = theirs["seconds"].get("experiments")
+    return together / count if count and together is not None else None
+
+
+def more_seeds(config, theirs):
+    """How many times as many seeds a preset has as a reference."""
+    return config["seeds"] / theirs["config"]["seeds"]
 
 
 def growth(ours, theirs):

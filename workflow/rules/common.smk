@@ -1,6 +1,7 @@
 import contextlib
 import glob
 import os
+import pathlib
 import shlex
 import sys
 
@@ -218,6 +219,7 @@ def other_devices():
 
 # The seed sets of the reference, each with its provenance beside it.
 REFERENCES = sorted(glob.glob(f"{glob.escape(REFERENCE)}/*/claims.json"))
+PROVENANCES = [pathlib.Path(path).with_name("provenance.json") for path in REFERENCES]
 REFERENCE_TABLES = sorted(glob.glob(f"{glob.escape(REFERENCE)}/*/tables/*.parquet"))
 # What the page is put together from.
 TEMPLATES = [

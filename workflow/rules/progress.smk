@@ -7,7 +7,6 @@ from snakemake.settings.enums import Quietness
 # How far a call is: announced at its start, then shown by one line beside the jobs (the library's
 # `progress`), which learns from Snakemake what is to be done, is done, and runs.
 LINE = None
-PROVENANCES = [pathlib.Path(path).with_name("provenance.json") for path in REFERENCES]
 
 
 def job_name(job):

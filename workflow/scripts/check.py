@@ -64,7 +64,8 @@ def on_many_cores(config, plan, times):
     many cores a job gets that runs alone."""
     parts = content(config)
     here = progress.whole(plan.shards, *parts, times)
-    site = documents.read(PROFILES / "site.yaml", "a cluster's facts")
+    places = Path("site.yaml"), PROFILES / "site.yaml"  # in the order of the profiles
+    site = documents.read(next(filter(Path.is_file, places)), "a cluster's facts")
     [longer] = documents.read(PROFILES / "slurm/config.yaml", "a profile")["config"]
     shards = runs.shards(plan.subgrids, float(longer.removeprefix("shard_seconds=")))
     there = progress.whole(shards, *parts, times, alone=site["cores"])
