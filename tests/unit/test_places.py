@@ -53,6 +53,7 @@ def found(clauses, exceptions=False, inside=NOTHING, outside=NOTHING, explains=T
         (((AxisTest("my_axis", IN, ("some_level",)),),), False, "for some level"),
         (((AxisTest("my_axis", AT_LEAST, (3,)),),), False, "at my axis 3 or more"),
         (((AxisTest("epochs", AT_MOST, (3,)),),), False, "with 3 or fewer epochs"),
+        (((SGD, AxisTest("units", IN, (32,))),), False, "with SGD and 32 units"),
         ((), False, "nowhere"),
         ((), True, "everywhere"),
     ],
@@ -117,9 +118,12 @@ def test_settings_name_what_was_varied():
     grid = [
         {"dataset": d, "images": i, "depth": n} for d, i in (("a", 1), ("b", 2)) for n in (2, 9)
     ]
+    deep = [{"depth": n} for n in (2, 9, 20)]
     assert places.settings("3 of 4", grid) == "in 3 of 4 settings of depth and data set"
     assert places.settings("all 2", grid[:2]) == "for all 2 depths"
     assert places.settings("1 of 1", grid[:1]) == "in 1 of 1 settings"
+    assert places.settings("2 of 3", deep, deep[:2]) == "for 2 of 3 depths, 2 and 9"
+    assert places.settings("all 3", deep, deep) == "for all 3 depths"
     many = [dict(zip("vwxyz", bits, strict=True)) for bits in ("aaaaa", "babab", "abbba", "aabbb")]
     assert places.settings("none of 4", many).endswith("settings of v, w, x and more")
 

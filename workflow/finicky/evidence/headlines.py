@@ -291,11 +291,13 @@ def _settings(part, entry, said=None):
         return "in the one setting tried" if hold else "in no setting tried"
     some, said = words.some(hold, of), set() if said is None else said
     which = found["which"] if found else ""
-    levels = [
-        condition["levels"]
+    judged = [
+        condition
         for condition in entry["conditions"]
         if condition["part"] == part["name"] and condition["trains"] is not False
     ]
+    levels = [condition["levels"] for condition in judged]
+    holding = [one["levels"] for one in judged if one["verdict"] == rules.REPRODUCED]
     varied = tuple(places.varied(levels))
     if which and len(varied) == 1 and found["sharp"]:
         place = found["words"]
@@ -304,7 +306,7 @@ def _settings(part, entry, said=None):
     if told in said:
         return f"in {some}" + (", likewise" if which else "")
     said.add(told)
-    return f"in {some} settings, {which}" if which else places.settings(some, levels)
+    return f"in {some} settings, {which}" if which else places.settings(some, levels, holding)
 
 
 def _parts(entry):

@@ -4,6 +4,8 @@
 varied, and a phrase, for its levels; an axis without them is called by its name.
 """
 
+import itertools
+
 from finicky.evidence.where import AT_LEAST, AT_MOST, IN, NOT_IN, AxisTest, independent_axes
 from finicky.labels import axis_label, in_order, label, listed
 
@@ -181,7 +183,7 @@ PHRASES = {
 }  # fmt: skip
 UNITS = {"remaining": " %", "share": " %"}
 COUNTED = ("units", "channels", "images", "examples", "epochs")  # fewer of them, not less
-NAMED = 4  # so many axes are named
+NAMED = 4  # so many axes are named, and fewer levels
 DEVIATION = "normal_std_"
 
 
@@ -260,7 +262,16 @@ def _clause(tests):
         by_axis.setdefault((test.axis, test.op == NOT_IN), []).append(test)
     here = [_phrase(*some) for (_, denied), some in by_axis.items() if not denied]
     out = [_phrase(*some) for (_, denied), some in by_axis.items() if denied]
-    return ", but not ".join(filter(None, [" ".join(here), " or ".join(out)]))
+    return ", but not ".join(filter(None, [_in_a_row(here), " or ".join(out)]))
+
+
+def _in_a_row(phrases):
+    """Phrases of one place, whose words repeat no `with`: `with SGD and 32 units`."""
+    said = ""
+    for before, phrase in itertools.pairwise(["", *phrases]):
+        again = before.startswith("with ") and phrase.startswith("with ")
+        said += f" and{phrase.removeprefix('with')}" if again else f" {phrase}"
+    return said.strip()
 
 
 def _phrase(*tests):
@@ -298,15 +309,18 @@ def _name(axis, level):
 # ---- What was varied ----------------------------------------------------------------------------
 
 
-def settings(some, levels):
+def settings(some, levels, holding=()):
     """So many conditions, with what they differ in: `in all 6 settings of data set and depth`, `for
-    2 of 3 optimizers`. some: their number in words; levels: a dict axis -> level a condition."""
+    2 of 3 optimizers, SGD and Adam`. some: their number in words; levels: a dict axis -> level a
+    condition; holding: those in which it holds, which are named if few of one axis."""
     axes = varied(levels)
     nouns = list(
         dict.fromkeys(AXES[axis][0] if axis in AXES else axis_label(axis) for axis in axes)
     )
     if len(axes) == 1:
-        return f"for {some} {_plural(nouns[0])}"
+        here = [_name(axes[0], condition[axes[0]]) for condition in holding]
+        named = f", {listed(here)}" if 0 < len(here) < min(len(levels), NAMED) else ""
+        return f"for {some} {_plural(nouns[0])}{named}"
     if len(nouns) > NAMED:
         nouns = [*nouns[: NAMED - 1], "more"]
     return f"in {some} settings" + (f" of {listed(nouns)}" if nouns else "")
