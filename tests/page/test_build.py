@@ -168,8 +168,8 @@ def test_every_figure_and_table_of_the_chapter_is_made_and_what_stands_apart_exi
 def test_every_judged_claim_counts_once_under_its_subject(page, inputs, words):
     """Experiments come first; opinions and what is not measured stand apart."""
     titles = [words(title) for title in page.select(".tally .subject")]
-    assert titles[0].startswith("Measured in experiments: ")
-    assert [title.split(":")[0] for title in titles[1:]] == ["Literature, looked up"]
+    assert titles[0].startswith("By experiment: ")
+    assert [title.split(":")[0] for title in titles[1:]] == ["By literature"]
     judged = [e for e in inputs["claims"] if e["verdict"] not in ("opinion", "not measured")]
     for tally, title, literature in zip(page.select(".tally"), titles, (False, True), strict=True):
         own = [e for e in judged if (e["subject"] == "literature") == literature]

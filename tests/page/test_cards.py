@@ -91,6 +91,7 @@ def test_the_body_of_a_card_is_text_until_it_is_opened(html, page):
         ("σ², x⁻¹⁰, kᴸ, W₂", "σ<sup>2</sup>, x<sup>−10</sup>, k<sup>L</sup>, W<sub>2</sub>"),
         ("x^(n+1) < y^{a b}", "x<sup>n+1</sup> &lt; y<sup>a b</sup>"),
         ("batch_norm_residual <b>", "batch_norm_residual &lt;b&gt;"),
+        ("10 % a layer", "10\N{NO-BREAK SPACE}% a layer"),
     ],
 )
 def test_formulas_are_set_as_mathematics(text, html):
