@@ -260,9 +260,8 @@
     return line;
   }
 
-  function scrolling(name, table) {
-    const box = { class: "scroll", tabindex: "0", role: "group", "aria-label": name };
-    return element("div", box, table);
+  function scrolling(name) {
+    return element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": name });
   }
 
   // The maps of a part, below its counts; all conditions are put there when they are asked for.

@@ -524,7 +524,7 @@ const ExplorerGrid = (function () {
     return {
       file,
       yaml: lines.join("\n") + "\n",
-      command: `snakemake ${tables.join(" ")} --cores 4 --configfile ${file}`,
+      command: `snakemake ${tables.join(" ")} --cores all --configfile ${file}`,
     };
   }
 

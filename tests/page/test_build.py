@@ -299,7 +299,7 @@ def test_provenance_says_how_to_do_it_again(page, words):
         "snakemake --cores all --configfile config/smoke.yaml",
     ]
     files = [f"results/smoke/experiments/{slug}.parquet" for slug in ("grid", "ten-layers")]
-    assert said[2] == f"snakemake {' '.join(files)} --cores 4 --configfile config/smoke.yaml"
+    assert said[2] == f"snakemake {' '.join(files)} --cores all --configfile config/smoke.yaml"
 
 
 # ---- For everyone -------------------------------------------------------------------------------

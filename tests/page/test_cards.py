@@ -148,7 +148,7 @@ def test_a_difference_shows_its_two_accuracies(entries, render, words):
         "measured": 87.5, "ci_low": 87.4, "ci_high": 88.1, "n": 5, "arms": [97.81, 10.31],
     }  # fmt: skip
     cell = render().find(id="C099").select_one("td.measured")
-    assert words(cell) == "87.5 [87.4, 88.1] (97.8 % against 10.3 %)"
+    assert words(cell) == "87.5 [87.4, 88.1] (medians 97.8 % and 10.3 %)"
 
 
 def test_one_number_for_all_seeds_is_not_told_as_several(entries, render, words):
@@ -421,7 +421,7 @@ def test_card_has_rule_sentence_why_evidence_and_command(page, words):
     assert "The rule of C062. Sentence of C062." in text
     assert "Chapter line 162" in text
     file = "results/smoke/experiments/ten-layers.parquet"
-    assert f"snakemake {file} --cores 4 --configfile config/smoke.yaml" in text
+    assert f"snakemake {file} --cores all --configfile config/smoke.yaml" in text
     assert "with the snakemake of .venv/bin ." in text
     link = page.find(id="C062").find("a", string=file)
     assert link["href"] == "../experiments/ten-layers.parquet"
@@ -457,7 +457,7 @@ def test_a_table_that_lies_elsewhere_is_linked_and_made_there(inputs, entries, r
     entries["C172"] |= {"verdict": "undecided"}
     card = render().find(id="C172")
     assert card.find("a", string=file)["href"] == "../../bench/engine.parquet"
-    assert f"snakemake {file} --cores 4 --configfile config/smoke.yaml" in words(card)
+    assert f"snakemake {file} --cores all --configfile config/smoke.yaml" in words(card)
 
 
 def test_evidence_whose_table_is_not_in_the_report_is_named(inputs, render, words):

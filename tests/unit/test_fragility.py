@@ -8,6 +8,7 @@ from finicky.evidence import rules
 from finicky.evidence.fragility import fragility
 
 YES, NO, OPEN = rules.REPRODUCED, rules.NOT_REPRODUCED, rules.UNDECIDED
+SOMETIMES = rules.UNDER_CONDITIONS
 
 
 def part(intervals, name="gain", rule="ordering", **spec):
@@ -41,7 +42,10 @@ def test_one_number_turns_with_its_margin_alone():
 def test_so_many_conditions_turn_a_count():
     # 4 of 20 hold, 2 are needed: three others make it "not reproduced"
     count = found(part([(1, 2)] * 4 + [(-2, 0)] * 16))
-    assert (count.conditions, count.verdict) == (3, NO)
+    assert (count.conditions, count.verdicts) == (3, [NO])
+    # 2 of 4 hold, the others are undecided: one more is two thirds, one refuted is on either side
+    either = found(part([(1, 2)] * 2 + [(0, 2)] * 2))
+    assert (either.conditions, either.verdicts) == (1, [YES, SOMETIMES])
     hanging = found(part([(1, 2)] * 2 + [(-2, 0)] * 18))
     assert hanging.conditions == 1 and hanging.fragile
 

@@ -108,7 +108,7 @@ def test_conditions_are_counted_and_the_axis_named():
     assert record["verdict"] == "reproduced under conditions"
     assert record["sentence"] == (
         "holds with SGD; elsewhere no difference (tells 5 of 5 decided conditions right, as luck "
-        "does in 30 % of cases): 3 of 6 conditions ahead, 2 not, 1 undecided (need 2)"
+        "does in 30 % of cases): 3 of 6 conditions ahead, 2 not, 1 undecided (a side needs 2)"
     )
     assert record["parts"][0]["where"] == {
         "words": "with SGD", "which": "those with SGD", "sharp": False,
@@ -158,14 +158,14 @@ def test_scattered_conditions_have_no_short_rule():
         rows(AHEAD, optimizer="adam", depth=10),
     )
     assert record["parts"][0]["where"]["explains"] is False
-    assert record["sentence"] == f"{NO_RULE}: 2 of 4 conditions ahead, 2 not, 0 undecided (need 1)"
+    assert record["sentence"] == f"{NO_RULE}: 2 of 4 conditions ahead, 2 not, 0 undecided (a side needs 1)"
 
 
 def test_exceptions_from_a_decided_claim_are_no_places():
     frames = [rows(AHEAD, depth=depth) for depth in (2, 6, 10, 20)] + [rows(EQUAL, depth=56)]
     record, _ = judged(claim(part(), conditions=["depth"]), *frames)
     assert record["verdict"] == "reproduced" and record["parts"][0]["where"] is None
-    assert record["sentence"] == "4 of 5 conditions ahead, 1 not, 0 undecided (need 2)"
+    assert record["sentence"] == "4 of 5 conditions ahead, 1 not, 0 undecided (a side needs 2)"
 
 
 def test_conditions_in_which_neither_arm_trains_are_dropped():
@@ -206,7 +206,7 @@ def test_each_condition_says_what_happened_to_its_own_runs_and_to_which_arm():
     assert (sgd["failed_share"], sgd["failed_arm"], sgd["arms"]) == (0.8, "b", [95.0, 10.0])
     assert words.failure(adam) == ""
     assert words.failure(sgd) == "the loss of the latter became NaN with 4 of 5 seeds"
-    assert words.arms(sgd) == "95.0 % against 10.0 %"
+    assert words.arms(sgd) == "medians 95.0 % and 10.0 %"
     assert words.failures(record["conditions"]).endswith("in 1 of 2 conditions")
     assert record["parts"][0]["failed_share"] == 0.4 and record["parts"][0]["arms"] is None
 

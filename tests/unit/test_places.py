@@ -19,8 +19,8 @@ UNSATURATED = AxisTest("activation", NOT_IN, ("tanh", "sigmoid"))
 NOTHING = Tally(0, 0, 0)
 
 
-def found(clauses, exceptions=False, inside=NOTHING, outside=NOTHING, explains=True):
-    return Where(clauses, exceptions, 9, 10, inside, outside, 0.0, explains, ())
+def found(clauses, exceptions=False, inside=NOTHING, outside=NOTHING, explains=True, luck=0.0):
+    return Where(clauses, exceptions, 9, 10, inside, outside, luck, explains, ())
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,8 @@ def test_a_place_is_said_in_plain_words(clauses, exceptions, said):
 def test_which_settings_says_no_more_than_is_true(inside, outside, exceptions, said):
     """Where some of a place are undecided or refuted, it does not hold "there" but only there."""
     assert places.which(found(((SGD,),), exceptions, inside, outside)) == said
+    by_luck = found(((SGD,),), exceptions, inside, outside, luck=0.4)
+    assert places.which(by_luck) == ("" if outside.hold else said)  # what knows exceptions
 
 
 def test_a_place_left_out_is_not_told_where_most_of_the_rest_lies_elsewhere():

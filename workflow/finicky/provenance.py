@@ -35,7 +35,7 @@ def record(runs, config, benchmarks, planned=None, failures=(), experiments=(), 
     diverged = runs[runs["outcome"] != "finite"]
     steps = diverged["nan_step"].fillna(diverged["inf_step"]).fillna(diverged["large_step"])
     times = stage_seconds(benchmarks)
-    commit, dirty = checkout(code)
+    commit, dirty = checkout(code, f"config/{config['preset']}.yaml")
     of_all = machines(runs, experiments)
     return {
         "preset": config["preset"],
@@ -139,12 +139,16 @@ def command(config):
     return "make report" if preset == "default" else f"make report PRESET={preset}"
 
 
-def checkout(folder):
+UNKNOWN = ["ls-files", "--others", "--exclude-standard", "--", "workflow", "config"]
+
+
+def checkout(folder, aside="config/config.yaml"):
     """(commit, whether anything differs from it) of the checkout that a folder is.
 
     A file that git does not know counts where it may be code or config: below workflow/ and
-    config/. (None, None) where that is unknown: no git, no checkout, one that git refuses to read,
-    or a folder inside another checkout, whose commit says nothing of it.
+    config/, save the one `aside`, a new preset, which the record has whole. (None, None) where
+    that is unknown: no git, no checkout, one that git refuses to read, or a folder inside another
+    checkout, whose commit says nothing of it.
     """
     top = git(folder, "rev-parse", "--show-toplevel")
     if not top or not os.path.samefile(top, folder):
@@ -152,7 +156,7 @@ def checkout(folder):
     answers = [
         git(folder, "rev-parse", "HEAD"),
         git(folder, "status", "--porcelain", "--untracked-files=no"),
-        git(folder, "ls-files", "--others", "--exclude-standard", "--", "workflow", "config"),
+        git(folder, *UNKNOWN, f":(exclude){aside}"),
     ]
     if None in answers:
         return None, None

@@ -396,17 +396,20 @@ def _fixed(conditions, found):
 def _headlines(claim, question, metric, rule, mapped):
     """A sentence for each verdict, true whatever comes out."""
     said = _stated(claim, question, metric, rule)
+    alone = said.removesuffix(",")
     span = "" if rule == "existence" else ", medians from {lowest} to {highest}"
     if mapped:
         return {
             rules.REPRODUCED: f"{said} {{settings}}{span}.",
             rules.UNDER_CONDITIONS: f"{said} {{settings}}.",
             rules.NOT_REPRODUCED: f"{said} in no more than {{hold}} of {{of}} settings{span}.",
+            rules.UNDECIDED: f"Undecided whether {alone}: it holds {{settings}} ({{rest}}){span}.",
         }
     seen = "{runs}" if rule == "existence" else "{measured} ({interval}; {n} seeds)"
     return {
-        rules.REPRODUCED: f"{said}: {seen}.",
-        rules.NOT_REPRODUCED: f"It is not so that {said}: {seen}.",
+        rules.REPRODUCED: f"{alone}: {seen}.",
+        rules.NOT_REPRODUCED: f"It is not so that {alone}: {seen}.",
+        rules.UNDECIDED: f"Undecided whether {alone}: {seen}.",
     }
 
 

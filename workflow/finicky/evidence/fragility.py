@@ -26,11 +26,12 @@ class Margin:
 @dataclass(frozen=True)
 class Fragility:
     """conditions: how many conditions would have to fall out otherwise for another verdict, and
-    `verdict`, which one; None where no number of them would, or the claim has none. below, above:
-    the nearest smaller and larger margin that would; None where none would."""
+    `verdicts`, which ones that could be; None, and none, where no number of them would, or the
+    claim has no conditions. below, above: the nearest smaller and larger margin that would; None
+    where none would."""
 
     conditions: int | None
-    verdict: str | None
+    verdicts: list[str]
     below: Margin | None
     above: Margin | None
 
@@ -50,14 +51,14 @@ def fragility(parts, combine):
     """
     verdicts = [part.count.verdict for part in parts]
     now = combine(verdicts)
-    conditions, other = _fewest_conditions(parts, verdicts, now, combine)
+    conditions, others = _fewest_conditions(parts, verdicts, now, combine)
     below, above = _nearest_margins(parts, verdicts, now, combine)
-    return Fragility(conditions, other, below, above)
+    return Fragility(conditions, others, below, above)
 
 
 def _fewest_conditions(parts, verdicts, now, combine):
-    """(number of conditions, verdict that they would give): the smallest change of counts."""
-    best = (None, None)
+    """(number of conditions, verdicts that they could give): the smallest change of counts."""
+    fewest, found = None, set()
     for place, part in enumerate(parts):
         count = part.count
         if count.conditions < 2:
@@ -65,7 +66,7 @@ def _fewest_conditions(parts, verdicts, now, combine):
         for hold in range(count.conditions + 1):
             for fail in range(count.conditions - hold + 1):
                 changed = _distance(count, hold, fail)
-                if changed == 0 or (best[0] is not None and changed >= best[0]):
+                if changed == 0 or (fewest is not None and changed > fewest):
                     continue
                 whole = [
                     *[rules.REPRODUCED] * hold,
@@ -75,8 +76,9 @@ def _fewest_conditions(parts, verdicts, now, combine):
                 verdict = rules.combine_conditions(whole).verdict
                 other = combine([*verdicts[:place], verdict, *verdicts[place + 1 :]])
                 if other != now:
-                    best = (changed, other)
-    return best
+                    found = {other} | (found if changed == fewest else set())
+                    fewest = changed
+    return fewest, sorted(found, key=rules.VERDICTS.index)
 
 
 def _distance(count, hold, fail):

@@ -150,9 +150,10 @@ def _why_undecided(entry):
 
 
 def _rest(part):
-    """The settings in which a part does not hold: `3 refuted, 4 undecided`."""
-    counts = part["counts"]
-    return f"{counts['fail'] or 'none'} refuted, {counts['undecided'] or 'none'} undecided"
+    """The settings in which a part does not hold: `3 do not, 4 undecided`."""
+    fail, undecided = (part["counts"][key] for key in ("fail", "undecided"))
+    refuted = [f"{fail} {'does' if fail == 1 else 'do'} not"] if fail else []
+    return ", ".join([*refuted, f"{undecided or 'none'} undecided"])
 
 
 def _decided(part):
@@ -299,6 +300,8 @@ def _settings(part, entry, said=None):
     levels = [condition["levels"] for condition in judged]
     holding = [one["levels"] for one in judged if one["verdict"] == rules.REPRODUCED]
     varied = tuple(places.varied(levels))
+    if hold == 1 and 1 < len(varied) < places.NAMED:
+        which = f"the one {places.setting(holding[0], varied)}"
     if which and len(varied) == 1 and found["sharp"]:
         place = found["words"]
         return place if place.startswith("everywhere") else f"only {place}"

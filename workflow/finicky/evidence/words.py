@@ -36,6 +36,19 @@ def places(record):
     return max(1, numbers.decimals(record["ci_high"] - record["ci_low"], fallback))
 
 
+def apart(record, digits):
+    """Digits after the point with which no end of a record's interval is printed as a limit of its
+    rule that it only lies beside; at most two more than `digits`."""
+    number, margin = record.get("chapter") or 0, record.get("margin")
+    if margin is None or not has_interval(record):
+        return digits
+    for more in range(digits, digits + 3):
+        printed = {round(record[end], more) for end in ("ci_low", "ci_high")}
+        if not printed & {round(limit, more) for limit in (number - margin, number + margin)}:
+            return more
+    return digits
+
+
 def has_interval(record):
     """Whether there is an interval and both of its ends are known; a rule that looks at every
     trial (`point`) has none."""
@@ -129,11 +142,12 @@ def failures(conditions):
 
 
 def arms(record):
-    """The accuracies whose difference a record is: `97.8 % against 10.3 %`; empty for others."""
+    """The accuracies whose paired difference a record is, of which each is the median of its own
+    runs: `medians 97.8 % and 10.3 %`; empty for others."""
     if not record.get("arms"):
         return ""
     digits = places(record)
-    return " against ".join(f"{numbers.number(arm, digits)} %" for arm in record["arms"])
+    return "medians " + " and ".join(f"{numbers.number(arm, digits)} %" for arm in record["arms"])
 
 
 def built(record, rule):
@@ -270,7 +284,8 @@ def _why_undecided(part):
         return "the interval lies on both sides of the limit"
     return (
         f"of {count.conditions} conditions {count.hold} hold, {count.fail} do not and "
-        f"{count.undecided} are undecided: neither two thirds one way nor {count.need} each way"
+        f"{count.undecided} are undecided: neither two thirds on one side nor {count.need} or more "
+        "on both"
     )
 
 
@@ -351,7 +366,7 @@ def _clause(part):
     rule, count = rules.RULES[part.rule], part.count
     tally = (
         f"{count.hold} of {many(count.conditions, 'condition')} {rule.hold}, "
-        f"{count.fail} {rule.fail}, {count.undecided} undecided (need {count.need})"
+        f"{count.fail} {rule.fail}, {count.undecided} undecided (a side needs {count.need})"
     )
     dropped = len(part.conditions) - count.conditions
     if dropped:
@@ -472,7 +487,7 @@ def fragility(found, parts):
     texts = []
     if found.conditions is not None:
         what = many(found.conditions, "condition")
-        texts.append(f"{what} falling out otherwise would make it {found.verdict}")
+        texts.append(f"{what} falling out otherwise would make it {listed(found.verdicts, 'or')}")
     for margin in (found.below, found.above):
         if margin is None or margin.factor > FAR:
             continue

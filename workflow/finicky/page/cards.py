@@ -177,7 +177,8 @@ def _groups(entry, twins):
 def _group(rule, unit, rows):
     axis = Axis(rule, rows)
     # One number of digits for the column, so that it aligns on the point.
-    places = sorted(row["places"] for row in rows)[len(rows) // 2]
+    usual = sorted(row["places"] for row in rows)[len(rows) // 2]
+    places = max(words.apart(row, usual) for row in rows)
     rows = [
         row | {"places": places, "spread": _spread(row, places), "plot": axis.plot(row)}
         for row in rows

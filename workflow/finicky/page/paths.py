@@ -36,7 +36,7 @@ class Paths:
 
     def command(self, files):
         """The shell command that makes these files; empty for none."""
-        return f"snakemake {' '.join(files)} --cores 4{self._flag}" if files else ""
+        return f"snakemake {' '.join(files)} --cores all{self._flag}" if files else ""
 
     def everything(self):
         """The commands that make the whole report: the short one, and the one behind it."""
