@@ -45,13 +45,14 @@ report: check-preset env  ## measure, judge and build the page (resumes what was
 	@$(python) workflow/scripts/check_yaml.py $(own_file)
 	@$(python) workflow/scripts/unlock_if_dead.py
 	@$(python) -m snakemake $(place) $(configfile)
+	@$(python) workflow/scripts/answers.py results/$(PRESET)/report/claims.json
 	@echo "The page: results/$(PRESET)/report/index.html"
 
 check: check-preset env  ## check the preset: what it costs here, and what it could decide
 	@$(python) workflow/scripts/check.py config/$(if $(own_file),$(PRESET),config).yaml
 
-status: env  ## say how far each preset is and how long the rest would take here
-	@$(python) workflow/scripts/status.py
+status: env  ## say how far each preset is, or PRESET, and how long the rest would take here
+	@$(python) workflow/scripts/status.py $(own_file)
 
 list: env  ## list levels, experiments, presets and claims (WHAT=claims for one of them)
 	@$(python) workflow/scripts/scaffold.py list $(if $(WHAT),$(call quoted,$(WHAT)))

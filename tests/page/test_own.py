@@ -97,7 +97,7 @@ def test_title_and_text_are_the_configs(own, inputs, words):
 def test_one_question_is_the_title(own, words):
     ledger = {"sections": [SECTION], "tables": {}, "figures": {}, "claims": [LEAKY]}
     page = parsed(own(ledger=ledger, claims=judged()[:1]))
-    assert words(page.h1) == "Leaky ReLU is ahead of ReLU?"
+    assert words(page.h1) == "Leaky ReLU is ahead of ReLU: is it so?"
     assert page.find(id="overview") is None  # one mark is no comparison
 
 

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from status import content, planned, state, times_of  # noqa: E402
 
 from finicky import config as presets  # noqa: E402
-from finicky import data, declarations, documents, machine, progress, runs  # noqa: E402
+from finicky import data, declarations, documents, machine, progress, questions, runs  # noqa: E402
 from finicky.durations import duration  # noqa: E402
 from finicky.errors import InputError  # noqa: E402
 from finicky.evidence import asked, ledger, rules  # noqa: E402
@@ -25,6 +25,7 @@ from finicky.store import Store  # noqa: E402
 LEDGER, BASE = "config/claims.yaml", "config/config.yaml"
 PROFILES = Path(__file__).resolve().parents[1] / "profiles"
 CORES = (1, 8, 64, 512)
+LONG = 1800  # seconds on one core from which on more of them are worth a table
 
 
 def main(file):
@@ -55,6 +56,8 @@ def main(file):
     print(f"claims: {len(own.claims)} of your own, {len(claims) - len(own.claims)} of the chapter")
     for claim in own.claims:
         print(f"  {claim['id']}: {decidable(claim, own)}")
+    preset = "" if config["preset"] == "default" else f" PRESET={config['preset']}"
+    print(f"next: make report{preset}")
     return 0
 
 
@@ -65,6 +68,8 @@ def on_many_cores(config, plan, times):
     parts = content(config)
     here = progress.whole(plan.shards, *parts, times)
     places = Path("site.yaml"), PROFILES / "site.yaml"  # in the order of the profiles
+    if progress.makespan(here, 1) < LONG:
+        return
     site = documents.read(next(filter(Path.is_file, places)), "a cluster's facts")
     [longer] = documents.read(PROFILES / "slurm/config.yaml", "a profile")["config"]
     shards = runs.shards(plan.subgrids, float(longer.removeprefix("shard_seconds=")))
@@ -79,10 +84,11 @@ def on_many_cores(config, plan, times):
     name, longest = max(there.items(), key=lambda item: item[1].seconds)
     least = progress.makespan(there, math.inf, progress.ON_SLURM)
     yield (
-        f"  no less than {duration(least)} on any number; the longest job is {name}, "
+        f"  on SLURM no less than {duration(least)} with any number; the longest job is {name}, "
         f"{duration(longest.seconds)}"
     )
     guessed = [slug for slug in parts[0] if f"experiments/{slug}" not in times.measured]
+    guessed = [slug for slug in guessed if slug != questions.EXPERIMENT]  # reads tables alone
     if guessed:
         yield f"  ({len(guessed)} of {len(parts[0])} experiments never ran here: theirs is a guess)"
 
@@ -93,10 +99,15 @@ def decidable(claim, own):
     settings, seeds = own.settings[claim["id"]], own.seeds[claim["id"]]
     often = f"in {number(100 * POWER, 0)} % of cases"
     if rules.RULES[claim["rule"]].detectable is rules.share:
-        what = f"what {number(100 * decided_share(seeds), 0)} % of all runs do is decided"
+        most = 100 * decided_share(seeds)
+        shares = [f"{number(share, 0)} %" for share in (most, 100 - most)]
+        what = f"what {shares[0]} of all runs do, or only {shares[1]}, is decided"
     else:
         distance = number(decided_distance(seeds), 1)
-        what = f"what lies {distance} standard deviations of the seeds beyond the limit is decided"
+        what = (
+            f"what lies {distance} standard deviations of the seeds beyond the limit is decided: "
+            f"{distance} points where they scatter by 1"
+        )
     axes = f" ({', '.join(own.differ[claim['id']])})" if own.differ[claim["id"]] else ""
     return f"{many(settings, 'setting')}{axes}, {many(seeds, 'seed')} each; {often} {what}"
 

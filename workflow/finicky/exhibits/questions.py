@@ -12,8 +12,8 @@ from finicky.numbers import number
 
 FIGURES = {
     "settings": "A row for each setting, a panel for each question: the median over the seeds, and "
-    "their range. Right of 0 a comparison or a trend is as the claim says; how far right counts as "
-    "ahead, its margin says.",
+    "the range of all of them, which is wider than the interval that a verdict goes by (it stands "
+    "on the card). Right of 0 the first of two arms is ahead, or a trend is as claimed.",
     "sub-grids": "Each sub-grid of the config, a cell for each of its networks. A bar below a "
     "number is the share of seeds whose loss became infinite or NaN.",
 }

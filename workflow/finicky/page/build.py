@@ -154,6 +154,7 @@ def _context(
         "index": as_json(index(ledger, claims, cards, datasets)),
         "kinds": list(scale.TITLES.items()),
         "datasets": datasets,
+        "widths": _widths(config),
         "sections": [
             chapter.section(section, list(cards.values()), exhibits, texts, paths)
             for section in ledger["sections"]
@@ -178,12 +179,19 @@ def _foundations(claim, claims):
     return found
 
 
+def _widths(config):
+    """The widths of a config's networks: those of its sub-grids, or its own."""
+    grids = (config.get("grid") or {}).values()
+    named = [grid.get("width", config.get("width")) for grid in grids]
+    return sorted({w for one in named for w in (one if isinstance(one, list) else [one])} - {None})
+
+
 def _title(of_chapter, own):
     """What the page is called where the config does not say it."""
     if of_chapter:
         return f"{len(of_chapter)} claims about training neural networks, put to the test"
     if len(own) == 1:
-        return own[0]["says"].rstrip(".") + "?"
+        return own[0]["says"].rstrip(".") + ": is it so?"
     return f"{len(own)} questions about training neural networks"
 
 

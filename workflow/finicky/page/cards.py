@@ -224,7 +224,7 @@ def _part_rows(entry, part, place):
     found = maps.in_order(conditions.of_part(entry, part))
     if maps.is_mapped(entry, part):
         failed = words.failures([one for one in found if one.get("trains") is not False])
-        row = _row(common, part, f"{part['name']}: average", rule, str(place))
+        row = _row(common, part, f"{part['name']}: average of its conditions", rule, str(place))
         return [row | {"failed": "" if rule == "existence" else failed}]
     if len(found) < 2:
         return [_row(common, part, part["name"], rule, f"{place}.0")]
