@@ -263,7 +263,7 @@ def test_a_start_says_what_it_does(store, tmp_path):
     work = work_of(planned, store, jobs, slots=2)
     whole = (sum(map(seconds, planned)) + 2 * progress.START + progress.JOB) / 2
     assert list(announcement(planned, work, tmp_path)) == [
-        f"1,500 of 1,500 runs to train, 1 other job: about {duration(whole)} on 2 cores."
+        f"1,500 of 1,500 runs to train in 2 jobs, 1 other job: about {duration(whole)} on 2 cores."
     ]
     finish(store, planned[:1400])
     [line] = announcement(planned, work_of(planned, store), tmp_path)

@@ -323,12 +323,13 @@ def announcement(planned, work, folder):
     """
     note, code = Path(folder) / f"engine.{work.device}.code", core_code(work.device)
     before = note.read_text(encoding="utf-8") if note.exists() else None
-    todo = []
+    todo, others = [], sum(not name.startswith("train/") for name in work.jobs)
     if work.runs:
         if before not in (None, code):
             yield "The engine's code has changed: what the old code trained does not count."
         todo.append(f"{len(work.runs):,} of {len(planned):,} runs to train")
-    others = sum(not name.startswith("train/") for name in work.jobs)
+        if training := len(work.jobs) - others:
+            todo[0] += f" in {training:,} job{'s' if training > 1 else ''}"
     if others:
         todo.append(f"{others:,} {'other ' if todo else ''}job{'s' if others > 1 else ''}")
     if todo:
