@@ -51,7 +51,7 @@ report: check-preset env  ## measure, judge and build the page (resumes what was
 check: check-preset env  ## check the preset: what it costs here, and what it could decide
 	@$(python) workflow/scripts/check.py config/$(if $(own_file),$(PRESET),config).yaml
 
-status: env  ## say how far each preset is, or PRESET, and how long the rest would take here
+status: check-preset env  ## say how far each preset is, or PRESET, and how long the rest would take here
 	@$(python) workflow/scripts/status.py $(own_file)
 
 list: env  ## list levels, experiments, presets and claims (WHAT=claims for one of them)

@@ -52,6 +52,7 @@ def test_an_experiment_asks_for_what_it_took_until_that_is_not_enough():
     unknown = demands.experiment_minutes()
     assert 60 * unknown > 2 * 140  # the longest that was timed of the default preset
     assert demands.experiment_minutes((600.0, 0), attempt=2) == 2 * unknown
+    assert demands.experiment_minutes((6000.0, 0), attempt=2) == 2 * 300
 
 
 def test_an_experiment_that_never_ran_here_asks_for_what_a_reference_tells():

@@ -159,7 +159,8 @@ def test_a_factor_is_what_a_logarithm_multiplies_by(unit, values, said):
 
 def test_undecided_counts_what_is_decided():
     assert mapped(AHEAD, AHEAD, OPEN, OPEN) == (
-        "Undecided whether leaky ReLU is ahead: it holds for 2 of 4 depths, 1 and 2 (2 undecided)."
+        "Undecided whether leaky ReLU is ahead: "
+        "it holds for 2 of 4 depths, 1 and 2 (undecided in 2)."
     )
 
 

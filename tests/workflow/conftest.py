@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from filelock import FileLock
 
 from finicky import data
 
@@ -40,6 +41,19 @@ TINY = {
         }
     },
 }
+
+
+# The files that take longest, which start first: the others fill the time that is left.
+LONGEST = ["test_scenarios.py", "test_interruption.py"]
+
+
+def pytest_collection_modifyitems(items):
+    """Workflow tests are the last anyway."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    here = [item for item in items if item.path.parent == Path(__file__).parent]
+    others = [item for item in items if item not in here]
+    here.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+    items[:] = others + here
 
 
 class Project:
@@ -223,11 +237,21 @@ def reported(trained, tmp_path_factory):
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory):
     """The smoke preset as it is, run in a fresh copy; it fetches the images by itself. What the
-    call said, with Snakemake's account of its scheduling, is `said`."""
-    project = Project.fresh(tmp_path_factory.mktemp("smoke") / "with a space")
-    if (ROOT / "results/reference").exists():  # committed, so a clone has it
-        shutil.copytree(ROOT / "results/reference", project.folder / "results/reference")
-    project.said = project.snakemake("smoke", "--verbose")
+    call said, with Snakemake's account of its scheduling, is `said`. It runs once: each of pytest's
+    processes has a copy."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    whole, said = shared / "smoke as it was run", shared / "smoke.said"
+    with FileLock(shared / "smoke.lock"):
+        if not said.exists():
+            shutil.rmtree(whole, ignore_errors=True)  # of a process that failed
+            made = Project.fresh(whole)
+            if (ROOT / "results/reference").exists():  # committed, so a clone has it
+                shutil.copytree(ROOT / "results/reference", made.folder / "results/reference")
+            said.write_text(made.snakemake("smoke", "--verbose"))
+    project = Project(whole).copy(tmp_path_factory.mktemp("smoke") / "with a space")
+    project.said = said.read_text()
     return project
 
 

@@ -69,7 +69,7 @@ def experiment_minutes(last=None, guess=None, attempt=1):
     When that was not enough, it was another time: of other settings, or on another machine.
     """
     if attempt > 1:
-        return minutes(max(guess or 0, EXPERIMENT_SECONDS), attempt)
+        return minutes(max(last[0] if last else 0, guess or 0, EXPERIMENT_SECONDS), attempt)
     return minutes(last[0] if last else guess or EXPERIMENT_SECONDS)
 
 

@@ -103,9 +103,8 @@ def first_guess(config, references):
     usual = {stage: stages[stage] for stage in ("tables", "judge") if stage in stages}
     if mean is not None:
         usual["experiments"] = START + more_seeds(config, theirs) * max(0.0, mean - START)
-    # Answers to one's own questions are read off the tables, which takes no longer than a start.
-    each = {questions.EXPERIMENT: START} | by_a_reference(config, theirs)
-    jobs = {f"experiments/{slug}": seconds for slug, seconds in each.items()}
+    each = by_a_reference(config, theirs).items()
+    jobs = {f"experiments/{slug}": seconds for slug, seconds in each}
     return Times(pace=reference_pace(folder, config["device"]), jobs=jobs, usual=usual)
 
 
@@ -125,13 +124,14 @@ def expected_experiments(config, references):
 def by_a_reference(config, theirs):
     """The same by one reference's provenance. An experiment's work, what it takes beside its start,
     grows with the seeds and with its settings."""
-    mean = mean_of_experiments(theirs)
+    # Answers to one's own questions are read off the tables, which takes no longer than a start.
+    own, mean = {questions.EXPERIMENT: START}, mean_of_experiments(theirs)
     if mean is None:
-        return {}
+        return own
     known = theirs["config"]["experiments"]
     took = dict.fromkeys(known, mean) | theirs.get("experiment_seconds", {})
     seeds = more_seeds(config, theirs)
-    return {
+    return own | {
         slug: START + seeds * growth(settings, known[slug]) * max(0.0, took[slug] - START)
         for slug, settings in config["experiments"].items()
         if settings is not None and known.get(slug) is not None

@@ -139,10 +139,7 @@ def command(config):
     return "make report" if preset == "default" else f"make report PRESET={preset}"
 
 
-UNKNOWN = ["ls-files", "--others", "--exclude-standard", "--", "workflow", "config"]
-
-
-def checkout(folder, aside="config/config.yaml"):
+def checkout(folder, aside):
     """(commit, whether anything differs from it) of the checkout that a folder is.
 
     A file that git does not know counts where it may be code or config: below workflow/ and
@@ -153,10 +150,11 @@ def checkout(folder, aside="config/config.yaml"):
     top = git(folder, "rev-parse", "--show-toplevel")
     if not top or not os.path.samefile(top, folder):
         return None, None
+    unknown = ["ls-files", "--others", "--exclude-standard", "--", "workflow", "config"]
     answers = [
         git(folder, "rev-parse", "HEAD"),
         git(folder, "status", "--porcelain", "--untracked-files=no"),
-        git(folder, *UNKNOWN, f":(exclude){aside}"),
+        git(folder, *unknown, f":(exclude){aside}"),
     ]
     if None in answers:
         return None, None

@@ -75,7 +75,9 @@ METRICS = {
     "dead_share": _percent("share of dead units", -1),
     "saturated_share": _percent("share of saturated units", -1),
     "diverged": Metric("diverge", "0/1", -1, high=1.0, event=True),
-    "trained": Metric("reach twice the accuracy of guessing", "0/1", high=1.0, event=True),
+    "trained": Metric(
+        "train (ten points beyond chance, or twice chance)", "0/1", high=1.0, event=True
+    ),
 }
 TO_AN_ACCURACY = re.compile(r"(steps_to|reached)_([0-9]+(?:\.[0-9]+)?)")
 SPELLED = (*METRICS, "steps_to_<accuracy>", "reached_<accuracy>")

@@ -60,6 +60,9 @@ from finicky.page import inputs
 LEDGER = own("config/claims.yaml")
 AMENDMENTS = own("config/amendments.yaml")
 REFERENCE = own("results/reference")  # committed
+# The seed sets of the reference, each with its provenance beside it.
+REFERENCES = sorted(glob.glob(f"{glob.escape(REFERENCE)}/*/claims.json"))
+PROVENANCES = [pathlib.Path(path).with_name("provenance.json") for path in REFERENCES]
 DATA = "results/data"  # images and finished runs are shared by all presets
 STORE = "results/store"
 ENVIRONMENT = "../envs/finicky.yaml"
@@ -96,6 +99,8 @@ try:
         ledger.load(LEDGER if CHAPTER else None, DECLARED, OWN.claims, OWN.file)
     if workflow.is_main_process:
         data.check_declared(DATA)
+    # what each experiment should take, of those that the reference knows
+    GUESSED = progress.expected_experiments(config, PROVENANCES)
 except InputError as error:
     print(error, file=sys.stderr)
     sys.exit(1)
@@ -217,9 +222,6 @@ def other_devices():
     ]
 
 
-# The seed sets of the reference, each with its provenance beside it.
-REFERENCES = sorted(glob.glob(f"{glob.escape(REFERENCE)}/*/claims.json"))
-PROVENANCES = [pathlib.Path(path).with_name("provenance.json") for path in REFERENCES]
 REFERENCE_TABLES = sorted(glob.glob(f"{glob.escape(REFERENCE)}/*/tables/*.parquet"))
 # What the page is put together from.
 TEMPLATES = [

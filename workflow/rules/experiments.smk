@@ -1,7 +1,3 @@
-# Seconds that each experiment should take, of those that the reference knows.
-GUESSED = progress.expected_experiments(config, PROVENANCES)
-
-
 # One rule measures, one draws, one refills tables, each for all experiments. An experiment says by
 # its literals which tables it reads, which data sets it loads, and whether it measures time and so
 # must run alone; it depends on its measuring module, never on what shows its numbers. On a GPU, those

@@ -9,7 +9,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from finicky.documents import read_json  # noqa: E402
+from finicky.evidence.words import finding  # noqa: E402
 
 for claim in read_json(sys.argv[1]):
     if claim["line"] is None:
-        print(f"{claim['id']}: {claim['headline'] or claim['verdict']}")
+        print(f"{claim['id']}: {finding(claim)}")

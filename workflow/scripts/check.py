@@ -13,12 +13,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from status import content, planned, state, times_of  # noqa: E402
 
 from finicky import config as presets  # noqa: E402
-from finicky import data, declarations, documents, machine, progress, questions, runs  # noqa: E402
+from finicky import data, declarations, documents, machine, progress, provenance, questions, runs  # noqa: E402
 from finicky.durations import duration  # noqa: E402
 from finicky.errors import InputError  # noqa: E402
 from finicky.evidence import asked, ledger, rules  # noqa: E402
 from finicky.evidence.intervals import POWER, decided_distance, decided_share  # noqa: E402
-from finicky.evidence.words import many  # noqa: E402
+from finicky.evidence.words import many, with_unit  # noqa: E402
 from finicky.numbers import number  # noqa: E402
 from finicky.store import Store  # noqa: E402
 
@@ -45,7 +45,8 @@ def main(file):
     if memory := machine.memory_gib():
         print(f"memory: {memory} GiB are here")
     if config["device"] == "cpu":
-        print(*on_many_cores(config, plan, times), sep="\n")
+        for line in on_many_cores(config, plan, times):
+            print(line)
     for name in presets.shared_grids([BASE, file]):
         print(f"grid.{name}: laid over {BASE}'s of that name, whose other keys it keeps")
     names = [name for name, one in config["experiments"].items() if one is not None]
@@ -56,8 +57,7 @@ def main(file):
     print(f"claims: {len(own.claims)} of your own, {len(claims) - len(own.claims)} of the chapter")
     for claim in own.claims:
         print(f"  {claim['id']}: {decidable(claim, own)}")
-    preset = "" if config["preset"] == "default" else f" PRESET={config['preset']}"
-    print(f"next: make report{preset}")
+    print(f"next: {provenance.command(config)}")
     return 0
 
 
@@ -104,9 +104,10 @@ def decidable(claim, own):
         what = f"what {shares[0]} of all runs do, or only {shares[1]}, is decided"
     else:
         distance = number(decided_distance(seeds), 1)
+        unit = {"pp": "points"}.get(claim["parts"][0]["unit"], claim["parts"][0]["unit"])
         what = (
             f"what lies {distance} standard deviations of the seeds beyond the limit is decided: "
-            f"{distance} points where they scatter by 1"
+            f"{with_unit(distance, unit)} where they scatter by 1"
         )
     axes = f" ({', '.join(own.differ[claim['id']])})" if own.differ[claim["id"]] else ""
     return f"{many(settings, 'setting')}{axes}, {many(seeds, 'seed')} each; {often} {what}"

@@ -397,19 +397,21 @@ def _headlines(claim, question, metric, rule, mapped):
     """A sentence for each verdict, true whatever comes out."""
     said = _stated(claim, question, metric, rule)
     alone = said.removesuffix(",")
-    span = "" if rule == "existence" else ", medians from {lowest} to {highest}"
+    open_ = f"Undecided whether {alone}: "
+    medians = "" if rule == "existence" else ", medians from {lowest} to {highest}"
+    span = f"{medians}{{open}}"
     if mapped:
         return {
             rules.REPRODUCED: f"{said} {{settings}}{span}.",
             rules.UNDER_CONDITIONS: f"{said} {{settings}}.",
             rules.NOT_REPRODUCED: f"{said} in no more than {{hold}} of {{of}} settings{span}.",
-            rules.UNDECIDED: f"Undecided whether {alone}: it holds {{settings}} ({{rest}}){span}.",
+            rules.UNDECIDED: f"{open_}it holds {{settings}} ({{rest}}){medians}.",
         }
     seen = "{runs}" if rule == "existence" else "{measured} ({interval}; {n} seeds)"
     return {
         rules.REPRODUCED: f"{alone}: {seen}.",
         rules.NOT_REPRODUCED: f"It is not so that {alone}: {seen}.",
-        rules.UNDECIDED: f"Undecided whether {alone}: {seen}.",
+        rules.UNDECIDED: f"{open_}{seen}.",
     }
 
 
@@ -430,7 +432,8 @@ def _stated(claim, question, metric, rule):
         if rule == "equivalence":
             return f"{one} and {other} differ by less than {margin} in {what}"
         beyond = f" by more than {margin}" if claim["margin"] else ""
-        return f"{one} is ahead of {other}{beyond} in {what}"
+        often = "sometimes " if rule == "sometimes" else ""
+        return f"{one} is {often}ahead of {other}{beyond} in {what}"
     if form == "trend":
         falls = "falls" if question["falls"] else "rises"
         return f"{what}{rate} {falls} with {axis_label(question['axis'])}"

@@ -1,7 +1,7 @@
 """What would turn a verdict: how few conditions, or how small a change of a margin.
 
-A verdict that one condition or a tenth of a margin would turn hangs by a thread, and its card says
-so. Nothing here decides anything.
+A verdict that one condition or a quarter of a margin would turn hangs by a thread, and its card
+says so. Nothing here decides anything.
 """
 
 import math

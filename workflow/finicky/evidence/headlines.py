@@ -150,10 +150,11 @@ def _why_undecided(entry):
 
 
 def _rest(part):
-    """The settings in which a part does not hold: `3 do not, 4 undecided`."""
+    """The settings in which a part does not hold: `refuted in 3, undecided in 4`."""
     fail, undecided = (part["counts"][key] for key in ("fail", "undecided"))
-    refuted = [f"{fail} {'does' if fail == 1 else 'do'} not"] if fail else []
-    return ", ".join([*refuted, f"{undecided or 'none'} undecided"])
+    return ", ".join(
+        [*([f"refuted in {fail}"] if fail else []), f"undecided in {undecided or 'none'}"]
+    )
 
 
 def _decided(part):
@@ -305,7 +306,7 @@ def _settings(part, entry, said=None):
     if which and len(varied) == 1 and found["sharp"]:
         place = found["words"]
         return place if place.startswith("everywhere") else f"only {place}"
-    told = which or varied
+    told = which or (varied, places.named(levels, holding))
     if told in said:
         return f"in {some}" + (", likewise" if which else "")
     said.add(told)

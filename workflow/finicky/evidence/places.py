@@ -68,8 +68,8 @@ AXES = {
     "gradients": ("gradient size", "for {} gradients"),
     "injected": ("kind of shift", "with a shift {}"),
     "definition": ("measure", "measured in {}"),
-    "statistic": ("measure of size", "for the {}"),
-    "metric": ("measure", "as measured by {}"),
+    "statistic": ("statistic", "for the {}"),
+    "metric": ("measure", "measured by {}"),
     "counterexample": ("counterexample", "for the counterexample “{}”"),
     "cause": ("cause", "after {}"),
     "underfit": ("kind of underfitting", "with {}"),
@@ -182,7 +182,18 @@ PHRASES = {
     ("when", "start"): "at the start",
 }  # fmt: skip
 UNITS = {"remaining": " %", "share": " %"}
-COUNTED = ("units", "channels", "images", "examples", "epochs")  # fewer of them, not less
+# Of these there are fewer, not less.
+COUNTED = (
+    "units",
+    "channels",
+    "images",
+    "examples",
+    "epochs",
+    "dimension",
+    "bits",
+    "ghost",
+    "deleted",
+)
 NAMED = 4  # so many axes are named, and fewer levels
 DEVIATION = "normal_std_"
 
@@ -272,7 +283,7 @@ def _in_a_row(phrases):
     """Phrases of one place, whose words repeat no `with`: `with SGD and 32 units`."""
     said = ""
     for before, phrase in itertools.pairwise(["", *phrases]):
-        again = before.startswith("with ") and phrase.startswith("with ")
+        again = all(one.startswith("with ") and " or " not in one for one in (before, phrase))
         said += f" and{phrase.removeprefix('with')}" if again else f" {phrase}"
     return said.strip()
 
@@ -320,18 +331,30 @@ def setting(levels, axes):
 def settings(some, levels, holding=()):
     """So many conditions, with what they differ in: `in all 6 settings of data set and depth`, `for
     2 of 3 optimizers, SGD and Adam`. some: their number in words; levels: a dict axis -> level a
-    condition; holding: those in which it holds, which are named if few of one axis."""
+    condition; holding: those in which it holds, which are named if they are few on one axis."""
     axes = varied(levels)
     nouns = list(
         dict.fromkeys(AXES[axis][0] if axis in AXES else axis_label(axis) for axis in axes)
     )
     if len(axes) == 1:
-        here = [_name(axes[0], condition[axes[0]]) for condition in holding]
-        named = f", {listed(here)}" if 0 < len(here) < min(len(levels), NAMED) else ""
-        return f"for {some} {_plural(nouns[0])}{named}"
+        names = named(levels, holding)
+        return f"for {some} {_plural(nouns[0])}" + (f", {listed(names)}" if names else "")
     if len(nouns) > NAMED:
         nouns = [*nouns[: NAMED - 1], "more"]
     return f"in {some} settings" + (f" of {listed(nouns)}" if nouns else "")
+
+
+def named(levels, holding):
+    """The names of the levels in which it holds, a tuple, if conditions differ on one axis and they
+    are few, and none has a phrase of its own."""
+    axes = varied(levels)
+    if len(axes) != 1 or not 0 < len(holding) < min(len(levels), NAMED):
+        return ()
+    found = [condition[axes[0]] for condition in holding if axes[0] in condition]
+    if any((axes[0], level) in PHRASES for level in found):
+        return ()
+    ordered = in_order(found) if all(isinstance(level, str) for level in found) else found
+    return tuple(_name(axes[0], level) for level in ordered)
 
 
 def varied(levels):

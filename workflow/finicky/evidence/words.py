@@ -33,7 +33,8 @@ def places(record):
         return 2
     if not has_interval(record):
         return fallback
-    return max(1, numbers.decimals(record["ci_high"] - record["ci_low"], fallback))
+    digits = max(1, numbers.decimals(record["ci_high"] - record["ci_low"], fallback))
+    return apart(record, digits)
 
 
 def apart(record, digits):

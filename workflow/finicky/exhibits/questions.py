@@ -12,8 +12,9 @@ from finicky.numbers import number
 
 FIGURES = {
     "settings": "A row for each setting, a panel for each question: the median over the seeds, and "
-    "the range of all of them, which is wider than the interval that a verdict goes by (it stands "
-    "on the card). Right of 0 the first of two arms is ahead, or a trend is as claimed.",
+    "the range of all of them. Of five to seven seeds that is the interval that a verdict goes by; "
+    "of more it is wider, and the interval stands on the card. Right of 0 the first of two arms is "
+    "ahead, or a trend is as claimed.",
     "sub-grids": "Each sub-grid of the config, a cell for each of its networks. A bar below a "
     "number is the share of seeds whose loss became infinite or NaN.",
 }

@@ -30,6 +30,7 @@ from finicky.page.index import as_json, index
 from finicky.page.maps import STATES
 from finicky.page.overview import overview
 from finicky.page.paths import Paths
+from finicky.runs import levels
 
 TEMPLATES = Path(__file__).parents[3] / "report"
 # What is put into the page, in this order; only an explorer needs the library of its curves.
@@ -180,10 +181,11 @@ def _foundations(claim, claims):
 
 
 def _widths(config):
-    """The widths of a config's networks: those of its sub-grids, or its own."""
+    """The widths of a config's networks, in words: those of its sub-grids, or its own. Empty where
+    it trains none."""
     grids = (config.get("grid") or {}).values()
-    named = [grid.get("width", config.get("width")) for grid in grids]
-    return sorted({w for one in named for w in (one if isinstance(one, list) else [one])} - {None})
+    widths = sorted({w for grid in grids for w in levels(grid, "width", config)} - {None})
+    return labels.listed(list(map(str, widths)), "or") if widths else ""
 
 
 def _title(of_chapter, own):
