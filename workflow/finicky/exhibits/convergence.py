@@ -47,8 +47,8 @@ def f28(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         _lines(
             ax, data,
             {
-                (name, "decaying too fast"): (style.TAN, "rate ∝ 1/t²", 0),
-                (name, "constant"): (style.PLUM, "constant rate", 0),
+                (name, "decaying too fast"): (style.TAN, "rate ∝ 1/t²", 5),
+                (name, "constant"): (style.PLUM, "constant rate", -5),
                 (name, "decaying"): (style.BLUE, "rate ∝ 1/t⁰·⁶", 0),
             },
         )  # fmt: skip
