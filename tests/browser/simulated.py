@@ -26,7 +26,9 @@ def inputs(folder, preset="config/full.yaml"):
 def simulated(planned, known):
     """Tables with the columns of explorer.COLUMNS for planned runs, from those of known ones."""
     random = np.random.default_rng(0)
-    made = pd.DataFrame([{"run": run.id, **vars(run)} for run in planned])
+    made = pd.DataFrame(
+        [{"run": run.id} | vars(run) | runs.later(run.optimizer) for run in planned]
+    )
     last = known["curves"].groupby("run")["epoch"].max().rename("last")
     models = known["runs"].join(last, on="run")
     chosen = []
