@@ -480,3 +480,12 @@ def test_other_seeds_verdicts_stand_beside_each_claim():
         ("seeds-2000", "undecided"),
     ]
     assert claims[1]["other_seeds"] == {}
+
+
+@pytest.mark.parametrize(
+    "margin, low, high, places",
+    [(0.5, -0.47, 0.2, 2), (0.5, 0.52, 1.1, 2), (0.5, 0.6, 1.1, 1), (None, -0.47, 0.2, 1)],
+)
+def test_no_end_is_printed_as_the_limit_that_it_lies_beside(margin, low, high, places):
+    record = {"unit": "pp", "margin": margin, "ci_low": low, "ci_high": high}
+    assert words.places(record) == places

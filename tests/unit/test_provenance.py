@@ -217,6 +217,7 @@ WRITTEN = {
     "results": ({"results/a": "", "notes": ""}, False),
     "an experiment of one's own": ({"workflow/mine.py": ""}, True),
     "a preset of one's own": ({"config/a b/mine.yaml": ""}, True),
+    "the preset that is made": ({f"config/{CONFIG['preset']}.yaml": ""}, False),
     "what git ignores": ({"workflow/mine.pyc": "", ".git/info/exclude": "*.pyc"}, False),
 }
 

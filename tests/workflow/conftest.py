@@ -49,11 +49,12 @@ LONGEST = ["test_scenarios.py", "test_interruption.py"]
 
 def pytest_collection_modifyitems(items):
     """Workflow tests are the last anyway."""
-    places = {name: place for place, name in enumerate(LONGEST)}
-    here = [item for item in items if item.path.parent == Path(__file__).parent]
-    others = [item for item in items if item not in here]
-    here.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
-    items[:] = others + here
+    here, places = Path(__file__).parent, {name: place for place, name in enumerate(LONGEST)}
+
+    def place(item):
+        return places.get(item.path.name, len(LONGEST)) if item.path.parent == here else -1
+
+    items.sort(key=place)
 
 
 class Project:

@@ -13,10 +13,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from status import content, planned, state, times_of  # noqa: E402
 
 from finicky import config as presets  # noqa: E402
-from finicky import data, declarations, documents, machine, progress, provenance, questions, runs  # noqa: E402
+from finicky import data, declarations, documents, machine, progress, provenance, questions, runs  # noqa: E402  # noqa: E402
 from finicky.durations import duration  # noqa: E402
 from finicky.errors import InputError  # noqa: E402
-from finicky.evidence import asked, ledger, rules  # noqa: E402
+from finicky.evidence import asked, headlines, ledger, rules  # noqa: E402
 from finicky.evidence.intervals import POWER, decided_distance, decided_share  # noqa: E402
 from finicky.evidence.words import many, with_unit  # noqa: E402
 from finicky.numbers import number  # noqa: E402
@@ -67,9 +67,9 @@ def on_many_cores(config, plan, times):
     many cores a job gets that runs alone."""
     parts = content(config)
     here = progress.whole(plan.shards, *parts, times)
-    places = Path("site.yaml"), PROFILES / "site.yaml"  # in the order of the profiles
     if progress.makespan(here, 1) < LONG:
         return
+    places = Path("site.yaml"), PROFILES / "site.yaml"  # in the order of the profiles
     site = documents.read(next(filter(Path.is_file, places)), "a cluster's facts")
     [longer] = documents.read(PROFILES / "slurm/config.yaml", "a profile")["config"]
     shards = runs.shards(plan.subgrids, float(longer.removeprefix("shard_seconds=")))
@@ -104,7 +104,7 @@ def decidable(claim, own):
         what = f"what {shares[0]} of all runs do, or only {shares[1]}, is decided"
     else:
         distance = number(decided_distance(seeds), 1)
-        unit = {"pp": "points"}.get(claim["parts"][0]["unit"], claim["parts"][0]["unit"])
+        unit = headlines.unit(claim["parts"][0])
         what = (
             f"what lies {distance} standard deviations of the seeds beyond the limit is decided: "
             f"{with_unit(distance, unit)} where they scatter by 1"

@@ -101,7 +101,7 @@ def _filled(template, entry):
         low, high = _extremes(part, entry)
         digits = min(_digits(low, part), _digits(high, part))
         low, high = (_number(one["measured"], digits, part) for one in (low, high))
-        return f"{low}{match['word']}{words.with_unit(high, _unit(part))}"
+        return f"{low}{match['word']}{words.with_unit(high, unit(part))}"
 
     def choice(match):
         return _choice(_part(match[1], entry), match[2], match[3])
@@ -215,15 +215,18 @@ def _of_part(part, name, entry):
     return _with_unit(end["measured"], _digits(end, part), part)
 
 
-def _extremes(part, entry):
-    """The conditions with the smallest and the largest median. Raises NoEvidence without any."""
-    found = [
+def _judged(part, entry):
+    """A part's conditions, without those in which neither arm trains."""
+    return [
         condition
         for condition in entry["conditions"]
-        if condition["part"] == part["name"]
-        and condition["trains"] is not False
-        and condition["measured"] is not None
+        if condition["part"] == part["name"] and condition["trains"] is not False
     ]
+
+
+def _extremes(part, entry):
+    """The conditions with the smallest and the largest median. Raises NoEvidence without any."""
+    found = [one for one in _judged(part, entry) if one["measured"] is not None]
     if not found:
         raise NoEvidence("no condition was measured")
     found.sort(key=lambda condition: condition["measured"])
@@ -243,11 +246,11 @@ def _number(value, places, part):
 def _with_unit(value, places, part):
     if value is None:
         return ""
-    return words.with_unit(_number(value, places, part), _unit(part))
+    return words.with_unit(_number(value, places, part), unit(part))
 
 
-def _unit(part):
-    """A unit in a sentence: what lies between percentages are points."""
+def unit(part):
+    """A part's unit in a sentence: what lies between percentages are points."""
     return {"pp": "points"}.get(part["unit"], part["unit"] or "")
 
 
@@ -262,7 +265,7 @@ def _interval(part):
         return ""
     places = words.places(part)
     ends = [numbers.number(part[end], places) for end in ("ci_low", "ci_high")]
-    return words.with_unit(" to ".join(ends), _unit(part))
+    return words.with_unit(" to ".join(ends), unit(part))
 
 
 def _runs(part, rule):
@@ -293,11 +296,7 @@ def _settings(part, entry, said=None):
         return "in the one setting tried" if hold else "in no setting tried"
     some, said = words.some(hold, of), set() if said is None else said
     which = found["which"] if found else ""
-    judged = [
-        condition
-        for condition in entry["conditions"]
-        if condition["part"] == part["name"] and condition["trains"] is not False
-    ]
+    judged = _judged(part, entry)
     levels = [condition["levels"] for condition in judged]
     holding = [one["levels"] for one in judged if one["verdict"] == rules.REPRODUCED]
     varied = tuple(places.varied(levels))
