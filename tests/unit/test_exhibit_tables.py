@@ -103,8 +103,8 @@ def row(table, *heads):
 def test_ten_layers_has_the_chapters_numbers_beside_both_optimizers(ledger, ten):
     table = ten_layers.t03(ten, ledger)
     assert finding(table) == (
-        "He's start reaches 93.8 % with SGD at 0.01, 93.8 % with Adam at 0.001 after one epoch; "
-        "none of 4 measured accuracies lie within a point of the chapter's table."
+        "He initialisation reaches 93.8 % with SGD at 0.01, 93.8 % with Adam at 0.001 after one "
+        "epoch; none of 4 measured accuracies lie within a point of the chapter's table."
     )
     cells = row(table, "He")
     by = ["chapter", "SGD at 0.01", "Adam at 0.001"]

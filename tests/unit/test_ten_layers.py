@@ -132,4 +132,5 @@ def test_the_finding_turns_with_the_data(make_tables, he, said):
     )  # fmt: skip
     with style.context():
         fig, _ = shown.f15(ten_layers.measure({}, tables), {"claims": []})
-    assert f"He's start is {said}" in finding(fig) and f"({he:.1f} and 85.0 %)" in finding(fig)
+    assert f"He initialisation is {said}" in finding(fig)
+    assert f"({he:.1f} and 85.0 %)" in finding(fig)

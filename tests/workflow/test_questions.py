@@ -62,6 +62,15 @@ def test_the_page_answers_it(asked):
     assert page.find(id="sub-grids").find("svg") and page.find(id="explore")
 
 
+def test_the_answers_are_printed(asked):
+    """As `make report` does at its end."""
+    claims = json.loads((asked.folder / "results/mine/report/claims.json").read_text())
+    words = ["workflow/scripts/answers.py", "results/mine/report/claims.json"]
+    done = asked.call([sys.executable, *words])
+    expected = [f"{claim['id']}: {claim['headline']}" for claim in claims]
+    assert done.returncode == 0 and done.stdout.splitlines() == expected
+
+
 def test_the_numbers_are_those_of_the_runs(asked):
     tables = asked.folder / "results/mine/tables"
     last = pd.read_parquet(tables / "curves.parquet").set_index("run")["test_accuracy"]

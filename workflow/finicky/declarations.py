@@ -147,7 +147,8 @@ def check_levels_registered_once(folder=sources.ENGINE):
     axes = {name: axis for axis, (_, names) in sources.REGISTRIES.items() for name in names}
     first = {}
     for file in sorted(Path(folder).glob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
+        tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+        for node in sources.statements(tree.body):
             for decorator, axis in axes.items():
                 level = sources.registered_as(node, (decorator,))
                 if level is None:

@@ -156,12 +156,20 @@ def core_code(device):
     return digest("\n".join(texts))
 
 
+def statements(nodes):
+    """All statements in these ones, however deep: no expressions, of which there are many more."""
+    for node in nodes:
+        yield node
+        for below in ("body", "handlers", "orelse", "finalbody", "cases"):
+            yield from statements(getattr(node, below, ()))
+
+
 @cache
 def imported_names(text):
     """The names, with dots, that a file with this text imports; whether a module or what is in it,
     an import statement does not tell. Kept, since one file is an input of many rules."""
     names = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in statements(ast.parse(text).body):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

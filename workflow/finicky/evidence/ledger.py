@@ -43,21 +43,22 @@ def load(path, experiments=None, own=(), file=None):
         }
     _check_ids(ledger, path)
     made = declarations.experiments() if experiments is None else experiments
-    for place, claim in enumerate(ledger["claims"]):
-        written = file if place < len(own) else path
+    written_in = dict.fromkeys((claim["id"] for claim in own), file)
+    for claim in ledger["claims"]:
+        written = written_in.get(claim["id"], path)
         _check_claim(claim, written)
         for kind in ("parts", "also"):
             for part in claim.get(kind, []):
                 key = f"claims[{claim['id']}].{kind}[{part['name']}]"
                 _check_part(claim, part, kind, key, made, written)
-                of = made[part["experiment"]]
-                part["budget"] = of.budget_of(part["quantity"])
-                unit = of.quantities[part["quantity"]][0]
+                experiment = made[part["experiment"]]
+                part["budget"] = experiment.budget_of(part["quantity"])
+                unit = experiment.quantities[part["quantity"]][0]
                 often = claim["rule"] == "existence" and unit == "0/1"
                 # of one's own claims, the metric says the unit
                 part.setdefault("unit", "share of runs" if often else unit)
         _check_conditions(claim, made, written)
-        _check_needs(claim, ledger, written)
+    _check_needs(ledger, written_in, path)
     return ledger
 
 
@@ -176,19 +177,22 @@ def _check_conditions(claim, made, path):
             raise InputError(path, f"claims[{claim['id']}].conditions", column, allowed)
 
 
-def _check_needs(claim, ledger, path):
-    """What a claim rests on is in the ledger, and does not rest on the claim in its turn."""
+def _check_needs(ledger, written_in, path):
+    """What a claim rests on is in the ledger, and does not rest on the claim in its turn.
+    written_in: {claim of one's own: its file}; the others are in the one at `path`."""
     rests = {one["id"]: one.get("needs", []) for one in ledger["claims"]}
-    key = f"claims[{claim['id']}].needs"
-    for name in claim.get("needs", []):
-        if name not in rests:
-            raise InputError(path, key, name, "claims of the ledger")
+    for claim, needs in rests.items():
+        for name in needs:
+            if name not in rests:
+                key = f"claims[{claim}].needs"
+                raise InputError(written_in.get(claim, path), key, name, "claims of the ledger")
     try:
         TopologicalSorter(rests).prepare()
     except CycleError as error:
-        if claim["id"] in error.args[1]:
-            circle = " rests on ".join(reversed(error.args[1]))
-            raise InputError(path, key, circle, "no claim that rests on itself") from None
+        circle = error.args[1][::-1]
+        key, found = f"claims[{circle[0]}].needs", " rests on ".join(circle)
+        written = written_in.get(circle[0], path)
+        raise InputError(written, key, found, "no claim that rests on itself") from None
 
 
 def _columns(experiment, made):

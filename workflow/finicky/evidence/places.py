@@ -18,7 +18,7 @@ AXES = {
     "model": ("model", "for {}"),
     "ensemble": ("kind of function", "for {}"),
     "activation": ("activation", "for {}"),
-    "init": ("initialisation", "from {}"),
+    "init": ("initialisation", "with {}"),
     "form": ("block form", "in {} blocks"),
     "landscape": ("landscape", "on the {} landscape"),
     "start": ("start", "from {}"),
@@ -104,9 +104,9 @@ LEVELS = {
     },
     "block": {"batch_norm": "batch-norm", "batch_norm_residual": "batch-norm residual"},
     "init": {
-        "he": "He's start",
-        "xavier": "Xavier's start",
-        "lecun": "LeCun's start",
+        "he": "He initialisation",
+        "xavier": "Xavier initialisation",
+        "lecun": "LeCun initialisation",
         "uniform_fan_in": "U(±1/√n) weights",
         "zeros": "zero weights",
     },
@@ -230,7 +230,7 @@ def which(found):
         return f"most of them {place}" if inside else f"only {exceptions} of them {place}"
     if found.inside.fail or found.inside.undecided:
         if not inside and hold > 2:
-            return f"none of them {', none '.join(places)}"
+            return f"but none of them {', nor '.join(places)}"
         one, two, more = ("the one", "both", "all of them") if inside else ("not", "neither", "")
         word = {1: one, 2: two}.get(hold, more)
         return f"{word} {place}"

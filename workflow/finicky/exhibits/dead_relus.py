@@ -53,7 +53,7 @@ def f31(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
 
 def _finding(data, depth):
-    """Dead ReLUs from He's and Xavier's starts at the lowest and the highest rates, by "
+    """Dead ReLUs with He and Xavier initialisation at the lowest and the highest rates, by "
     "optimizer."""
     good = data[(data["activation"] == "relu") & data["init"].isin(["he", "xavier"])]
     said = []

@@ -204,7 +204,7 @@ def t08(table: pd.DataFrame, ledger: dict) -> Table:
     notes = [
         "L counts blocks, or pairs of plain layers; M is the largest norm over the blocks and over "
         "images. With batch norm, its statistics are taken from training images and held fixed. "
-        f"He's start; {trained_for(table)} at 0.001."
+        f"He initialisation; {trained_for(table)} at 0.001."
     ]
     held = [row.cells[4].value for body in bodies[1:] for row in body.rows if row.cells[4].n]
     finding = (

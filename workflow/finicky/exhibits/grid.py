@@ -27,9 +27,10 @@ FIGURES = {
     "works everywhere, down a column for an activation that forgives. A bar below a number is the "
     "share of seeds whose loss became infinite or NaN. Other depths, blocks and budgets are in the "
     "explorer of the grid, further down this page.",
-    "F20": "Error by depth, from He's start with ReLU. Where the solid line (training) climbs, the "
-    "network fails to fit what it has seen, so the dashed one (test) does not climb for "
-    "overfitting. A mark at NaN: every seed's loss became infinite or NaN. Diamonds: the chapter's "
+    "F20": "Error by depth of ReLU networks with He initialisation. Where the solid line climbs "
+    "(training), networks fail to fit what they have seen, so the dashed one (test) does not climb "
+    "for overfitting. A mark at NaN: every seed's loss became infinite or NaN. Diamonds: the "
+    "chapter's "
     "numbers for plain networks, which it has from convolutional ones. The chapter expects "
     "residual connections to keep the lines from climbing.",
 }

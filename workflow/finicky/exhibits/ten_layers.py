@@ -118,7 +118,7 @@ def _mark(init):
 
 
 def _finding(first, optimizers):
-    """Whether He's start is ahead of Xavier's after the first epoch, under each optimizer."""
+    """Whether He initialisation is ahead of Xavier after the first epoch, by optimizer."""
     words = "behind", "level with", "ahead of"
     said = []
     for optimizer in optimizers:
@@ -131,7 +131,7 @@ def _finding(first, optimizers):
             )
     if not said:
         return f"After one epoch in ten layers starts reach {span(first['median'], '%', 1)}."
-    return f"After one epoch in ten layers He's start is {listed(said)}."
+    return f"After one epoch in ten layers He initialisation is {listed(said)}."
 
 
 def _printed(ledger):
@@ -176,7 +176,7 @@ def t03(table: pd.DataFrame, ledger: dict) -> Table:
         if ours.value is not None
     ]
     finding = (
-        f"He's start reaches {said or 'nothing'} after one epoch; "
+        f"He initialisation reaches {said or 'nothing'} after one epoch; "
         f"{of_all((abs(points) <= 1 for points in off), 'measured accuracies')} lie within a point "
         "of the chapter's table."
     )
