@@ -99,9 +99,10 @@ reference: check-preset  ## make the preset's results a seed set of the referenc
 example: check-preset env  ## make README's example page, of a set that is committed (PRESET=seeds-1000)
 	@$(python) workflow/scripts/example.py $(PRESET)
 
-# File by file, as tests share what the first of a file has made, the fast ones first.
+# File by file, as tests share what the first of a file has made, the fast ones first. Each core has
+# a process, so each process has one thread: more of them would only wait for each other.
 test: env  ## run all tests
-	@$(python) -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 $(python) -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # With the Python that is there (PyTorch, NumPy, pandas, pyarrow, pytest), no Snakemake, no network.
 test-gpu:  ## test and time the engine on this machine's GPU (3 minutes)

@@ -148,37 +148,22 @@ def test_a_level_registered_twice(project, refused):
 # ---------------------------------------------------------------- ledger
 
 
-@pytest.mark.parametrize(
-    "old, new, message",
-    [
-        (
-            "experiment: grid",
-            "experiment: alchemy",
-            r"claims\[C\d+\]\.parts\[.*\]\.experiment: found alchemy; allowed: "
-            + ", ".join(EXPERIMENTS),
-        ),
-        (
-            "quantity: test_accuracy",
-            "quantity: beauty",
-            r"claims\[C\d+\]\.parts\[.*\]\.quantity: found beauty; allowed: what [a-z-]+ makes: ",
-        ),
-        (
-            "id: C002",
-            "id: C001",
-            r"claims\[C001\]\.id: found C001 2 times; allowed: each id once",
-        ),
-    ],
-    ids=["unknown table", "unknown quantity", "duplicate id"],
-)
-def test_ledger(project, refused, old, new, message):
+def test_ledger(project, refused):
+    """One of what unit/test_ledger.py tries."""
     ledger = project.folder / "config/claims.yaml"
     good = ledger.read_text()
-    project.edit("config/claims.yaml", lambda text: text.replace(old, new, 1))
+    project.edit(
+        "config/claims.yaml",
+        lambda text: text.replace("quantity: test_accuracy", "quantity: beauty", 1),
+    )
     try:
         [line] = refused("tiny")
     finally:
         ledger.write_text(good)
-    assert re.fullmatch(f"config/claims.yaml: {message}.*", line)
+    where = r"claims\[C\d+\]\.parts\[.*\]\.quantity"
+    assert re.match(
+        f"config/claims.yaml: {where}: found beauty; allowed: what [a-z-]+ makes: ", line
+    )
 
 
 # ---------------------------------------------------------------- data
@@ -200,34 +185,25 @@ def test_folder_without_the_files(bare, refused, tmp_path):
     the_line(lines, found, "a folder with the four IDX files of mnist")
 
 
-@pytest.mark.parametrize(
-    "damage, kind",
-    [
-        (lambda raw: raw[:-1], "an IDX file with 10,000 labels, cut off"),
-        (lambda raw: raw[:-1] + b"\xff", "an IDX file with 10,000 labels"),
-        (lambda raw: b"<!DOCTYPE html><title>Log in</title>", "an HTML page"),
-    ],
-    ids=["truncated", "corrupt", "login page"],
-)
-def test_bad_file_in_the_folder(bare, refused, images, tmp_path, damage, kind):
+def test_bad_file_in_the_folder(bare, refused, images, tmp_path):
     shutil.copytree(images / "mnist", tmp_path / "mine")
     bad = tmp_path / "mine" / LABELS
-    bad.write_bytes(damage(bad.read_bytes()))
+    bad.write_bytes(bad.read_bytes()[:-1] + b"\xff")
     bare.configure("bad", data={"folder": str(tmp_path / "mine")})
     found, expected = sha256(bad.read_bytes()).hexdigest(), data.hashes("mnist")[LABELS]
     line = the_line(refused("bad", bare))
-    assert line == f"{bad}: SHA-256: found {found} ({kind}); allowed: {expected}"
+    assert (
+        line
+        == f"{bad}: SHA-256: found {found} (an IDX file with 10,000 labels); allowed: {expected}"
+    )
     assert not (bare.folder / "results/data/mnist" / LABELS).exists()
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda raw: raw[:-1], lambda raw: raw[:-1] + b"\xff"], ids=["truncated", "corrupt"]
-)
-def test_bad_file_among_the_fetched(bare, refused, images, damage):
+def test_bad_file_among_the_fetched(bare, refused, images):
     """Something has damaged a file after it was fetched: no run is trained on it."""
     shutil.copytree(images, bare.folder / "results/data")
     bad = bare.folder / "results/data/mnist" / LABELS
-    bad.write_bytes(damage(bad.read_bytes()))
+    bad.write_bytes(bad.read_bytes()[:-1] + b"\xff")
     bare.configure("bad", init=["lecun"])
     found, expected = sha256(bad.read_bytes()).hexdigest(), data.hashes("mnist")[LABELS]
     line = the_line(refused("bad", bare))
