@@ -134,19 +134,19 @@ def test_a_drifting_shift_grows_evenly():
 
 
 def test_distance_of_moments_of_the_chapters_example():
-    """N(0, 1) becomes N(5, 10); a unit that never varied is left out."""
-    before = torch.tensor([[[0.0, 0.0, 7.0]]]), torch.tensor([[[1.0, 1.0, 0.0]]])
-    after = torch.tensor([[[5.0, 5.0, 9.0]]]), torch.tensor([[[10.0, 10.0, 1.0]]])
+    """N(0, 1) becomes N(5, 10), wherever 0 is; a unit that never varied is left out."""
+    before = torch.tensor([[[0.0, 2.0, 7.0]]]), torch.tensor([[[1.0, 1.0, 0.0]]])
+    after = torch.tensor([[[5.0, 7.0, 9.0]]]), torch.tensor([[[10.0, 10.0, 1.0]]])
     distance = shifted.distance_of_moments(before, after)
     assert distance.tolist() == [[pytest.approx(math.sqrt(25 + 81))]]
 
 
 def test_comparing_gradients():
-    before = torch.tensor([[3.0, 4.0], [1.0, 0.0], [0.0, 0.0]])
-    after = torch.tensor([[3.0, 4.0], [0.0, 2.0], [0.0, 0.0]])
+    before = torch.tensor([[3.0, 4.0], [1.0, 0.0], [3.0, 4.0], [0.0, 0.0]])
+    after = torch.tensor([[3.0, 4.0], [0.0, 2.0], [8.0, 6.0], [0.0, 0.0]])
     change, cosine = shifted.compare(before, after)
-    assert change.tolist() == pytest.approx([0, math.sqrt(5), 0])
-    assert cosine.tolist() == pytest.approx([1, 0, 1])
+    assert change.tolist() == pytest.approx([0, math.sqrt(5), math.sqrt(29) / 5, 0])
+    assert cosine.tolist() == pytest.approx([1, 0, 48 / 50, 1])
 
 
 def test_the_moments_are_those_of_a_plain_network():

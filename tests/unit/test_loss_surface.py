@@ -101,6 +101,20 @@ def test_directions_have_the_filters_scale_and_follow_it():
     torch.testing.assert_close(again.weights[2], drawn.weights[2])
 
 
+def test_the_plane_is_spanned_by_two_directions():
+    """A linear loss on it is linear in x and y."""
+    kind = chains.Kind(6, "plain", 4)
+    flat = parameters(kind)[0]
+    slope = torch.randn(len(flat), generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    linear = type("Linear", (), {"kind": kind, "losses": staticmethod(lambda flat: flat @ slope)})
+    one, other = (experiment.direction(kind, flat.double(), 0, n) @ slope for n in (0, 1))
+    rows = [*experiment.plane(linear, flat, 0, SETTINGS)]
+    assert len(rows) == 25
+    for row in rows:
+        expected = flat.double() @ slope + row["x"] * one + row["y"] * other
+        assert row["value"] == pytest.approx(float(expected))
+
+
 def bowl(curvature):
     """A surface of the loss curvature/2 |x|², as `slices` asks for one."""
     kind = chains.Kind(6, "plain", 4)

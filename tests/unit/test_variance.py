@@ -131,6 +131,18 @@ def test_exponential_laws_are_told_from_others(data):
         assert found == pytest.approx(exponent, abs=0.15), (init, activation)
 
 
+def test_growth_over_the_norm(data):
+    """A linear layer of n units multiplies lengths by σ√n; its matrix has the norm 2σ√n (for large
+    n: Geman 1980, Annals of Probability 8)."""
+    rows = untrained(data, "normal_std_1", "identity", depth=20).growth()
+    expected = math.log(math.sqrt(64)) / math.log(2 * math.sqrt(64))
+    assert of(rows, "growth_over_norm") == pytest.approx(expected, abs=0.03)
+
+
+def test_the_rank_of_a_gradient_of_eight_images(data):
+    assert of(untrained(data, "lecun", "identity").gradient_rank(), "gradient_rank") == 8
+
+
 def test_measured_moments_are_the_predicted_ones(data):
     for activation, init in MEANT_FOR.items():
         rows = untrained(data, init, activation, depth=6, draws=10).profile()
@@ -182,6 +194,11 @@ def table():
     with training_process():
         yield experiment.measure(SETTINGS, {})
     patch.undo()
+
+
+def test_rates_fall_to_zero():
+    factors = [experiment.to_zero(step, 4) for step in range(5)]
+    assert factors == [1, 0.75, 0.5, 0.25, 0]
 
 
 def test_the_measurement(table):
