@@ -199,6 +199,14 @@ def test_parameters_and_multiplications_of_a_small_network():
     assert count == 784 * 8 + 2 * 64 + 80
 
 
+def test_costs_are_in_millions_and_thousands():
+    (network,) = [build([0]) for form, build in residual_costs.variants(4).items() if form == POST]
+    cost = pd.DataFrame(residual_costs.costs(4, 0)).set_index(["form", "quantity"])["value"]
+    count = residual_costs.multiplications(network, torch.zeros(1, 1, 784))
+    assert cost[POST, "multiplications"] == pytest.approx(count / 1_000_000)
+    assert cost[POST, "parameters"] == pytest.approx(residual_costs.parameters(network) / 1000)
+
+
 @pytest.mark.parametrize("preset", ["config", "smoke", "full"])
 def test_what_is_compared_costs_the_same(preset):
     """Within 5 %: multiplications of wide and deep, parameters of dense and residual."""

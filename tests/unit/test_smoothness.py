@@ -117,14 +117,15 @@ def test_the_lowest_rate_stands_for_none_that_works():
 
 def looked(block, seed, rate, accuracy, loss_range, validation=None):
     row = {"block": block, "seed": seed, "learning_rate": rate, "accuracy": accuracy}
-    row |= {"validation_accuracy": validation or accuracy, "outcome": "finite", "cosine": 0.5}
+    row |= {"validation_accuracy": validation or accuracy, "outcome": "finite"}
+    row["cosine"] = {"plain": 0.25, "batch_norm": 0.75}[block]
     looks = {"gradient_change": 8 * loss_range, "lipschitz": 1.0, "prediction_error": 1.0}
     return row | looks | {"loss_range": loss_range}
 
 
-def gains(rows):
+def gains(rows, quantity="loss_range_gain"):
     table = experiment.smoothness(pd.DataFrame(rows))
-    gain = table[table["quantity"] == "loss_range_gain"]
+    gain = table[table["quantity"] == quantity]
     return gain.set_index(["tuning", "learning_rate", "seed"])["value"].to_dict()
 
 
@@ -139,6 +140,7 @@ def test_ranges_are_compared_where_both_networks_learn():
     at_own = {key[2]: value for key, value in found.items() if key[0] == experiment.OWN}
     assert at_own == {0: 1.0, 1: 1.0}
     assert found[experiment.ONE, 0.1, 0] == 2.0 and len(found) == 4
+    assert set(gains(rows, "cosine_gain").values()) == {0.5}
 
 
 def test_one_best_rate_is_not_measured_twice():

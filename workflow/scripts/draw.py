@@ -1,22 +1,19 @@
 """Draw one figure of an exhibit: SVG, PNG, and the CSV behind it."""
 
-import importlib
 from pathlib import Path
 
 from job import job
 
 from finicky import documents, parquet
-from finicky.exhibits import style
+from finicky.exhibits import makers, style
 from finicky.store import replaced
 
 with job(snakemake):
-    slug, name = snakemake.params.slug, snakemake.wildcards.figure
-    exhibit = importlib.import_module(f"finicky.exhibits.{slug.replace('-', '_')}")
-    draw = getattr(exhibit, name.lower().replace("-", "_"))
+    name = snakemake.wildcards.figure
     # those that show the chapter's numbers read the ledger too
     ledgers = [documents.read(path, "the ledger") for path in snakemake.input.get("ledger", [])]
-    with style.context():
-        drawn = draw(parquet.read_frame(snakemake.input.table), *ledgers)
+    table = parquet.read_frame(snakemake.input.table)
+    drawn = makers.figure(snakemake.params.slug, name, table, *ledgers)
     if drawn:
         figure, behind = drawn
         style.save_svg(figure, snakemake.output.svg, name)

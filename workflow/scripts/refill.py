@@ -1,21 +1,20 @@
 """Refill one table of the chapter: JSON, which the page prints, and CSV."""
 
-import importlib
 from pathlib import Path
 
 from job import job
 
 from finicky import documents, parquet
 from finicky.evidence import ledger
-from finicky.exhibits import tables
+from finicky.exhibits import makers, tables
 from finicky.store import replaced
 
 with job(snakemake):
-    slug, name = snakemake.params.slug, snakemake.wildcards.table
-    exhibit = importlib.import_module(f"finicky.exhibits.{slug.replace('-', '_')}")
-    refill = getattr(exhibit, name.lower().replace("-", "_"))
-    table = refill(parquet.read_frame(snakemake.input.table), ledger.load(snakemake.input.ledger))
-    if table is None or not table.seeds:
+    name = snakemake.wildcards.table
+    measured = parquet.read_frame(snakemake.input.table)
+    chapter = ledger.load(snakemake.input.ledger)
+    table = makers.refilled(snakemake.params.slug, name, measured, chapter)
+    if table is None:
         # The page shows an empty table as a gap.
         print(f"{name}: no runs to refill it from")
         for path in snakemake.output:
