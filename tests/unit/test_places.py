@@ -71,7 +71,7 @@ def test_a_place_is_said_in_plain_words(clauses, exceptions, said):
         (Tally(6, 1, 0), Tally(0, 9, 0), False, "all of them with SGD"),
         (Tally(2, 0, 1), Tally(0, 4, 0), False, "both with SGD"),
         (Tally(6, 0, 0), Tally(1, 9, 0), False, "most of them with SGD"),
-        (Tally(6, 0, 0), Tally(0, 4, 0), True, "all but those with SGD"),
+        (Tally(6, 0, 0), Tally(0, 4, 0), True, "namely all but those with SGD"),
         (Tally(6, 0, 1), Tally(0, 4, 0), True, "but none of them with SGD"),
         (Tally(2, 0, 1), Tally(0, 4, 0), True, "neither with SGD"),
         (Tally(9, 0, 0), Tally(1, 9, 0), True, "only 1 of them with SGD"),

@@ -66,7 +66,7 @@ AXES = {
     "task": ("task", "on {}"),
     "constant": ("kind of constant", "for {}"),
     "gradients": ("gradient size", "for {} gradients"),
-    "injected": ("kind of shift", "with a shift {}"),
+    "injected": ("kind of shift", "with {}"),
     "definition": ("measure", "measured in {}"),
     "statistic": ("statistic", "for the {}"),
     "metric": ("measure", "measured by {}"),
@@ -110,8 +110,9 @@ LEVELS = {
         "uniform_fan_in": "U(±1/√n) weights",
         "zeros": "zero weights",
     },
+    "injected": {"drawn anew": "a shift drawn anew at every step", "drifting": "a drifting shift"},
     "rate": {
-        "chapter": "the chapter's rate",
+        "chapter": "the chapter's learning rate",
         "fixed": "a fixed rate",
         "own best": "each one's own best rate",
     },
@@ -236,7 +237,7 @@ def which(found):
         return f"{word} {place}"
     if inside:
         return f"{'the one' if hold == 1 else 'those'} {place}"
-    return f"all but those {place}"
+    return f"namely all but those {place}"
 
 
 def sharp(found):
