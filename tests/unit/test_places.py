@@ -72,9 +72,9 @@ def test_a_place_is_said_in_plain_words(clauses, exceptions, said):
         (Tally(2, 0, 1), Tally(0, 4, 0), False, "both with SGD"),
         (Tally(6, 0, 0), Tally(1, 9, 0), False, "most of them with SGD"),
         (Tally(6, 0, 0), Tally(0, 4, 0), True, "namely all but those with SGD"),
-        (Tally(6, 0, 1), Tally(0, 4, 0), True, "but none of them with SGD"),
+        (Tally(6, 0, 1), Tally(0, 4, 0), True, "but in none with SGD"),
         (Tally(2, 0, 1), Tally(0, 4, 0), True, "neither with SGD"),
-        (Tally(9, 0, 0), Tally(1, 9, 0), True, "only 1 of them with SGD"),
+        (Tally(9, 0, 0), Tally(1, 9, 0), True, "but in only 1 of the 10 with SGD"),
     ],
 )
 def test_which_settings_says_no_more_than_is_true(inside, outside, exceptions, said):
@@ -88,7 +88,7 @@ def test_a_place_left_out_is_not_told_where_most_of_the_rest_lies_elsewhere():
     """3 refuted at the place, 18 undecided elsewhere: "none there" would hide these."""
     assert places.which(found(((SGD,),), True, Tally(20, 0, 18), Tally(0, 3, 2))) == ""
     few = Tally(20, 0, 5), Tally(0, 3, 2)
-    assert places.which(found(((SGD,),), True, *few)) == "but none of them with SGD"
+    assert places.which(found(((SGD,),), True, *few)) == "but in none with SGD"
     some = Tally(9, 0, 3), Tally(0, 1, 1)
     assert places.which(found(((SGD,),), False, *some)) == "all of them with SGD"
 
@@ -96,7 +96,7 @@ def test_a_place_left_out_is_not_told_where_most_of_the_rest_lies_elsewhere():
 def test_each_of_several_places_is_left_out_by_a_word_of_its_own():
     """`none with SGD, or at depth 10` would leave open whether both must be."""
     either = found(((SGD,), (DEEP,)), True, Tally(9, 0, 5), Tally(0, 3, 3))
-    assert places.which(either) == "but none of them with SGD, nor at depth 10 or more"
+    assert places.which(either) == "but in none with SGD, nor at depth 10 or more"
     assert places.where_words(either) == "everywhere but with SGD, or at depth 10 or more"
 
 

@@ -59,7 +59,7 @@ AXES = {
     "inputs": ("kind of input", "with {} inputs"),
     "dimension": ("dimension", "in {} dimensions"),
     "tolerance": ("tolerance", "at tolerance {}"),
-    "deviation": ("deviation", "at deviation {}"),
+    "deviation": ("deviation", "for features of deviation {}"),
     "share": ("share of outliers", "with {} of outliers"),
     "outliers": ("kind of outlier", "with outliers in the {}"),
     "share_of_wrong_labels": ("share of wrong labels", "at a share of wrong labels of {}"),
@@ -215,8 +215,8 @@ def where_words(found):
 def which(found):
     """The same after "in 6 of 10 settings, ": which of them these are, and not more than is true.
     `those with SGD` hold all, and no others; of `all of them with SGD` there are others that do
-    not or are undecided; `most of them with SGD` and `only 2 of them with SGD` know exceptions,
-    and are said only where luck seldom tells as many right. Empty where the rule does not
+    not or are undecided; `most of them with SGD` and `but in only 2 of the 9 with SGD` know
+    exceptions, and are said only where luck seldom tells as many right. Empty where the rule does not
     explain, or where it leaves a place out but most of the settings in which it does not hold lie
     elsewhere."""
     inside, places = _places(found)
@@ -228,10 +228,13 @@ def which(found):
     if exceptions:
         if not found.beyond_luck:
             return ""
-        return f"most of them {place}" if inside else f"only {exceptions} of them {place}"
+        if inside:
+            return f"most of them {place}"
+        out = found.outside
+        return f"but in only {exceptions} of the {out.hold + out.fail + out.undecided} {place}"
     if found.inside.fail or found.inside.undecided:
         if not inside and hold > 2:
-            return f"but none of them {', nor '.join(places)}"
+            return f"but in none {', nor '.join(places)}"
         one, two, more = ("the one", "both", "all of them") if inside else ("not", "neither", "")
         word = {1: one, 2: two}.get(hold, more)
         return f"{word} {place}"
