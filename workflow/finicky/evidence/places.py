@@ -214,11 +214,12 @@ def where_words(found):
 
 def which(found):
     """The same after "in 6 of 10 settings, ": which of them these are, and not more than is true.
-    `those with SGD` hold all, and no others; of `all of them with SGD` there are others that do
-    not or are undecided; `most of them with SGD` and `but in only 2 of the 9 with SGD` know
-    exceptions, and are said only where luck seldom tells as many right. Empty where the rule does not
-    explain, or where it leaves a place out but most of the settings in which it does not hold lie
-    elsewhere."""
+
+    `those with SGD` hold all, and no others; of `all of them with SGD` there are others that do not
+    or are undecided; `most of them with SGD` and `but in only 2 of the 9 with SGD` know exceptions,
+    and are said only where luck seldom tells as many right. Empty where the rule does not explain,
+    or where it leaves a place out but most of the settings in which it does not hold lie elsewhere.
+    """
     inside, places = _places(found)
     hold, exceptions = found.inside.hold, found.outside.hold
     there, elsewhere = (side.fail + side.undecided for side in (found.outside, found.inside))
