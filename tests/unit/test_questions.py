@@ -279,7 +279,7 @@ def test_figures_have_a_row_a_setting_and_a_cell_a_network(make_tables):
     )
     table = tidy.measured(experiment, {"asked": [COMPARE]}, tables)
     figure, data = shown.settings(table)
-    assert figure.get_label() == "q: in 4 settings the median is 2 pp, in 4 of them above 0."
+    assert figure.get_label() == "q: in 4 settings the median is 2 points, in 4 of them above 0."
     assert sorted(data["setting"])[0] == "depth 2, Adam"
     figure, data = shown.sub_grids(table)
     assert len(data) == 8 and data["setting"].nunique() == 4

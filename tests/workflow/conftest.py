@@ -44,7 +44,7 @@ TINY = {
 
 
 # The files that take longest, which start first: the others fill the time that is left.
-LONGEST = ["test_scenarios.py", "test_interruption.py"]
+LONGEST = ["test_smoke.py", "test_interruption.py", "test_scenarios.py"]
 
 
 def pytest_collection_modifyitems(items):

@@ -419,7 +419,7 @@ def _stated(claim, question, metric, rule):
     """What a claim states, as a clause with its margin."""
     form, what = question["form"], metric.words
     margin = words.with_unit(
-        numbers.significant(claim.get("margin", 0), 6), words.unit_words(metric.difference_unit)
+        numbers.significant(claim.get("margin", 0), 6), words.spoken_unit(metric.difference_unit)
     )
     rate = ", each at its own best rate," if question["best_rate"] else ""
     if form == "compare":
@@ -439,7 +439,7 @@ def _stated(claim, question, metric, rule):
         return f"{what}{rate} {falls} with {axis_label(question['axis'])}"
     if form == "share":
         return f"more than half of all runs {what}"
-    number = words.with_unit(label(claim["value"]), words.unit_words(metric.unit))
+    number = words.with_unit(label(claim["value"]), words.spoken_unit(metric.unit))
     if rule == "value":
         return f"{what}{rate} lies within {margin} of {number}"
     if rule == "noninferiority":

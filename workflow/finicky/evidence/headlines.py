@@ -250,8 +250,8 @@ def _with_unit(value, places, part):
 
 
 def unit(part):
-    """A part's unit in a sentence: what lies between percentages are points."""
-    return {"pp": "points"}.get(part["unit"], part["unit"] or "")
+    """A part's unit in a sentence."""
+    return words.spoken_unit(part["unit"])
 
 
 def _factor(value, part):

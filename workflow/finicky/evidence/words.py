@@ -64,6 +64,11 @@ def unit_words(unit):
     return "" if unit in ("0/1", "relative") else unit
 
 
+def spoken_unit(unit):
+    """The same in a sentence: what lies between percentages are points."""
+    return "points" if unit == "pp" else unit_words(unit or "")
+
+
 def with_unit(text, unit):
     """A number's text with its unit."""
     return f"{text} {unit_words(unit)}".strip()

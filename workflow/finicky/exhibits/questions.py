@@ -3,7 +3,7 @@
 import pandas as pd
 
 from finicky import questions
-from finicky.evidence.words import level_words, many, unit_words, with_unit
+from finicky.evidence.words import level_words, many, spoken_unit, with_unit
 from finicky.exhibits import style
 from finicky.exhibits.phrases import span
 from finicky.exhibits.tables import rows_at
@@ -91,7 +91,7 @@ def _finding(rows):
     """Where the medians of a question lie, in a sentence."""
     form, metric = rows["quantity"].iloc[0], questions.metric(rows["metric"].iloc[0])
     unit = metric.unit if form == "value" else metric.difference_unit
-    medians = span(rows["median"], unit_words(unit))
+    medians = span(rows["median"], spoken_unit(unit))
     said = f"{rows['question'].iloc[0]}: in {many(len(rows), 'setting')} the median is {medians}"
     if form in ("value", "share"):
         return f"{said}."
