@@ -189,13 +189,32 @@ def at_once(calls):
         return list(pool.map(lambda call: call(), calls))
 
 
+def once(factory, name, make):
+    """The folder that `make(folder)` fills, once for all of pytest's processes; for reading only.
+
+    factory: tmp_path_factory.
+    """
+    shared = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, made = shared / name, shared / f"{name}.made"
+    with FileLock(shared / f"{name}.lock"):
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
+            make(folder)
+            made.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def images(tmp_path_factory):
     """A folder with both data sets, fetched once."""
-    folder = tmp_path_factory.mktemp("images")
-    for dataset in data.DATASETS:
-        data.fetch(dataset, folder)
-    return folder
+
+    def fetch(folder):
+        for dataset in data.DATASETS:
+            data.fetch(dataset, folder)
+
+    return once(tmp_path_factory, "images", fetch)
 
 
 @pytest.fixture(scope="session")
@@ -214,11 +233,13 @@ def untrained(images, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(untrained, tmp_path_factory):
-    """The same, its tables made."""
-    project = untrained.copy(tmp_path_factory.mktemp("trained") / "with a space")
-    records, _ = project.train()
-    assert len(records) == 4
-    return project
+    """The same, its tables made; for reading only."""
+
+    def train(folder):
+        records, _ = untrained.copy(folder).train()
+        assert len(records) == 4
+
+    return Project(once(tmp_path_factory, "trained, with a space", train))
 
 
 @pytest.fixture
@@ -229,30 +250,29 @@ def tiny(trained, tmp_path):
 
 @pytest.fixture(scope="session")
 def reported(trained, tmp_path_factory):
-    """The trained project with its page."""
-    project = trained.copy(tmp_path_factory.mktemp("reported") / "with a space")
-    project.snakemake()
-    return project
+    """The trained project with its page; for reading only."""
+
+    def report(folder):
+        trained.copy(folder).snakemake()
+
+    return Project(once(tmp_path_factory, "reported, with a space", report))
 
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory):
-    """The smoke preset as it is, run in a fresh copy; it fetches the images by itself. What the
-    call said, with Snakemake's account of its scheduling, is `said`. It runs once: each of pytest's
-    processes has a copy."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    whole, said = shared / "smoke as it was run", shared / "smoke.said"
-    with FileLock(shared / "smoke.lock"):
-        if not said.exists():
-            shutil.rmtree(whole, ignore_errors=True)  # of a process that failed
-            made = Project.fresh(whole)
-            if (ROOT / "results/reference").exists():  # committed, so a clone has it
-                shutil.copytree(ROOT / "results/reference", made.folder / "results/reference")
-            said.write_text(made.snakemake("smoke", "--verbose"))
-    project = Project(whole).copy(tmp_path_factory.mktemp("smoke") / "with a space")
-    project.said = said.read_text()
+    """A copy, for this process, of the smoke preset as it is, run once in a fresh project; it fetches
+    the images by itself. What the call said, with Snakemake's account of its scheduling, is `said`.
+    """
+
+    def run(folder):
+        made = Project.fresh(folder)
+        if (ROOT / "results/reference").exists():  # committed, so a clone has it
+            shutil.copytree(ROOT / "results/reference", folder / "results/reference")
+        made.write("said.txt", made.snakemake("smoke", "--verbose"))
+
+    whole = Project(once(tmp_path_factory, "smoke as it was run", run))
+    project = whole.copy(tmp_path_factory.mktemp("smoke") / "with a space")
+    project.said = (project.folder / "said.txt").read_text()
     return project
 
 
