@@ -436,7 +436,10 @@ const ExplorerGrid = (function () {
     const known = map.cells.filter(
       (cell) => cells[measure][cell] != null && (measure === "gradient" || !dead.includes(cell)),
     );
-    if (!known.length) return `None of these ${map.cells.length} cells has a number.`;
+    if (!known.length)
+      return map.cells.length > 1
+        ? `None of these ${map.cells.length} cells has a number.`
+        : "This cell has no number.";
     const by = (score) =>
       known.reduce((a, b) => (score(cells[measure][b]) > score(cells[measure][a]) ? b : a));
     const value = (cell) => cells[measure][cell];

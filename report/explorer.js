@@ -309,7 +309,7 @@
     const some = own.filter((cell) => cells.diverged[cell]);
     const every = some.filter((cell) => cells.diverged[cell] === cells.n[cell]).length;
     const details = find("diverged");
-    const [summary, list] = details.children;
+    const [summary, list] = [details.querySelector("summary"), details.querySelector("ul")];
     const throughout = `${whole(every)} with every seed`;
     summary.textContent =
       `Which cells diverged: ${whole(some.length)} of ${whole(own.length)}, ${throughout}`;
@@ -320,7 +320,7 @@
           make(
             "li",
             {},
-            `${cells.diverged[cell]} of ${cells.n[cell]}: `,
+            make("span", {}, `${cells.diverged[cell]} of ${cells.n[cell]}:`),
             link(placesOfCell(g, cell)),
           ),
         ),

@@ -5,9 +5,14 @@
 
   // ---- Words, links, decks: nothing here needs a page --------------------------------------------
 
-  // The words of a text: letters and digits; x² is x2, 97.82 is one word, 10,000 is 10000.
+  // The words of a text: letters and digits; x² is x2, 97.82 is one word, 10,000 is 10000, and
+  // initialization is spelt as the page spells it.
   function tokens(text) {
-    const plain = text.normalize("NFKC").toLowerCase().replace(/(\d),(?=\d{3}(?!\d))/g, "$1");
+    const plain = text
+      .normalize("NFKC")
+      .toLowerCase()
+      .replace(/(\d),(?=\d{3}(?!\d))/g, "$1")
+      .replace(/ization/g, "isation");
     return plain.match(/\d+(?:\.\d+)+|[\p{L}\p{M}\p{N}]+/gu) || [];
   }
 
@@ -27,18 +32,20 @@
     return begun >= 0 ? 3 - begun : 0;
   }
 
-  // Places of the entries that have every word of a query, best first: the weakest word decides,
-  // then all of them, then the entries' own order.
+  // The entries that have every word of a query, or if none has, as many of them as any: their
+  // places, best first. The weakest word decides, then all of them, then the entries' own order.
+  // `have` of the query's `words` are in each.
   function rank(entries, query) {
     const words = tokens(query);
-    const found = [];
-    entries.forEach((one, place) => {
-      const each = words.map((word) => strength(one, word));
-      const weakest = Math.min(Infinity, ...each);
-      if (weakest > 0) found.push([-weakest, -each.reduce((a, b) => a + b, 0), place]);
+    const scored = entries.map((one, place) => {
+      const each = words.map((word) => strength(one, word)).filter(Boolean);
+      const sum = each.reduce((a, b) => a + b, 0);
+      return { place, have: each.length, weakest: Math.min(Infinity, ...each), sum };
     });
-    found.sort((a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2]);
-    return found.map((one) => one[2]);
+    const have = Math.max(0, ...scored.map((one) => one.have));
+    const found = have || !words.length ? scored.filter((one) => one.have === have) : [];
+    found.sort((a, b) => b.weakest - a.weakest || b.sum - a.sum || a.place - b.place);
+    return { places: found.map((one) => one.place), have, words: words.length };
   }
 
   // A link's state: #find?q=he&verdict=undecided is {name: "find", values: {q: "he", ...}}.
@@ -189,11 +196,12 @@
       $("matches").textContent = "";
       return;
     }
-    const ranked = rank(searched(), values.q || "").map((place) => ids[place]);
-    const found = ranked.filter((id) => passes(index[id], values));
+    const ranked = rank(searched(), values.q || "");
+    const found = ranked.places.map((place) => ids[place]).filter((id) => passes(index[id], values));
     for (const id of found) lend($(id), $("found-claims"));
+    const part = ranked.have < ranked.words ? ", with " + ranked.have + " of these " + ranked.words + " words" : "";
     $("matches").textContent = found.length
-      ? found.length + " of " + ids.length + " claims" + (values.q ? ", best match first" : "")
+      ? found.length + " of " + ids.length + " claims" + part + (values.q ? ", best match first" : "")
       : "Nothing matches. A word matches whole words and, from three letters on, their beginnings.";
     $("found-title").textContent = found.length ? "Found" : "Nothing matches";
     $("found-elsewhere").hidden = !values.q && found.length > 0;

@@ -252,9 +252,9 @@ def test_diverged_runs_are_listed_by_network(inputs, render, words):
         one | {"seed": 1, "learning_rate": 0.1, "step": None},
     ]
     section = render().find(id="provenance")
-    assert "3 runs whose loss became large, infinite or NaN, of 2 networks" in words(section)
+    assert "3 runs of 2 networks; in 1 of them the loss only grew over 1,000-fold" in words(section)
     rows = section.find(string="worst").find_parent("table").select("tbody tr")
-    cells = [[words(cell) for cell in row.find_all("td")][6:] for row in rows]
+    cells = [[words(cell) for cell in row.find_all("td")][8:] for row in rows]
     assert cells == [["0.01", "0, 2", "nan", "3–7"], ["0.1", "1", "nan", "–"]]
 
 

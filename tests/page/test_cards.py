@@ -422,7 +422,9 @@ def test_card_has_rule_sentence_why_evidence_and_command(page, words):
     assert "Chapter line 162" in text
     file = "results/smoke/experiments/ten-layers.parquet"
     assert f"snakemake {file} --cores all --configfile config/smoke.yaml" in text
-    assert "with the snakemake of .venv/bin ." in text
+    assert (
+        "with the snakemake of .venv/bin ; where its table is there already, add --force ." in text
+    )
     link = page.find(id="C062").find("a", string=file)
     assert link["href"] == "../experiments/ten-layers.parquet"
     assert words(link.parent) == f"{file} , test_accuracy"
@@ -431,7 +433,7 @@ def test_card_has_rule_sentence_why_evidence_and_command(page, words):
 def test_a_card_says_how_long_its_experiments_took(inputs, render, words):
     inputs["record"]["experiment_seconds"] = {"ten-layers": 81.2}
     again = render().find(id="C062").find("dt", string="Run again").find_next("dd")
-    assert words(again).endswith("it took 1 min 21 s here, once the grid was trained.")
+    assert "; it took 1 min 21 s here, once the grid was trained; where" in words(again)
 
 
 def test_a_place_of_the_chapter_is_named_after_its_heading(inputs, render, words):

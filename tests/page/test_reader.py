@@ -38,7 +38,7 @@ TEXTS = [
     ["C066", "On 10,000 images", "", ""],
     ["C067", "With He as with N", "", ""],
 ]
-RANKED = "r.rank(texts.map((t) => r.entry(...t)), query).map((i) => texts[i][0])"
+RANKED = "r.rank(texts.map((t) => r.entry(...t)), query).places.map((i) => texts[i][0])"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,9 @@ RANKED = "r.rank(texts.map((t) => r.entry(...t)), query).map((i) => texts[i][0])
         ("97", []),
         ("σ2", ["C065"]),
         ("adam he", ["C002"]),
-        ("nan momentum", []),
+        ("nan momentum", ["C065"]),  # which no claim has together
+        ("does adam lead he", ["C002"]),
+        ("momentum", []),
         ("10,000", ["C066"]),
         ("10000 images", ["C066"]),
         ("000", []),
@@ -62,6 +64,13 @@ RANKED = "r.rank(texts.map((t) => r.entry(...t)), query).map((i) => texts[i][0])
 )
 def test_search_ranks_words(node, query, found):
     assert node(RANKED, texts=TEXTS, query=query) == found
+
+
+def test_search_knows_how_many_words_were_found(node):
+    said = "(({have, words}) => [have, words])(r.rank(texts.map((t) => r.entry(...t)), query))"
+    assert node(said, texts=TEXTS, query="adam he") == [2, 2]
+    assert node(said, texts=TEXTS, query="does adam lead he") == [2, 4]
+    assert node('r.tokens("Initialization")') == ["initialisation"]
 
 
 def test_links_keep_their_state(node):

@@ -20,9 +20,9 @@ CONFIG = {"preset": "small", "seeds": 2, "grid": [{"name": "a"}]}
 def row(run, finished="2026-01-01T00:01:40+00:00", **changes):
     """One row of the table of runs."""
     levels = {
-        "run": run, "dataset": "mnist", "depth": 10, "block": "plain", "activation": "relu",
-        "init": "normal_std_1", "optimizer": "sgd", "learning_rate": 0.01, "seed": 0,
-        "outcome": "finite", "large_step": None, "inf_step": None, "nan_step": None,
+        "run": run, "dataset": "mnist", "images": 640, "epochs": 1, "depth": 10, "block": "plain",
+        "activation": "relu", "init": "normal_std_1", "optimizer": "sgd", "learning_rate": 0.01,
+        "seed": 0, "outcome": "finite", "large_step": None, "inf_step": None, "nan_step": None,
         "seconds": 10.0, "fused": 1, "device": "cpu", "cpu": "one cpu", "gpu": None,
         "instruction_set": "AVX2",
         "finished": finished,
@@ -63,9 +63,9 @@ def test_runs_are_counted_by_outcome_and_failed_ones_listed(benchmarks):
     steps = {failed["run"]: (failed["outcome"], failed["step"]) for failed in record["diverged"]}
     assert steps == {"b": ("large", 7), "c": ("inf", 5), "d": ("nan", 6)}
     assert record["diverged"][0] == {
-        "run": "b", "dataset": "mnist", "depth": 10, "block": "plain", "activation": "relu",
-        "init": "normal_std_1", "optimizer": "sgd", "learning_rate": 0.01, "seed": 0,
-        "outcome": "large", "step": 7,
+        "run": "b", "dataset": "mnist", "images": 640, "epochs": 1, "depth": 10, "block": "plain",
+        "activation": "relu", "init": "normal_std_1", "optimizer": "sgd", "learning_rate": 0.01,
+        "seed": 0, "outcome": "large", "step": 7,
     }  # fmt: skip
     assert record["data"] == {name: data.hashes(name) for name in ("fashion_mnist", "mnist")}
 

@@ -260,9 +260,9 @@ def reported(trained, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory):
-    """A copy, for this process, of the smoke preset as it is, run once in a fresh project; it fetches
-    the images by itself. What the call said, with Snakemake's account of its scheduling, is `said`.
-    """
+    """A copy, for this process, of the smoke preset as it is, run once in a fresh project, which
+    fetches the images itself. What the call said, Snakemake's account of its scheduling with it, is
+    `said`."""
 
     def run(folder):
         made = Project.fresh(folder)

@@ -30,8 +30,8 @@ def record(runs, config, benchmarks, planned=None, failures=(), experiments=(), 
     are None where `checkout` does not know them.
     """
     counts = runs["outcome"].value_counts()
-    columns = ["run", "dataset", "depth", "block", "activation", "init", "optimizer",
-               "learning_rate", "seed", "outcome"]  # fmt: skip
+    columns = ["run", "dataset", "images", "epochs", "depth", "block", "activation", "init",
+               "optimizer", "learning_rate", "seed", "outcome"]  # fmt: skip
     diverged = runs[runs["outcome"] != "finite"]
     steps = diverged["nan_step"].fillna(diverged["inf_step"]).fillna(diverged["large_step"])
     times = stage_seconds(benchmarks)

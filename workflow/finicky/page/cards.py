@@ -65,6 +65,8 @@ def card(claim, entry, twins, shown_in, experiments, paths, heading="", amendmen
         "other_seeds": list((entry.get("other_seeds") or {}).items()) if measured else [],
         "fragility": (entry.get("fragility") or {}).get("words", ""),
         "fragile": (entry.get("fragility") or {}).get("fragile", False),
+        "turns": bool(measured)
+        and any(verdict != entry["verdict"] for verdict in entry.get("other_seeds", {}).values()),
         "amendments": amendments,
         "groups": groups,
         "references": list(twins) if groups else [],

@@ -9,8 +9,9 @@ from finicky.page.scale import KIND_OF
 
 
 def index(ledger, claims, cards, datasets):
-    """{claim: section, verdict (its slug), kind, data (names of data sets), fragile, says,
-    headline}, in the ledger's order; one that is not the chapter's is its reader's `own`.
+    """{claim: section, verdict (its slug), kind, data (names of data sets), fragile (or other with
+    other seeds), says, headline}, in the ledger's order; one that is not the chapter's is its
+    reader's `own`.
 
     ledger: the loaded claims.yaml; claims: {id: entry of claims.json}; cards: {id: card};
     datasets: names of the data sets of this report.
@@ -21,7 +22,7 @@ def index(ledger, claims, cards, datasets):
             "verdict": cards[claim["id"]]["slug"],
             "kind": KIND_OF[claim["rule"]],
             "data": _datasets(claim, claims.get(claim["id"], {}), datasets),
-            "fragile": cards[claim["id"]]["fragile"],
+            "fragile": cards[claim["id"]]["fragile"] or cards[claim["id"]]["turns"],
             "says": cards[claim["id"]]["says"],
             "headline": cards[claim["id"]]["headline"],
         }

@@ -8,7 +8,10 @@ import yaml
 from finicky.runs import OUTCOMES
 
 DIVERGED_SHOWN = 100  # cells
-CELL = ("dataset", "depth", "block", "activation", "init", "optimizer", "learning_rate")
+CELL = (
+    "dataset", "images", "epochs", "depth", "block", "activation", "init", "optimizer",
+    "learning_rate",
+)  # fmt: skip
 
 
 def view(given, experiments, paths):
@@ -34,6 +37,7 @@ def view(given, experiments, paths):
         "config": yaml.safe_dump(given.get("config") or {}, sort_keys=True, allow_unicode=True),
         "runs": given.get("runs") or {},
         "diverged": cells[:DIVERGED_SHOWN],
+        "cell": CELL,
         "diverged_cells": len(cells),
         "diverged_total": len(diverged),
         "missing": given.get("missing") or 0,
