@@ -175,6 +175,20 @@ def test_what_is_undecided_stands_behind_what_was_found(values, said):
 
 
 @pytest.mark.parametrize(
+    "values, said",
+    [
+        ([AHEAD] * 5 + [OPEN], "."),
+        ([AHEAD] * 4 + [[-value for value in AHEAD]] * 2, ", and as far behind in 2."),
+    ],
+)
+def test_settings_that_show_the_opposite_are_counted(values, said):
+    templates = dict.fromkeys(["reproduced", "reproduced under conditions"], "It leads{behind}.")
+    spec = claim(part(), conditions=["depth"], headline=templates, **SAYS)
+    record, _ = judged(spec, *(rows(v, depth=d) for d, v in enumerate(values, 1)))
+    assert record["headline"] == f"It leads{said}"
+
+
+@pytest.mark.parametrize(
     "rule, values, runs",
     [
         ("existence", [1, 1, 1, 0, 1, 1, 1, 1], "7 of 8 runs"),

@@ -19,7 +19,7 @@ CHOICE = re.compile(r"\{(\d+):([^{}|]*)\|([^{}|]*)\}")
 # The ends of a range share their unit.
 RANGE = re.compile(r"\{(?P<part>\d+\.)?lowest\}(?P<word> to | and )\{(?P=part)?highest\}")
 EXTREMES = ("lowest", "highest", "lowest_factor", "highest_factor")
-OF_CONDITIONS = ("settings", "rest", "open", "hold", "fail", "of", *EXTREMES)
+OF_CONDITIONS = ("settings", "rest", "open", "behind", "hold", "fail", "of", *EXTREMES)
 OF_PART = ("measured", "factor", "interval", "chapter", "runs", "n", *OF_CONDITIONS)
 # The number that a difference on a logarithmic scale multiplies by, `7.4` of 2.88 doublings.
 BASES = {"doublings": 2, "halvings": 2, "halvings per decade": 2, "log2": 2, "decades": 10}
@@ -157,6 +157,15 @@ def _rest(part):
     )
 
 
+def _behind(part, entry):
+    """In how many settings the opposite of what a part says is shown."""
+    return sum(
+        rules.shows_the_opposite(entry["rule"], one["ci_high"], part["margin"])
+        for one in entry["conditions"]
+        if one["part"] == part["name"] and one["trains"] is not False
+    )
+
+
 def _decided(part):
     """In how many of several conditions a part is decided."""
     counts = part["counts"]
@@ -171,6 +180,9 @@ def _slot(number, name, entry):
     if name == "open":
         undecided = _part(number, entry)["counts"]["undecided"]
         return f"; {undecided} undecided" if undecided else ""
+    if name == "behind":
+        count = _behind(_part(number, entry), entry)
+        return f", and as far behind in {count}" if count else ""
     if name in OF_CLAIM:
         text = _parts(entry) if name == "parts" else _names(entry, name)
     else:

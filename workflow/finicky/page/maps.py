@@ -9,7 +9,7 @@ from collections import Counter
 
 from finicky import numbers
 from finicky.evidence import words
-from finicky.evidence.rules import REPRODUCED, RULES, UNDECIDED
+from finicky.evidence.rules import REPRODUCED, RULES, UNDECIDED, shows_the_opposite
 from finicky.labels import axis_label, label
 from finicky.page import conditions
 from finicky.page.bars import spans
@@ -85,9 +85,7 @@ def state(rule, condition, margin):
         return "holds"
     if condition["verdict"] == UNDECIDED:
         return "undecided"
-    high = condition.get("ci_high")
-    behind = rule in {"ordering", "trend"} and high is not None and high < -margin
-    return "behind" if behind else "fails"
+    return "behind" if shows_the_opposite(rule, condition.get("ci_high"), margin) else "fails"
 
 
 def counts(states):
