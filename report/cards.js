@@ -255,7 +255,9 @@
     const line = element("p", { class: "key-line" });
     STATES.forEach((name, state) => {
       if (!states.includes(state)) return;
-      line.append(element("span", { class: "state" }, icon(name), WORDS[state]), " ");
+      const sample = bar([state], 1); // as the map draws it; the icon, as the list of all does
+      sample.setAttribute("class", "bar sample");
+      line.append(element("span", { class: "state" }, sample, icon(name), WORDS[state]), " ");
     });
     return line;
   }
