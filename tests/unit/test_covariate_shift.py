@@ -134,9 +134,10 @@ def test_a_drifting_shift_grows_evenly():
 
 
 def test_distance_of_moments_of_the_chapters_example():
-    """N(0, 1) becomes N(5, 10), wherever 0 is; a unit that never varied is left out."""
-    before = torch.tensor([[[0.0, 2.0, 7.0]]]), torch.tensor([[[1.0, 1.0, 0.0]]])
-    after = torch.tensor([[[5.0, 7.0, 9.0]]]), torch.tensor([[[10.0, 10.0, 1.0]]])
+    """N(0, 1) becomes N(5, 10), wherever 0 is and whatever the unit; a unit that never varied is
+    left out."""
+    before = torch.tensor([[[1.0, 2.0, 7.0]]]), torch.tensor([[[2.0, 2.0, 0.0]]])
+    after = torch.tensor([[[11.0, 12.0, 9.0]]]), torch.tensor([[[20.0, 20.0, 1.0]]])
     distance = shifted.distance_of_moments(before, after)
     assert distance.tolist() == [[pytest.approx(math.sqrt(25 + 81))]]
 

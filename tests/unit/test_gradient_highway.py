@@ -143,6 +143,7 @@ def test_ratios_and_norms_are_those_of_autograd(dataset, block, clean):
             100 * np.mean(np.array(least) < 1)
         )
         assert float(found["bound_log2"]) == 0
+        assert float(found["bound_holds"]) == float(found["share_at_least"])
     else:
         assert float(found["bound_log2"]) == pytest.approx(3 * np.log2(max(norms)))
         assert float(found["bound_holds"]) == 100
