@@ -1,4 +1,4 @@
-"""What a page costs its reader: `python -m tests.browser.bars results/default/report/index.html`;
+"""What a page costs its reader: `PYTHONPATH=workflow python -m tests.browser.bars PAGE`;
 without a page, that of `full` as simulated.py builds it.
 
 Prints size, elements, times and memory. The times are of this machine as it is just now; nothing
