@@ -11,12 +11,12 @@ ROOT = Path(__file__).parents[2]
 DRAWN = ["batch-size", "gradient-highway", "mini-project", "ten-layers"]
 
 
-def inputs(folder, drawn=DRAWN):
+def inputs(folder):
     """The arguments of `build.render`, from the last seed set of the reference.
 
-    folder: where to draw the figures; drawn: of which experiments, or None for all.
+    folder: where to draw the figures.
     """
-    found = example.arguments(last_reference().name, ROOT, folder, drawn)
+    found = example.arguments(last_reference().name, ROOT, folder, DRAWN)
     return found | {"grid": explorer.view([reference_grid()], found["record"]["config"])}
 
 

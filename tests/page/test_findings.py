@@ -1,6 +1,7 @@
 """What the page says first: the claims farthest from the chapter, agreement with the reference."""
 
 import copy
+import json
 
 import pytest
 
@@ -103,11 +104,16 @@ def test_a_verdict_that_depends_on_the_seeds_is_told_on_its_card(inputs, render,
     entry = inputs["claims"][1]
     verdict = entry["verdict"]
     entry["other_seeds"] = {"seeds-1000": verdict, "seeds-2000": "undecided"}
-    said = words(render().find(id=entry["id"]))
+    page = render()
+    said = words(page.find(id=entry["id"]))
     assert f"Other seeds seeds-1000: {verdict}; seeds-2000: undecided." in said
-    assert "The verdict depends on the seeds." in said
+    assert "The verdict depends on the seeds." in said and "turns with other seeds" in said
+    assert json.loads(page.find(id="index").string)[entry["id"]]["fragile"]
     entry["other_seeds"]["seeds-2000"] = verdict
-    assert "depends on the seeds" not in words(render().find(id=entry["id"]))
+    page = render()
+    said = words(page.find(id=entry["id"]))
+    assert "depends on the seeds" not in said and "turns with" not in said
+    assert not json.loads(page.find(id="index").string)[entry["id"]]["fragile"]
 
 
 def test_two_seed_sets_are_two_agreements(inputs, render, words):

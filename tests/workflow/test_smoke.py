@@ -172,14 +172,17 @@ AFTER = {"judge", "provenance", "page"}
 SHOWN = {
     "report/style.css": {"page"},
     "workflow/finicky/page/build.py": {"page"},
+    "report/explorer.js": {"page"},
     "workflow/finicky/page/explorer.py": {"explorer", "page"},
     "workflow/finicky/exhibits/mini_project.py": {"figures", "refilled", "provenance", "page"},
+    "workflow/finicky/exhibits/style.py": {"figures", "refilled", "provenance", "page"},
     "workflow/finicky/exhibits/tables.py": {"figures", "refilled", "provenance", "page"},
     "workflow/finicky/numbers.py": {"figures", "refilled", "explorer", *AFTER},
+    "workflow/finicky/labels.py": {"figures", "refilled", "explorer", *AFTER},
     "workflow/finicky/evidence/words.py": {"refilled", *AFTER},
     "config/claims.yaml": {"figures", "refilled", *AFTER},
 }
-HELPERS = ["update_rules", "tuning"]  # of measuring
+HELPERS = ["update_rules", "identities", "tuning"]  # of measuring
 
 
 def helper(name):

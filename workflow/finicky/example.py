@@ -19,12 +19,13 @@ def arguments(preset, root, folder, drawn=None):
     made; drawn: the experiments whose figures and tables are made, or None for all. Raises
     InputError if the seed set is not there.
     """
-    reference = Path(root) / REFERENCE / preset
+    root, reference = Path(root), Path(root) / REFERENCE / preset
     if not (reference / "provenance.json").is_file():
         allowed = f"what make reference PRESET={preset} makes"
         raise InputError(REFERENCE / preset / "provenance.json", None, "no such file", allowed)
     record = documents.read_json(reference / "provenance.json")
-    chapter = ledger.load(Path(root) / "config/claims.yaml")
+    declared, exhibits = declarations.experiments(), declarations.exhibits()
+    chapter = ledger.load(root / "config/claims.yaml", declared)
     files = {path.stem: path for path in sorted(reference.glob("experiments/*.parquet"))}
     measured = {slug: parquet.read_frame(path) for slug, path in files.items()}
     claims, _ = judge.judge(chapter, measured, record["config"]["experiments"])
@@ -33,7 +34,6 @@ def arguments(preset, root, folder, drawn=None):
     )
     references.pop(preset, None)  # no other measurement
     judge.add_other_seeds(claims, references)
-    declared, exhibits = declarations.experiments(), declarations.exhibits()
     paths = {slug: f"results/{preset}/experiments/{slug}.parquet" for slug in files}
     shown = {
         slug: exhibit
@@ -48,7 +48,7 @@ def arguments(preset, root, folder, drawn=None):
         "tables": _tables(shown, measured, chapter),
         "record": record,
         "references": references,
-        "amendments": ledger.amendments(Path(root) / "config/amendments.yaml", chapter),
+        "amendments": ledger.amendments(root / "config/amendments.yaml", chapter),
     }
 
 

@@ -13,12 +13,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from status import content, planned, state, times_of  # noqa: E402
 
 from finicky import config as presets  # noqa: E402
-from finicky import data, declarations, documents, machine, progress, provenance, questions, runs  # noqa: E402  # noqa: E402
+from finicky import data, declarations, documents, machine, progress, provenance, questions, runs  # noqa: E402
 from finicky.durations import duration  # noqa: E402
 from finicky.errors import InputError  # noqa: E402
-from finicky.evidence import asked, headlines, ledger, rules  # noqa: E402
+from finicky.evidence import asked, ledger, rules  # noqa: E402
 from finicky.evidence.intervals import POWER, decided_distance, decided_share  # noqa: E402
-from finicky.evidence.words import many, with_unit  # noqa: E402
+from finicky.evidence.words import many, spoken_unit, with_unit  # noqa: E402
 from finicky.numbers import number  # noqa: E402
 from finicky.store import Store  # noqa: E402
 
@@ -104,7 +104,7 @@ def decidable(claim, own):
         what = f"what {shares[0]} of all runs do, or only {shares[1]}, is decided"
     else:
         distance = number(decided_distance(seeds), 1)
-        unit = headlines.unit(claim["parts"][0])
+        unit = spoken_unit(claim["parts"][0]["unit"])
         what = (
             f"what lies {distance} standard deviations of the seeds beyond the limit is decided: "
             f"{with_unit(distance, unit)} where they scatter by 1"

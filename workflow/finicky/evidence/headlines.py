@@ -101,7 +101,7 @@ def _filled(template, entry):
         low, high = _extremes(part, entry)
         digits = min(_digits(low, part), _digits(high, part))
         low, high = (_number(one["measured"], digits, part) for one in (low, high))
-        return f"{low}{match['word']}{words.with_unit(high, unit(part))}"
+        return f"{low}{match['word']}{words.with_unit(high, words.spoken_unit(part['unit']))}"
 
     def choice(match):
         return _choice(_part(match[1], entry), match[2], match[3])
@@ -160,9 +160,8 @@ def _rest(part):
 def _behind(part, entry):
     """In how many settings the opposite of what a part says is shown."""
     return sum(
-        rules.shows_the_opposite(entry["rule"], one["ci_high"], part["margin"])
-        for one in entry["conditions"]
-        if one["part"] == part["name"] and one["trains"] is not False
+        rules.shows_the_opposite(entry["rule"], one["ci_high"], part["margin"] or 0)
+        for one in _judged(part, entry)
     )
 
 
@@ -258,12 +257,7 @@ def _number(value, places, part):
 def _with_unit(value, places, part):
     if value is None:
         return ""
-    return words.with_unit(_number(value, places, part), unit(part))
-
-
-def unit(part):
-    """A part's unit in a sentence."""
-    return words.spoken_unit(part["unit"])
+    return words.with_unit(_number(value, places, part), words.spoken_unit(part["unit"]))
 
 
 def _factor(value, part):
@@ -277,7 +271,7 @@ def _interval(part):
         return ""
     places = words.places(part)
     ends = [numbers.number(part[end], places) for end in ("ci_low", "ci_high")]
-    return words.with_unit(" to ".join(ends), unit(part))
+    return words.with_unit(" to ".join(ends), words.spoken_unit(part["unit"]))
 
 
 def _runs(part, rule):

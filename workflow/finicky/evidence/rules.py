@@ -227,15 +227,13 @@ RULES = {
     "source": Rule(smallest, construction, "the cited source agrees", fewest=1, detectable=nothing),
 }
 KINDS = (*RULES, "opinion")
+SUBJECTS = ("experiment", "mathematics", "literature")
 
 
 def shows_the_opposite(rule, high, margin):
     """Whether an interval that ends at `high` (None without one) says that what should be ahead is
     behind by as much, or that what should rise falls."""
     return rule in ("ordering", "trend") and high is not None and high < -margin
-
-
-SUBJECTS = ("experiment", "mathematics", "literature")
 
 
 def subject(kind):

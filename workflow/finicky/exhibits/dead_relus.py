@@ -53,8 +53,8 @@ def f31(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
 
 def _finding(data, depth):
-    """Dead ReLUs with He and Xavier initialisation at the lowest and the highest rates, by "
-    "optimizer."""
+    """Dead ReLUs with He and Xavier initialisation at the lowest and the highest rates, by
+    optimizer."""
     good = data[(data["activation"] == "relu") & data["init"].isin(["he", "xavier"])]
     said = []
     for optimizer, rows in good.groupby("optimizer"):

@@ -30,9 +30,8 @@ FIGURES = {
     "F20": "Error by depth of ReLU networks with He initialisation. Where the solid line climbs "
     "(training), networks fail to fit what they have seen, so the dashed one (test) does not climb "
     "for overfitting. A mark at NaN: every seed's loss became infinite or NaN. Diamonds: the "
-    "chapter's "
-    "numbers for plain networks, which it has from convolutional ones. The chapter expects "
-    "residual connections to keep the lines from climbing.",
+    "chapter's numbers for plain networks, which it has from convolutional ones. The chapter "
+    "expects residual connections to keep the lines from climbing.",
 }
 WITH_LEDGER = ["F20"]
 TABLES = {

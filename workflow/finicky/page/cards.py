@@ -21,6 +21,7 @@ def card(claim, entry, twins, shown_in, experiments, paths, heading="", amendmen
     measured = verdict not in (NOT_MEASURED, OPINION)
     entry = entry or {}
     parts = entry.get("parts") or [] if measured else []
+    other_seeds = entry.get("other_seeds") or {} if measured else {}
     mapped = [part for part in parts if maps.is_mapped(entry, part)]
     checked = claim["rule"] in maps.CHECKED
     groups = _groups(entry, twins) if measured and not checked else []
@@ -62,11 +63,10 @@ def card(claim, entry, twins, shown_in, experiments, paths, heading="", amendmen
         ],
         "carries": (entry.get("datasets") or {}).get("words", ""),
         "by_dataset": list((entry.get("datasets") or {}).get("verdicts", {}).items()),
-        "other_seeds": list((entry.get("other_seeds") or {}).items()) if measured else [],
+        "other_seeds": list(other_seeds.items()),
         "fragility": (entry.get("fragility") or {}).get("words", ""),
         "fragile": (entry.get("fragility") or {}).get("fragile", False),
-        "turns": bool(measured)
-        and any(verdict != entry["verdict"] for verdict in entry.get("other_seeds", {}).values()),
+        "turns": any(theirs != verdict for theirs in other_seeds.values()),
         "amendments": amendments,
         "groups": groups,
         "references": list(twins) if groups else [],
